@@ -1,0 +1,30 @@
+"""A bidirectional LSTM language model and ELMo for Chinese, on PaddlePaddle.
+
+Importing this package imports no Paddle and configures nothing: the public names
+below are resolved when they are first used.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "BiLM": "bilm.model",
+    "BiLMConfig": "bilm.config",
+    "InputError": "bilm.errors",
+    "LSTMState": "bilm.lstm",
+    "Vocabulary": "bilm.vocabulary",
+    "evaluate": "bilm.evaluate",
+    "tune_cpu": "bilm.hardware",
+}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'bilm' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME_OF])

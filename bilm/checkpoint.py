@@ -1,0 +1,266 @@
+"""Model folders: written whole or not at all, read strictly, and never a pickle.
+
+    RUN/latest                       the name of the newest checkpoint
+    RUN/step_00000040/config.json    BiLMConfig
+                      vocab.txt      the vocabulary
+                      segmentation.json  how the training text was segmented, where known
+                      model.safetensors
+                      checksums.json SHA-256 of every other file
+                      training/      what resuming needs; the rest is a complete model
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from bilm.config import BiLMConfig
+from bilm.errors import InputError
+from bilm.files import atomic_folder, sha256_of, write_text_atomically
+from bilm.vocabulary import Vocabulary
+
+CHECKSUMS = "checksums.json"
+_STEP_NAME = re.compile(r"step_(\d{8,})")
+
+
+class Checkpoint(NamedTuple):
+    """The content of a model folder.
+
+    Attributes:
+        config: Sizes and switches.
+        vocabulary: None where the folder has none.
+        segmentation: How its training text was segmented; None where not known.
+        weights: Arrays by parameter name.
+        training: What resuming needs: JSON objects, and dictionaries of arrays, by name;
+            empty in a folder that holds a model only.
+    """
+
+    config: BiLMConfig
+    vocabulary: Optional[Vocabulary]
+    segmentation: Optional[dict]
+    weights: Dict[str, np.ndarray]
+    training: Dict[str, dict]
+
+
+def checkpoint_path(run, step: int) -> Path:
+    """Return where the checkpoint of this step stands in the folder `run`."""
+    return Path(run) / f"step_{step:08d}"
+
+
+def list_checkpoints(run) -> list:
+    """Return the checkpoints in the folder `run`, oldest first."""
+    found = (path for path in Path(run).glob("step_*") if _STEP_NAME.fullmatch(path.name))
+    return sorted(found, key=step_of)
+
+
+def step_of(path) -> int:
+    """Return the step that the name of a checkpoint folder tells."""
+    return int(_STEP_NAME.fullmatch(Path(path).name).group(1))
+
+
+def save_checkpoint(path, checkpoint: Checkpoint) -> None:
+    """Write a model folder; `path` holds all of it or is left as it was.
+
+    Raises:
+        InputError: The folder cannot be written; the message says why.
+    """
+    try:
+        with atomic_folder(path) as folder:
+            _write_files(folder, checkpoint)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: the checkpoint cannot be written: {reason}") from None
+
+
+def _write_files(folder, checkpoint):
+    (folder / "config.json").write_text(checkpoint.config.to_json(), encoding="utf-8")
+    if checkpoint.vocabulary is not None:
+        with open(folder / "vocab.txt", "w", encoding="utf-8", newline="") as file:
+            file.write(checkpoint.vocabulary.to_text())
+    if checkpoint.segmentation is not None:
+        _write_json(folder / "segmentation.json", checkpoint.segmentation)
+    save_file(checkpoint.weights, folder / "model.safetensors")
+    if checkpoint.training:
+        (folder / "training").mkdir()
+    for name, part in checkpoint.training.items():
+        if name.endswith(".json"):
+            _write_json(folder / "training" / name, part)
+        else:
+            save_file(part, folder / "training" / name)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    _write_json(folder / CHECKSUMS, sums)
+
+
+def _write_json(path, value):
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def set_latest(run, path) -> None:
+    """Make `path` the checkpoint that `--resume` continues from."""
+    write_text_atomically(Path(run) / "latest", Path(path).name + "\n")
+
+
+def remove_old_checkpoints(run, keep: int, newest_step: int) -> None:
+    """Remove all but the `keep` newest checkpoints up to `newest_step`; 0 keeps all."""
+    old = [path for path in list_checkpoints(run) if step_of(path) <= newest_step]
+    for path in old[:-keep] if keep else ():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def latest_checkpoint(run) -> Path:
+    """Return the checkpoint that RUN/latest names.
+
+    Raises:
+        InputError: There is none.
+    """
+    try:
+        name = (Path(run) / "latest").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        raise InputError(
+            f"{run}: no checkpoint to resume from (no file 'latest'); start without --resume"
+        ) from None
+    path = Path(run) / name
+    if not _STEP_NAME.fullmatch(name) or not path.is_dir():
+        found = ", ".join(item.name for item in list_checkpoints(run)) or "none"
+        raise InputError(f"{run}/latest names {name!r}, which is not there; checkpoints: {found}")
+    return path
+
+
+def load_checkpoint(path, training: bool = False) -> Checkpoint:
+    """Return the content of a model folder, every file checked against its checksum.
+
+    Args:
+        path: A model folder, or a training run's folder, which stands for its latest
+            checkpoint.
+        training: Whether to read what resuming needs, which must be there then.
+
+    Raises:
+        InputError: The folder is not a model folder, or a file is missing, truncated or
+            changed; the message names it.
+    """
+    path = Path(path)
+    if (path / "latest").is_file():
+        path = latest_checkpoint(path)
+    for name in ("config.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise InputError(f"{path}: not a model folder: it has no {name}")
+    _verify(path, training)
+    vocabulary, segmentation = path / "vocab.txt", path / "segmentation.json"
+    return Checkpoint(
+        BiLMConfig.load(path / "config.json"),
+        Vocabulary.load(vocabulary) if vocabulary.is_file() else None,
+        _read_json(segmentation) if segmentation.is_file() else None,
+        _read_arrays(path / "model.safetensors"),
+        _read_training(path) if training else {},
+    )
+
+
+def _read_training(path):
+    folder = path / "training"
+    if not folder.is_dir():
+        raise InputError(
+            f"{path}: holds a model but no training state; use --load_pretraining_params"
+        )
+    return {
+        item.name: _read_json(item) if item.suffix == ".json" else _read_arrays(item)
+        for item in sorted(folder.iterdir())
+    }
+
+
+def _verify(path, training):
+    if not (path / CHECKSUMS).is_file():
+        return  # not written by this program, for example edited by hand
+    for name, expected in _read_json(path / CHECKSUMS).items():
+        if name.startswith("training/") and not training:
+            continue
+        if not (path / name).is_file():
+            raise InputError(f"{path / name}: the file is missing; use another checkpoint")
+        if sha256_of(path / name) != expected:
+            raise InputError(
+                f"{path / name}: the file is truncated or has changed since it was written "
+                f"(its SHA-256 is not the one in {CHECKSUMS}); use another checkpoint"
+            )
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+
+
+def _read_arrays(path):
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not a readable safetensors file: {error}") from None
+
+
+def check_tensors(expected: dict, found: dict, source: str) -> None:
+    """Raise an error that lists every difference between two sets of named shapes.
+
+    Args:
+        expected: Shapes by name.
+        found: Shapes by name.
+        source: Where the found ones come from, for the message.
+
+    Raises:
+        InputError: A tensor is missing, not expected, or of another shape.
+    """
+    problems = [f"missing {name} {_shape(expected[name])}"
+                for name in sorted(set(expected) - set(found))]
+    problems += [f"unexpected {name} {_shape(found[name])}"
+                 for name in sorted(set(found) - set(expected))]
+    problems += [
+        f"{name} has shape {_shape(found[name])}, expected {_shape(expected[name])}"
+        for name in sorted(set(expected) & set(found))
+        if tuple(expected[name]) != tuple(found[name])
+    ]
+    if problems:
+        raise InputError(f"{source}: " + "; ".join(problems))
+
+
+def _shape(shape):
+    return "x".join(str(size) for size in shape) or "scalar"
+
+
+def weights_of(model) -> dict:
+    """Return the parameters of a Paddle layer as arrays by name."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def set_weights(model, weights: dict, source: str) -> None:
+    """Set all parameters of a Paddle layer; unlike `set_state_dict` it leaves none out.
+
+    Raises:
+        InputError: Arrays are missing, not known or of another shape; all are listed.
+    """
+    parameters = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+    check_tensors(shapes, {name: array.shape for name, array in weights.items()}, source)
+    for name, tensor in parameters.items():
+        tensor.set_value(weights[name])
+
+
+def load_model(path):
+    """Return the `BiLM` in a model folder, in evaluation mode, and the folder's content.
+
+    Raises:
+        InputError: As `load_checkpoint`, and where weights do not fit the configuration.
+    """
+    from bilm.hardware import import_paddle
+
+    import_paddle()
+    from bilm.model import BiLM
+
+    checkpoint = load_checkpoint(path)
+    model = BiLM(checkpoint.config)
+    set_weights(model, checkpoint.weights, str(path))
+    model.eval()
+    return model, checkpoint

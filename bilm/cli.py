@@ -1,0 +1,65 @@
+"""The console script `bilm VERB ...`; every verb is also a module, `python -m bilm.<module>`."""
+
+import sys
+from importlib import import_module
+
+from bilm.errors import InputError
+
+# verb: (module, what it does)
+VERBS = {
+    "segment": ("bilm.segmentation", "split raw text into sentences and words"),
+    "vocab": ("bilm.vocabulary_builder", "build a vocabulary from segmented text"),
+    "pretrain": ("bilm.train", "train a biLM on segmented text, or resume training"),
+    "evaluate": ("bilm.evaluate", "exact perplexity of a biLM on segmented text"),
+    "plot": ("bilm.plot", "draw learning curves from metrics.jsonl files"),
+}
+
+
+def run_main(main, arguments=None) -> None:
+    """Call `main(arguments)` as a program: bad input is one line on stderr and exit status 2."""
+    try:
+        main(arguments)
+    except InputError as error:
+        sys.exit(_complain(str(error)))
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(_complain(f"{where}{error.strerror or error}"))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def main(arguments=None) -> None:
+    """Run the verb that `arguments` (default: the command line) start with."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+    elif arguments[0] == "--version":
+        print(f"bilm {import_module('bilm').__version__}")
+    elif arguments[0] in VERBS:
+        module, _ = VERBS[arguments[0]]
+        sys.argv[0] = f"bilm {arguments[0]}"
+        run_main(import_module(module).main, arguments[1:])
+    else:
+        sys.exit(_complain(f"unknown verb {arguments[0]!r}; one of: {', '.join(VERBS)}"))
+
+
+def _usage() -> str:
+    lines = ["usage: bilm VERB [OPTIONS]", "", "verbs (bilm VERB --help tells the options):"]
+    lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
+    return "\n".join(lines)
+
+
+def warn(message: str) -> None:
+    """Print one line on stderr: something is odd, and the program goes on."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _complain(message: str) -> int:
+    print("error: " + " ".join(message.splitlines()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    main()

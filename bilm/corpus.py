@@ -1,0 +1,322 @@
+"""Segmented text as training batches: sentences in, windows of contiguous streams out.
+
+Everything streams in bounded memory, and a position in the corpus is a small value that
+can be saved and gone back to exactly.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from bilm.errors import InputError
+from bilm.shards import find_shards, open_shard
+from bilm.vocabulary import Vocabulary
+
+# Sentences are shuffled within blocks of at most so many sentences and bytes of text.
+BLOCK_SENTENCES = 10_000
+_BLOCK_BYTES = 16 << 20
+_COUNT_BYTES = 8 << 20
+_ASCII_SPACES = np.zeros(256, bool)
+_ASCII_SPACES[[9, 10, 11, 12, 13, 32]] = True
+
+
+class CorpusCounts(NamedTuple):
+    """What a corpus holds. Tokens are words plus one sentence boundary a sentence."""
+
+    sentences: int
+    words: int
+    blank_lines: int
+
+    @property
+    def tokens(self) -> int:
+        return self.words + self.sentences
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """A place between two sentences of a `SentenceStream`.
+
+    Attributes:
+        epoch: Complete passes over the corpus.
+        shard: Shards of this epoch that are done.
+        offset: Byte of the (decompressed) shard at which the present block starts.
+        line: Lines before that byte.
+        sentence: Sentences of the block that are done.
+    """
+
+    epoch: int = 0
+    shard: int = 0
+    offset: int = 0
+    line: int = 0
+    sentence: int = 0
+
+
+class Batch(NamedTuple):
+    """One window of every stream, for both directions.
+
+    Attributes:
+        inputs: Token ids, shape (directions, batch, steps), int64; direction 1 reads
+            each sentence from its end.
+        targets: The token that follows each input, same shape.
+        mask: Which positions hold a token, shape (batch, steps); None: all of them, as
+            everywhere but at the end of the last epoch.
+        num_tokens: Positions that hold a token, counted for one direction.
+        position: Where the next batch starts.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    mask: Optional[np.ndarray]
+    num_tokens: int
+    position: "BatchPosition"
+
+
+class BatchPosition(NamedTuple):
+    """Where a batch starts: what each row has not read yet, and the stream behind the rows.
+
+    Attributes:
+        stream: Position of the next sentence.
+        rows: For each row its present sentence (token ids with <S> and </S>) and how many
+            of its inputs are done.
+    """
+
+    stream: StreamPosition
+    rows: Tuple[Tuple[np.ndarray, int], ...]
+
+
+class Corpus:
+    """The sentences of some shards, as token ids.
+
+    Args:
+        patterns: Globs, files or folders of segmented text (see `bilm.shards`).
+        vocabulary: Gives the ids.
+
+    Raises:
+        InputError: A pattern matches nothing.
+    """
+
+    def __init__(self, patterns, vocabulary: Vocabulary):
+        self.shards = find_shards([patterns] if isinstance(patterns, str) else patterns)
+        self.vocabulary = vocabulary
+
+    def sizes(self) -> dict:
+        """Return the size in bytes of each shard by its path, in order."""
+        return {str(shard): shard.stat().st_size for shard in self.shards}
+
+    def count(self, progress=None) -> CorpusCounts:
+        """Return what the corpus holds, by one fast pass over its bytes.
+
+        Args:
+            progress: Called with the number of bytes after each part that was read.
+
+        Raises:
+            InputError: There is no word in it.
+        """
+        counts = np.zeros(3, np.int64)
+        for shard in self.shards:
+            counts += _count_shard(shard, progress)
+        result = CorpusCounts(*(int(count) for count in counts))
+        if not result.words:
+            raise InputError(f"{self._names()}: no words; expected one segmented sentence a line")
+        return result
+
+    def sentences(
+        self,
+        position: StreamPosition = StreamPosition(),
+        epochs: int = 1,
+        shuffle: bool = False,
+        seed: int = 0,
+        block_sentences: int = BLOCK_SENTENCES,
+    ) -> Iterator[Tuple[np.ndarray, StreamPosition]]:
+        """Yield each sentence as token ids with <S> and </S>, and the position after it.
+
+        Args:
+            position: Where to start; with the same other arguments the sentences from
+                there on are the same as in a run from the beginning.
+            epochs: Passes over the corpus, counted from its very beginning.
+            shuffle: Whether to shuffle the shards of each epoch, and sentences within
+                blocks of block_sentences.
+            seed: Decides every order.
+            block_sentences: Bounds memory.
+
+        Raises:
+            InputError: A line is not UTF-8; the message names file and line.
+        """
+        for epoch in range(position.epoch, epochs):
+            order = np.arange(len(self.shards))
+            if shuffle:
+                order = np.random.default_rng([seed, epoch]).permutation(order)
+            for number in range(position.shard, len(order)):
+                shard = int(order[number])
+                for block in _blocks(
+                    self.shards[shard], self.vocabulary, position, block_sentences
+                ):
+                    picks = np.arange(len(block.sentences))
+                    if shuffle:
+                        random = np.random.default_rng([seed, epoch, shard, block.line])
+                        picks = random.permutation(picks)
+                    for done in range(position.sentence, len(picks)):
+                        after = StreamPosition(epoch, number, block.offset, block.line, done + 1)
+                        yield block.sentences[picks[done]], after
+                    position = StreamPosition(epoch, number)
+                position = StreamPosition(epoch, number + 1)
+            position = StreamPosition(epoch + 1)
+
+    def _names(self):
+        more = f" and {len(self.shards) - 1} more" if len(self.shards) > 1 else ""
+        return f"{self.shards[0]}{more}"
+
+
+class _Block(NamedTuple):
+    offset: int
+    line: int
+    sentences: List[np.ndarray]
+
+
+def _blocks(shard, vocabulary, position, block_sentences):
+    """Yield the blocks of a shard, from the one at `position` on."""
+    offset, line = position.offset, position.line
+    with open_shard(shard) as file:
+        file.seek(offset)
+        while True:
+            block, start = _Block(offset, line, []), offset
+            while len(block.sentences) < block_sentences and offset - start < _BLOCK_BYTES:
+                text = file.readline()
+                if not text:
+                    break
+                offset, line = offset + len(text), line + 1
+                token_ids = _encode(vocabulary, text, shard, line)
+                if token_ids:
+                    block.sentences.append(
+                        np.array([vocabulary.bos_id, *token_ids, vocabulary.eos_id], np.int64)
+                    )
+            if offset == start:
+                return
+            yield block
+
+
+def _encode(vocabulary, text, shard, line):
+    if line == 1 and text.startswith(b"\xef\xbb\xbf"):
+        text = text[3:]
+    try:
+        return vocabulary.encode_line(text)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{shard}, line {line}: not UTF-8 ({error.reason}); convert the file to UTF-8"
+        ) from None
+
+
+def _count_shard(shard, progress):
+    """Return (sentences, words, blank lines); a line without a word is blank."""
+    sentences = words = lines = 0
+    in_word = line_has_words = False
+    last = b"\n"
+    with open_shard(shard) as file:
+        while block := file.read(_COUNT_BYTES):
+            spaces = _ASCII_SPACES[np.frombuffer(block, np.uint8)]
+            starts = np.flatnonzero(~spaces & np.concatenate([[not in_word], spaces[:-1]]))
+            newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+            line_of_start = np.searchsorted(newlines, starts)
+            occupied = len(np.unique(line_of_start))
+            if line_has_words and len(starts) and line_of_start[0] == 0:
+                occupied -= 1
+            sentences, words = sentences + occupied, words + len(starts)
+            lines += len(newlines)
+            in_last_line = bool(len(starts)) and line_of_start[-1] == len(newlines)
+            line_has_words = in_last_line or (line_has_words and not len(newlines))
+            in_word, last = not spaces[-1], block
+            if progress:
+                progress(len(block))
+    lines += not last.endswith(b"\n")
+    return np.array([sentences, words, lines - sentences])
+
+
+class WindowReader:
+    """Deals sentences to the rows of a batch and cuts the rows into windows.
+
+    As in LARK and bilm-tf, every row is a stream of contiguous sentences, a row that
+    comes to its sentence's end takes the next one, and consecutive batches continue each
+    other row by row. Both directions hold the same sentence at the same place. Iterating
+    yields `Batch`es; at the end of the last epoch rows that ran out are masked, so no
+    sentence is lost.
+
+    Args:
+        corpus: Where sentences come from.
+        batch_size: Rows.
+        num_steps: Steps of a window.
+        directions: 2, or 1 for the forward direction alone.
+        position: Where to start; None means at the beginning.
+        (the others): As in `Corpus.sentences`.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        batch_size: int,
+        num_steps: int,
+        directions: int = 2,
+        position: Optional[BatchPosition] = None,
+        **order,
+    ):
+        nothing = np.zeros(0, np.int64)
+        position = position or BatchPosition(StreamPosition(), ((nothing, 0),) * batch_size)
+        if len(position.rows) != batch_size:
+            raise ValueError(f"the position has {len(position.rows)} rows, not {batch_size}")
+        self._vocabulary = corpus.vocabulary
+        self._shape = directions, batch_size, num_steps
+        self._stream = position.stream
+        self._rows = list(position.rows)
+        self._sentences = corpus.sentences(position.stream, **order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            inputs = np.full(self._shape, self._vocabulary.eos_id, np.int64)
+            targets = inputs.copy()
+            mask = np.zeros(self._shape[1:], bool)
+            for row in range(self._shape[1]):
+                self._fill(row, inputs[:, row], targets[:, row], mask[row])
+            num_tokens = int(mask.sum())
+            if not num_tokens:
+                return
+            position = BatchPosition(self._stream, tuple(self._rows))
+            full = num_tokens == mask.size
+            yield Batch(inputs, targets, None if full else mask, num_tokens, position)
+
+    def _fill(self, row, inputs, targets, mask):
+        # inputs, targets (directions, steps) and mask (steps,) are filled from the left
+        filled, num_steps = 0, len(mask)
+        while filled < num_steps:
+            sentence, done = self._rows[row]
+            if done >= len(sentence) - 1:
+                sentence, self._stream = next(self._sentences, (None, self._stream))
+                if sentence is None:
+                    return
+                done = 0
+            take = min(num_steps - filled, len(sentence) - 1 - done)
+            place = slice(filled, filled + take)
+            for direction, ids in enumerate((sentence, sentence[::-1])[: len(inputs)]):
+                inputs[direction, place] = ids[done : done + take]
+                targets[direction, place] = ids[done + 1 : done + 1 + take]
+            mask[place] = True
+            filled += take
+            self._rows[row] = sentence, done + take
+
+
+def pack_position(position: BatchPosition) -> Tuple[dict, dict]:
+    """Return `position` as a JSON object and arrays, for a checkpoint."""
+    rows = position.rows
+    arrays = {
+        "row_tokens": np.concatenate([sentence for sentence, _ in rows]).astype(np.int64),
+        "row_lengths": np.array([len(sentence) for sentence, _ in rows], np.int64),
+        "row_done": np.array([done for _, done in rows], np.int64),
+    }
+    return asdict(position.stream), arrays
+
+
+def unpack_position(stream: dict, arrays: dict) -> BatchPosition:
+    """Return the position from what `pack_position` made of it."""
+    ends = np.cumsum(arrays["row_lengths"])
+    sentences = np.split(arrays["row_tokens"], ends[:-1])
+    rows = tuple((ids, int(done)) for ids, done in zip(sentences, arrays["row_done"]))
+    return BatchPosition(StreamPosition(**stream), rows)

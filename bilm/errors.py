@@ -1,0 +1,9 @@
+"""The error that means: the input is at fault, not the program."""
+
+
+class InputError(ValueError):
+    """Bad input, told in one line: what was expected, what was found, where, what to do next.
+
+    The command-line programs print its text and exit with status 2; library users catch
+    it as a `ValueError`.
+    """

@@ -1,0 +1,297 @@
+"""Exact perplexity: the full softmax over every token of every sentence."""
+
+import argparse
+import json
+import math
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from bilm.cli import run_main, warn
+from bilm.corpus import Corpus, WindowReader
+from bilm.errors import InputError
+from bilm.files import write_text_atomically
+from bilm.hardware import import_paddle, select_device, tune_cpu
+from bilm.options import parse_boolean
+from bilm.segmentation import load_segmentation, segmentation_differences
+
+OOV_WARNING_RATE = 0.05
+# Sentences are sorted by length within so many, to fill batches without much padding.
+_SORTED_SENTENCES = 4096
+# A longer sentence runs in windows of so many steps with carried state; same values.
+_WINDOW_STEPS = 128
+
+
+class Totals(NamedTuple):
+    """Sums over the evaluated text; addition is exact enough to do in any order.
+
+    Attributes:
+        nats: Summed cross entropy of each direction.
+        tokens: Predicted tokens, for one direction: words and one boundary a sentence.
+        words: Words, boundaries left out.
+        unknown: Words that are not in the vocabulary.
+        sentences: Sentences.
+    """
+
+    nats: np.ndarray
+    tokens: int
+    words: int
+    unknown: int
+    sentences: int
+
+
+def evaluate(
+    model,
+    corpus: Corpus,
+    batch_size: int = 32,
+    stateful: bool = False,
+    num_steps: int = 20,
+    progress=None,
+    part: int = 0,
+    parts: int = 1,
+) -> Totals:
+    """Return the summed cross entropy of a corpus; no token is dropped or drawn.
+
+    By default each sentence starts from a zero state, so its value depends on nothing
+    else. Targets include </S> forward and <S> backward.
+
+    Args:
+        model: A `BiLM`; it is in the mode it was in when this returns.
+        corpus: The text.
+        batch_size: Sentences, or rows, computed together; changes rounding only.
+        stateful: Run windows of num_steps with carried state over consecutive sentences,
+            as in training. Then batch_size decides which sentences follow each other.
+        num_steps: Steps of a window if stateful.
+        progress: Called with the number of sentences, or of tokens if stateful, after each batch.
+        part: Evaluate only every parts-th batch of sentences, from number `part` on.
+        parts: See part; must be 1 if stateful.
+    """
+    import paddle
+
+    was_training = model.training
+    model.eval()
+    try:
+        with paddle.no_grad():
+            if stateful:
+                return _evaluate_stateful(model, corpus, batch_size, num_steps, progress)
+            return _evaluate_sentences(model, corpus, batch_size, progress, part, parts)
+    finally:
+        if was_training:
+            model.train()
+
+
+def _evaluate_sentences(model, corpus, batch_size, progress, part, parts):
+    nats = np.zeros(model.config.num_directions)
+    tokens = words = unknown = sentences = 0
+    batches = _sentence_batches((ids for ids, _ in corpus.sentences()), batch_size)
+    for batch in islice(batches, part, None, parts):
+        for direction in range(len(nats)):
+            ordered = batch if direction == 0 else [ids[::-1] for ids in batch]
+            nats[direction] += _sentences_nats(model, direction, ordered)
+        lengths = np.array([len(ids) for ids in batch])
+        tokens += int((lengths - 1).sum())
+        words += int((lengths - 2).sum())
+        unknown += sum(int((ids == model.config.unk_id).sum()) for ids in batch)
+        sentences += len(batch)
+        if progress:
+            progress(len(batch))
+    return Totals(nats, tokens, words, unknown, sentences)
+
+
+def _sentence_batches(sentences: Iterable[np.ndarray], size) -> Iterator[List[np.ndarray]]:
+    while block := list(islice(sentences, _SORTED_SENTENCES)):
+        block.sort(key=len, reverse=True)
+        for start in range(0, len(block), size):
+            yield block[start : start + size]
+
+
+def _sentences_nats(model, direction, sentences) -> float:
+    """Return the nats of sentences (ids in reading order, longest first), in windows."""
+    total, state, steps_done = 0.0, None, 0
+    while sentences:
+        steps = min(_WINDOW_STEPS, len(sentences[0]) - 1 - steps_done)
+        inputs = np.full((len(sentences), steps), model.config.eos_id)
+        targets, mask = inputs.copy(), np.zeros(inputs.shape, bool)
+        for row, ids in enumerate(sentences):
+            window = ids[steps_done : steps_done + steps + 1]
+            filled = slice(len(window) - 1)
+            inputs[row, filled], targets[row, filled] = window[:-1], window[1:]
+            mask[row, filled] = True
+        window_nats, state = _window_nats(model, direction, inputs, targets, mask, state)
+        total += window_nats
+        steps_done += steps
+        sentences = [ids for ids in sentences if len(ids) - 1 > steps_done]
+        state = type(state)(*(values[:, : len(sentences)] for values in state))
+    return total
+
+
+def _window_nats(model, direction, inputs, targets, mask, state):
+    import paddle
+
+    from bilm.losses import full_softmax_nats
+
+    hidden, state = model.predict_from(direction, paddle.to_tensor(inputs), state)
+    places = np.flatnonzero(mask)
+    hidden = hidden.reshape([-1, hidden.shape[-1]])
+    if len(places) < mask.size:
+        hidden = paddle.gather(hidden, paddle.to_tensor(places))
+    softmax = model.softmax_of(direction)
+    targets = paddle.to_tensor(targets.reshape(-1)[places])
+    nats = full_softmax_nats(hidden, targets, softmax.weight, softmax.bias)
+    return float(nats.numpy().sum(dtype=np.float64)), state
+
+
+def _evaluate_stateful(model, corpus, batch_size, num_steps, progress):
+    config = model.config
+    nats = np.zeros(config.num_directions)
+    states = [None] * len(nats)
+    tokens = words = unknown = sentences = 0
+    for batch in WindowReader(corpus, batch_size, num_steps, len(nats)):
+        mask = np.ones(batch.inputs.shape[1:], bool) if batch.mask is None else batch.mask
+        for direction in range(len(nats)):
+            window_nats, states[direction] = _window_nats(
+                model,
+                direction,
+                batch.inputs[direction],
+                batch.targets[direction],
+                mask,
+                states[direction],
+            )
+            nats[direction] += window_nats
+        ends = int((batch.targets[0][mask] == config.eos_id).sum())
+        tokens, sentences = tokens + batch.num_tokens, sentences + ends
+        words += batch.num_tokens - ends
+        unknown += int((batch.targets[0][mask] == config.unk_id).sum())
+        if progress:
+            progress(batch.num_tokens)
+    return Totals(nats, tokens, words, unknown, sentences)
+
+
+def summarise(totals: Totals) -> dict:
+    """Return the figures of an evaluation as a JSON object.
+
+    Returns:
+        `forward` and `backward` with nats, tokens and perplexity each; `perplexity`, the
+        exponential of all nats over all predictions; `tokens`, the predictions of both
+        directions together; `oov_rate`, unknown words over words; `sentences`.
+    """
+    report: Dict[str, object] = {}
+    for name, nats in zip(("forward", "backward"), totals.nats.tolist()):
+        report[name] = {
+            "nats": nats,
+            "tokens": totals.tokens,
+            "perplexity": math.exp(nats / totals.tokens),
+        }
+    predictions = totals.tokens * len(totals.nats)
+    report["perplexity"] = math.exp(float(totals.nats.sum()) / predictions)
+    report["tokens"] = predictions
+    report["oov_rate"] = totals.unknown / totals.words
+    report["sentences"] = totals.sentences
+    return report
+
+
+def unigram_perplexity(train: Corpus, test: Corpus) -> float:
+    """Return the perplexity of a unigram model on the tokens that `evaluate` predicts.
+
+    Probabilities are the counts of `train` plus one, over both directions' targets: words,
+    and one boundary a sentence.
+    """
+    counts = [np.ones(len(corpus.vocabulary)) for corpus in (train, test)]
+    for count, corpus in zip(counts, (train, test)):
+        for ids, _ in corpus.sentences():
+            np.add.at(count, ids[1:], 1)
+    probabilities = counts[0] / counts[0].sum()
+    occurrences = counts[1] - 1
+    return math.exp(-(occurrences * np.log(probabilities)).sum() / occurrences.sum())
+
+
+def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
+    """Warn if `corpus` was segmented in another way than `trained` tells."""
+    present = load_segmentation(corpus.shards[0].parent)
+    if trained and present:
+        differences = segmentation_differences(trained, present)
+        if differences:
+            warn(
+                f"{corpus.shards[0].parent} was segmented differently than the model's training "
+                "text: " + "; ".join(differences)
+            )
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="model folder, or a training run's folder")
+    parser.add_argument("--data", required=True, action="append", help="glob of segmented text")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there ('-': stdout)")
+    parser.add_argument("--batch_size", type=int, default=32, help="sentences computed together")
+    parser.add_argument("--stateful", action="store_true", help="windows with carried state")
+    parser.add_argument("--num_steps", type=int, default=20, help="steps of a stateful window")
+    parser.add_argument("--unigram", metavar="GLOB", action="append",
+                        help="also report a unigram model counted on this text, for comparison")
+    parser.add_argument("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+                        metavar="True|False")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Evaluate a model folder as the command line says."""
+    options = _parser().parse_args(arguments)
+    for name in ("batch_size", "num_steps"):
+        if getattr(options, name) < 1:
+            raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    tune_cpu(options.threads)
+    import_paddle()
+    select_device(options.use_gpu)
+    from bilm.checkpoint import load_model
+
+    model, checkpoint = load_model(options.model)
+    if checkpoint.vocabulary is None:
+        raise InputError(f"{options.model}: has no vocab.txt, which evaluation needs")
+    corpus = Corpus(options.data, checkpoint.vocabulary)
+    counts = corpus.count()
+    warn_of_segmentation(checkpoint.segmentation, corpus)
+    with tqdm(
+        total=counts.tokens if options.stateful else counts.sentences,
+        unit="token" if options.stateful else "sentence",
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        totals = evaluate(
+            model, corpus, options.batch_size, options.stateful, options.num_steps, bar.update
+        )
+    report = summarise(totals)
+    if options.unigram:
+        train = Corpus(options.unigram, checkpoint.vocabulary)
+        report["unigram_perplexity"] = unigram_perplexity(train, corpus)
+    if report["oov_rate"] > OOV_WARNING_RATE:
+        warn(
+            f"{report['oov_rate']:.1%} of the words are unknown; the perplexity says "
+            "little: was the text segmented as the training text was?"
+        )
+    _print(report, options.json)
+
+
+def _print(report, json_path: Optional[str]) -> None:
+    text = json.dumps(report, indent=2) + "\n"
+    if json_path == "-":
+        print(text, end="")
+        return
+    if json_path:
+        write_text_atomically(Path(json_path), text)
+    for name in ("forward", "backward"):
+        if name in report:
+            figures = report[name]
+            print(f"{name}: perplexity {figures['perplexity']:.4f} over {figures['tokens']} tokens")
+    print(
+        f"perplexity {report['perplexity']:.4f}, OOV rate {report['oov_rate']:.2%}, "
+        f"{report['sentences']} sentences"
+    )
+    if "unigram_perplexity" in report:
+        print(f"unigram model: perplexity {report['unigram_perplexity']:.4f}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all, and checksums that tell whether they still are."""
+
+import hashlib
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_text_atomically(path, text: str) -> None:
+    """Write `text` to the file at `path`, which holds either its old or its new content."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target):
+    """Yield a new folder to fill; when the block ends well it becomes `target`.
+
+    Every file is synced to disk before the folder gets its name; a folder that had the
+    name is removed. When the block raises, nothing is left. An interrupted process leaves
+    only folders named `.tmp-...`, which `remove_leftovers` removes.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".tmp-{target.name}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for path in sorted(temporary.rglob("*")):
+            if path.is_dir():
+                sync_folder(path)
+            else:
+                _sync_file(path)
+        sync_folder(temporary)
+        if target.exists():
+            os.rename(target, temporary.with_name(temporary.name + "-old"))
+        os.rename(temporary, target)
+        sync_folder(target.parent)
+    finally:
+        for leftover in (temporary, temporary.with_name(temporary.name + "-old")):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def remove_leftovers(folder) -> None:
+    """Remove what interrupted `atomic_folder` and `write_text_atomically` calls left there."""
+    for path in Path(folder).glob(".tmp-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def sha256_of(path) -> str:
+    """Return the SHA-256 of the file at `path` in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync_file(path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path) -> None:
+    """Make new names in the folder at `path` survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

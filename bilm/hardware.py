@@ -1,0 +1,85 @@
+"""Devices and processors: which device to compute on, and Paddle's fast path on CPUs."""
+
+import os
+import sys
+from pathlib import Path
+
+from bilm.errors import InputError
+
+
+def tune_cpu(threads: int = 0) -> int:
+    """Make Paddle use the processor well; return the number of threads it will use.
+
+    Sets OMP_NUM_THREADS, because Paddle starts with one thread, and on AMD processors
+    MKL_DEBUG_CPU_TYPE=5, because the MKL that Paddle bundles chooses a slow path there.
+    What is already set in the environment is left as it is. MKL reads its variable at
+    the first matrix product, so call this before anything is computed.
+
+    Args:
+        threads: Number of threads; 0 means one for each core this process may use.
+    """
+    count = threads or int(os.environ.get("OMP_NUM_THREADS") or _usable_cores())
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    else:
+        os.environ.setdefault("OMP_NUM_THREADS", str(count))
+    if _is_amd():
+        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+    if "paddle" in sys.modules:  # Paddle has read OMP_NUM_THREADS already
+        import_paddle().base.core.set_num_threads(count)
+    return count
+
+
+def import_paddle():
+    """Return the `paddle` module.
+
+    Raises:
+        InputError: Paddle is not installed; the message says what to install.
+    """
+    try:
+        import paddle
+    except ModuleNotFoundError as error:
+        if error.name != "paddle":
+            raise
+        raise InputError(
+            "PaddlePaddle is not installed: pip install 'paddle-elmo[cpu]', "
+            "or 'paddle-elmo[gpu]' on a machine with an NVIDIA card"
+        ) from None
+    return paddle
+
+
+def select_device(use_gpu: bool) -> str:
+    """Make Paddle compute on the GPU of this process or on the CPU; return the device's name.
+
+    Raises:
+        InputError: A GPU is asked for and there is none.
+    """
+    paddle = import_paddle()
+    if not use_gpu:
+        return str(paddle.device.set_device("cpu"))
+    if not paddle.device.is_compiled_with_cuda():
+        raise InputError(
+            "--use_gpu True: this Paddle is built for the CPU only; "
+            "install 'paddle-elmo[gpu]' or pass --use_gpu False"
+        )
+    visible = paddle.device.cuda.device_count()
+    if visible == 0:
+        raise InputError(
+            "--use_gpu True: no GPU is visible (CUDA_VISIBLE_DEVICES="
+            f"{os.environ.get('CUDA_VISIBLE_DEVICES', '')!r}); pass --use_gpu False"
+        )
+    paddle.device.set_device(f"gpu:{paddle.distributed.ParallelEnv().device_id}")
+    return paddle.device.get_device()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _is_amd(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    try:
+        return "AuthenticAMD" in Path(cpuinfo).read_text(encoding="utf-8")
+    except OSError:
+        return False

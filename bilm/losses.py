@@ -1,0 +1,257 @@
+"""Cross entropies of predicted words: the full softmax in chunks, and the sampled softmax.
+
+All values are summed or per-token nats; nobody divides here.
+"""
+
+from typing import NamedTuple, Optional
+
+import numpy as np
+import paddle
+from paddle.nn import functional as F
+
+# Logits that exist at once: 64 MB of float32 for each of the buffers that need them.
+MAX_CHUNK_LOGITS = 1 << 24
+
+
+def full_softmax_nats(
+    hidden: paddle.Tensor,
+    targets: paddle.Tensor,
+    weight: paddle.Tensor,
+    bias: paddle.Tensor,
+    max_chunk_logits: int = MAX_CHUNK_LOGITS,
+) -> paddle.Tensor:
+    """Return the exact cross entropy of each token, without a gradient.
+
+        nats_t = log(sum_v exp(h_t . W_v + b_v)) - (h_t . W_y + b_y),  y = targets_t
+
+    The logits are made for so many tokens at once that they number at most
+    max_chunk_logits, and at least one token.
+
+    Args:
+        hidden: Shape (tokens, projection).
+        targets: Shape (tokens,), int64.
+        weight: Shape (vocabulary, projection).
+        bias: Shape (vocabulary,).
+        max_chunk_logits: Bounds memory; changes no value beyond rounding.
+
+    Returns:
+        Nats, shape (tokens,).
+    """
+    with paddle.no_grad():
+        return paddle.concat([
+            _nats(_logits(hidden[rows], weight, bias), targets[rows])
+            for rows in _chunks(hidden.shape[0], weight.shape[0], max_chunk_logits)
+        ])
+
+
+def full_softmax_loss(
+    hidden: paddle.Tensor,
+    targets: paddle.Tensor,
+    weight: paddle.Tensor,
+    bias: paddle.Tensor,
+    token_weights: paddle.Tensor,
+    max_chunk_logits: int = MAX_CHUNK_LOGITS,
+) -> paddle.Tensor:
+    """Return sum_t token_weights_t * nats_t of `full_softmax_nats`, with a gradient.
+
+    The gradient is computed beside the loss, chunk by chunk, so that the logits of all
+    tokens never exist at once. Dynamic mode only.
+
+    Args:
+        token_weights: Shape (tokens,), constant; 0 leaves a token out.
+        (the others): As in `full_softmax_nats`.
+
+    Returns:
+        A scalar tensor.
+    """
+    return _FullSoftmaxLoss.apply(hidden, weight, bias, targets, token_weights, max_chunk_logits)
+
+
+class _FullSoftmaxLoss(paddle.autograd.PyLayer):
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, token_weights, max_chunk_logits):
+        loss = paddle.zeros([], dtype="float64")
+        hidden_gradients = []
+        weight_gradient, bias_gradient = paddle.zeros_like(weight), paddle.zeros_like(bias)
+        for rows in _chunks(hidden.shape[0], weight.shape[0], max_chunk_logits):
+            logits = _logits(hidden[rows], weight, bias)
+            nats, probabilities = _nats(logits, targets[rows]), F.softmax(logits)
+            weights = token_weights[rows]
+            loss += (nats.astype("float64") * weights.astype("float64")).sum()
+            # d loss / d logits = token weight * (softmax - one hot)
+            gradient = paddle.put_along_axis(
+                probabilities, targets[rows].unsqueeze(1), paddle.full([1, 1], -1.0), 1, "add"
+            )
+            gradient *= weights.unsqueeze(1)
+            hidden_gradients.append(paddle.matmul(gradient, weight))
+            weight_gradient += paddle.matmul(gradient, hidden[rows], transpose_x=True)
+            bias_gradient += gradient.sum(axis=0)
+        ctx.gradients = paddle.concat(hidden_gradients), weight_gradient, bias_gradient
+        return loss.astype(hidden.dtype)
+
+    @staticmethod
+    def backward(ctx, upstream):
+        gradients, ctx.gradients = ctx.gradients, None
+        return tuple(gradient * upstream for gradient in gradients) + (None, None)
+
+
+def _chunks(num_tokens, vocab_size, max_chunk_logits):
+    step = max(1, max_chunk_logits // vocab_size)
+    for start in range(0, num_tokens, step):
+        yield slice(start, start + step)
+
+
+def _logits(hidden, weight, bias):
+    # (tokens, projection) x (vocabulary, projection) -> (tokens, vocabulary)
+    return paddle.matmul(hidden, weight, transpose_y=True) + bias
+
+
+def _nats(logits, targets):
+    return F.cross_entropy(logits, targets, reduction="none")
+
+
+class Candidates(NamedTuple):
+    """Classes drawn for a sampled softmax.
+
+    Attributes:
+        ids: Distinct classes, shape (candidates,), int64, rising.
+        expected_counts: For each of them, how often a draw is expected to hold it, which
+            without replacement is the probability that it does; shape (candidates,).
+        target_expected_counts: The same for the target of each token; shape (tokens,).
+        target_is_candidate: Whether the target of each token is among ids; shape (tokens,).
+    """
+
+    ids: np.ndarray
+    expected_counts: np.ndarray
+    target_expected_counts: np.ndarray
+    target_is_candidate: np.ndarray
+
+
+class LogUniformSampler:
+    """Draws classes without replacement, frequent ones (low ids) more often.
+
+    A class k has log-uniform probability p_k = log((k + 2) / (k + 1)) / log(V + 1). The
+    draw holds it with probability 1 - (1 - p_k)^tries, where tries is chosen such that
+    these sum to num_candidates. It is systematic sampling from the classes in random
+    order, so exactly num_candidates distinct classes are drawn and these probabilities
+    are exact; the usual loop (draw, drop repetitions, go on) knows them approximately.
+
+    Source: bilm-tf and LARK for the distribution; Hartley and Rao 1962, "Sampling with
+    Unequal Probabilities and without Replacement", for the draw.
+
+    Args:
+        num_classes: V; ids must be ordered by falling frequency.
+        num_candidates: Between 1 and num_classes.
+    """
+
+    def __init__(self, num_classes: int, num_candidates: int):
+        if not 1 <= num_candidates <= num_classes:
+            raise ValueError(
+                f"num_candidates must be between 1 and {num_classes}, not {num_candidates}"
+            )
+        self.num_candidates = num_candidates
+        ranks = np.arange(num_classes, dtype=np.float64)
+        probabilities = np.log1p(1 / (ranks + 1)) / np.log(num_classes + 1)
+        self.expected_counts = _inclusion_probabilities(probabilities, num_candidates)
+
+    def draw(self, targets: np.ndarray, random: np.random.Generator) -> Candidates:
+        """Return candidates for the tokens that have the given targets (tokens,)."""
+        order = random.permutation(len(self.expected_counts))
+        ends = np.cumsum(self.expected_counts[order])
+        ends *= self.num_candidates / ends[-1]  # takes off the sum's rounding error
+        marks = random.random() + np.arange(self.num_candidates)
+        places = np.minimum(np.searchsorted(ends, marks, side="right"), len(order) - 1)
+        ids = np.sort(order[places])
+        found = np.minimum(np.searchsorted(ids, targets), len(ids) - 1)
+        return Candidates(
+            ids.astype(np.int64),
+            self.expected_counts[ids],
+            self.expected_counts[targets],
+            ids[found] == targets,
+        )
+
+
+def _inclusion_probabilities(probabilities, num_candidates):
+    # 1 - (1 - p)^tries grows with tries; bisection finds where it sums to num_candidates
+    if num_candidates == len(probabilities):
+        return np.ones_like(probabilities)
+    miss = np.log1p(-probabilities) if len(probabilities) > 1 else probabilities
+    low, high = 0.0, 1.0
+    while -np.expm1(high * miss).sum() < num_candidates:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        if -np.expm1(middle * miss).sum() < num_candidates:
+            low = middle
+        else:
+            high = middle
+    inclusion = -np.expm1(high * miss)
+    return inclusion * (num_candidates / inclusion.sum())
+
+
+def sampled_softmax_nats(
+    hidden: paddle.Tensor,
+    targets: paddle.Tensor,
+    weight: paddle.Tensor,
+    bias: paddle.Tensor,
+    candidates: Candidates,
+    sparse: bool = False,
+) -> paddle.Tensor:
+    """Return an estimate of each token's cross entropy from a sample of the vocabulary.
+
+        s_k = h_t . W_k + b_k - log(expected count of k)
+        nats_t = log(sum of exp(s_k) over the candidates and the target) - s_target
+
+    A candidate that is a token's target counts once (accidental hits are removed). Only
+    the rows of candidates and targets are read. The value is not a perplexity's: it is
+    far below the full softmax's, whose gradient it approximates.
+
+    Source: Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine
+    Translation", section 3.
+
+    Args:
+        hidden: Shape (tokens, projection).
+        targets: Shape (tokens,), int64.
+        weight: Shape (vocabulary, projection).
+        bias: Shape (vocabulary,).
+        candidates: Drawn for these targets.
+        sparse: Whether the weight's gradient holds the touched rows only (SelectedRows).
+
+    Returns:
+        Nats, shape (tokens,).
+    """
+    ids = paddle.to_tensor(candidates.ids)
+    corrections = _log_tensor(candidates.expected_counts)
+    rows = F.embedding(ids, weight, sparse=sparse)  # (candidates, projection)
+    scores = paddle.matmul(hidden, rows, transpose_y=True)
+    scores = scores + (paddle.gather(bias, ids) - corrections)  # (tokens, candidates)
+    target_rows = F.embedding(targets, weight, sparse=sparse)  # (tokens, projection)
+    target_scores = (hidden * target_rows).sum(axis=1) + paddle.gather(bias, targets)
+    target_scores = target_scores - _log_tensor(candidates.target_expected_counts)
+    total = _log_sum_exp(scores)
+    # A target that is no candidate joins the sum; one that is stands in it already.
+    absent = paddle.to_tensor(
+        np.where(candidates.target_is_candidate, -1e30, 0.0).astype(np.float32)
+    )
+    return paddle.logaddexp(total, target_scores + absent) - target_scores
+
+
+def _log_sum_exp(scores):
+    # The cross entropy of class 0 is log(sum(exp)) - score 0, and on the CPU it takes a third of
+    # the time of paddle.logsumexp and its gradient.
+    first = paddle.zeros([scores.shape[0]], dtype="int64")
+    return _nats(scores, first) + scores[:, 0]
+
+
+def _log_tensor(values: np.ndarray) -> paddle.Tensor:
+    return paddle.to_tensor(np.log(values).astype(np.float32))
+
+
+def token_weights(mask: Optional[np.ndarray], num_tokens: int, scale: float) -> paddle.Tensor:
+    """Return `scale` for each token that counts and 0 for each that does not.
+
+    Args:
+        mask: Booleans, any shape with num_tokens elements; None means that all count.
+    """
+    weights = np.full([num_tokens], scale, np.float32)
+    return paddle.to_tensor(weights if mask is None else weights * mask.reshape(-1))

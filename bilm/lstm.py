@@ -1,0 +1,142 @@
+"""One layer of projected LSTM in one direction, over a whole sequence.
+
+The only place that knows how the recurrence is computed: a faster kernel replaces
+`run_projected_lstm` and nothing else.
+"""
+
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+
+class LSTMState(NamedTuple):
+    """What a recurrence carries from one window of text to the next.
+
+    Attributes:
+        hidden: Projected outputs, shape (..., batch, projection).
+        cell: Cells, shape (..., batch, cell).
+    """
+
+    hidden: paddle.Tensor
+    cell: paddle.Tensor
+
+
+class ProjectedLSTM(nn.Layer):
+    """An LSTM whose output is projected, with clips on the cell and on the projection.
+
+        c~, i, f, o = tanh, sig, sig, sig of split(x_t W_in + h_{t-1} W_rec + b)
+        c_t = clip(f * c_{t-1} + i * c~, +-cell_clip)
+        h_t = clip((o * tanh(c_t)) W_proj, +-projection_clip)
+
+    No peepholes and no projection bias. No gradient flows through a clipped value.
+
+    Source: Sak et al. 2014, "Long Short-Term Memory Recurrent Neural Network
+    Architectures for Large Scale Acoustic Modeling"; order of the gate blocks (c, i, f, o),
+    whole storage of the forget bias and gradients at the clips as fluid's dynamic_lstmp.
+
+    Args:
+        input_size: Features of the input.
+        projection_size: Features of the output.
+        cell_size: Features of the cell.
+        cell_clip: 0 means no clip.
+        projection_clip: 0 means no clip.
+        forget_bias: Initial value of the forget gate's bias.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        projection_size: int,
+        cell_size: int,
+        cell_clip: float = 0.0,
+        projection_clip: float = 0.0,
+        forget_bias: float = 1.0,
+    ):
+        super().__init__()
+        self.projection_size = projection_size
+        self.cell_size = cell_size
+        self.cell_clip = cell_clip
+        self.projection_clip = projection_clip
+        self.input_weight = self.create_parameter([input_size, 4 * cell_size])
+        self.recurrent_weight = self.create_parameter([projection_size, 4 * cell_size])
+        bias = np.zeros(4 * cell_size, np.float32)  # blocks: c, i, f, o
+        bias[2 * cell_size : 3 * cell_size] = forget_bias
+        self.bias = self.create_parameter(
+            [4 * cell_size], default_initializer=nn.initializer.Assign(bias), is_bias=True
+        )
+        self.projection_weight = self.create_parameter([cell_size, projection_size])
+
+    def forward(
+        self, inputs: paddle.Tensor, state: LSTMState, lengths: Optional[paddle.Tensor] = None
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Return the outputs of all steps and the state after the last one.
+
+        Args:
+            inputs: Shape (batch, steps, input).
+            state: hidden (batch, projection) and cell (batch, cell) before the first step.
+            lengths: Steps of each row, shape (batch,). The state stays as it was after a
+                row's last step; outputs beyond it are not defined. None: all rows are full.
+
+        Returns:
+            Outputs (batch, steps, projection), and the state in the shapes it came in.
+        """
+        return run_projected_lstm(self, inputs, state, lengths)
+
+
+def run_projected_lstm(layer, inputs, state, lengths=None):
+    """Compute `ProjectedLSTM.forward` with plain Paddle operators, in dynamic or static mode."""
+    # (batch, steps, input) @ (input, 4 * cell): the input's part of all gates at once
+    gate_inputs = paddle.matmul(inputs, layer.input_weight) + layer.bias
+    if gate_inputs.shape[1] is None or gate_inputs.shape[1] < 0:
+        return _run_unknown_steps(layer, gate_inputs, state, lengths)
+    outputs = []
+    for step, step_gates in enumerate(paddle.unstack(gate_inputs, axis=1)):
+        gates = paddle.addmm(step_gates, state.hidden, layer.recurrent_weight)
+        new_state = _step(layer, gates, state)
+        outputs.append(new_state.hidden)
+        if lengths is not None:
+            running = (lengths > step).unsqueeze(-1)
+            new_state = LSTMState(
+                *(paddle.where(running, new, old) for new, old in zip(new_state, state))
+            )
+        state = new_state
+    return paddle.stack(outputs, axis=1), state
+
+
+def _step(layer, gates, state):
+    # gates (batch, 4 * cell), before their nonlinearities; blocks c, i, f, o
+    size = layer.cell_size
+    candidate = paddle.tanh(gates[:, :size])
+    input_gate, forget_gate, output_gate = paddle.split(F.sigmoid(gates[:, size:]), 3, axis=-1)
+    cell = _clip(forget_gate * state.cell + input_gate * candidate, layer.cell_clip)
+    hidden = paddle.matmul(output_gate * paddle.tanh(cell), layer.projection_weight)
+    return LSTMState(_clip(hidden, layer.projection_clip), cell)
+
+
+def _clip(values, limit):
+    return paddle.clip(values, -limit, limit) if limit else values
+
+
+class _StepCell(nn.RNNCellBase):
+    def __init__(self, layer):
+        super().__init__()
+        object.__setattr__(self, "_layer", layer)  # not a sublayer: its owner registers it
+
+    def forward(self, inputs, states):
+        layer = self._layer
+        # Tensors read inside a loop have lost their sizes in Paddle 3.
+        state = LSTMState(
+            states[0].reshape([-1, layer.projection_size]), states[1].reshape([-1, layer.cell_size])
+        )
+        gates = inputs + paddle.matmul(state.hidden, layer.recurrent_weight)
+        state = _step(layer, gates, state)
+        return state.hidden, tuple(state)
+
+
+def _run_unknown_steps(layer, gate_inputs, state, lengths):
+    # A static program whose number of steps is known only when it runs needs a while loop.
+    outputs, states = nn.RNN(_StepCell(layer))(gate_inputs, tuple(state), lengths)
+    return outputs, LSTMState(*states)

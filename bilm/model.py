@@ -1,0 +1,203 @@
+"""The bidirectional language model: the one definition used by training and all after it."""
+
+from typing import List, Optional, Tuple
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from bilm.config import BiLMConfig
+from bilm.lstm import LSTMState, ProjectedLSTM
+
+FORWARD, BACKWARD = 0, 1
+
+
+class Softmax(nn.Layer):
+    """Weights (vocabulary, projection) and bias (vocabulary,) that predict words.
+
+    It holds parameters only; `bilm.losses` computes with them.
+    """
+
+    def __init__(self, vocab_size: int, projection_size: int, weight_attr=None):
+        super().__init__()
+        self.weight = self.create_parameter([vocab_size, projection_size], attr=weight_attr)
+        self.bias = self.create_parameter([vocab_size], is_bias=True)
+
+
+class BiLM(nn.Layer):
+    """Word embedding, and a stack of projected LSTMs for each direction.
+
+    Each layer from the second on adds its input to its output (skip connection); the
+    state that is carried is the layer's own, without it. Dropout acts at the input of
+    each LSTM layer and, through `predict_from`, on the top output; a skip connection
+    adds the dropped input, as bilm-tf does.
+
+    Source: Peters et al. 2018, "Deep contextualized word representations"; sizes and
+    clips from LARK ELMo (Baidu, 2019).
+
+    Attributes:
+        sparse_gradients: Whether the embedding's gradient holds only the rows of words
+            that occur (a Paddle SelectedRows), for optimisers that can use it.
+
+    Args:
+        config: Sizes and switches.
+        lark_init: Initialise as LARK does, with Paddle's defaults everywhere (the forget
+            bias at 0). Otherwise the forget bias starts at 1 and embedding and softmax
+            rows at a scale that does not depend on the vocabulary's size.
+    """
+
+    def __init__(self, config: BiLMConfig, lark_init: bool = False):
+        super().__init__()
+        self.config = config
+        size = config.projection_size
+        row_attr = None if lark_init else paddle.ParamAttr(
+            initializer=nn.initializer.Normal(0.0, size**-0.5)
+        )
+        self.sparse_gradients = False
+        self.embedding = nn.Embedding(config.vocab_size, size, weight_attr=row_attr)
+        self.forward_layers = self._make_stack(0.0 if lark_init else 1.0)
+        if config.bidirectional:
+            self.backward_layers = self._make_stack(0.0 if lark_init else 1.0)
+        self.softmax = Softmax(config.vocab_size, size, row_attr)
+        if config.bidirectional and not config.share_softmax:
+            self.backward_softmax = Softmax(config.vocab_size, size, row_attr)
+
+    def _make_stack(self, forget_bias):
+        config = self.config
+        return nn.LayerList(
+            ProjectedLSTM(
+                config.projection_size,
+                config.projection_size,
+                config.cell_size,
+                config.cell_clip,
+                config.projection_clip,
+                forget_bias,
+            )
+            for _ in range(config.num_layers)
+        )
+
+    def softmax_of(self, direction: int) -> Softmax:
+        """Return the softmax with which `direction` predicts."""
+        separate = direction == BACKWARD and not self.config.share_softmax
+        return self.backward_softmax if separate else self.softmax
+
+    def initial_state(self, batch_size: int) -> LSTMState:
+        """Return zeros: hidden (directions, layers, batch, projection), cell (..., cell)."""
+        config = self.config
+        shape = [config.num_directions, config.num_layers, batch_size]
+        return LSTMState(
+            paddle.zeros([*shape, config.projection_size]), paddle.zeros([*shape, config.cell_size])
+        )
+
+    def embed(self, token_ids: paddle.Tensor) -> paddle.Tensor:
+        """Return the embeddings (batch, steps, projection) of token_ids (batch, steps)."""
+        return F.embedding(token_ids, self.embedding.weight, sparse=self.sparse_gradients)
+
+    def run_direction(
+        self,
+        direction: int,
+        token_ids: paddle.Tensor,
+        state: Optional[LSTMState] = None,
+        lengths: Optional[paddle.Tensor] = None,
+    ) -> Tuple[List[paddle.Tensor], LSTMState]:
+        """Run one direction over token ids that stand in the order in which it reads.
+
+        Args:
+            direction: FORWARD or BACKWARD; the backward direction expects reversed text.
+            token_ids: Shape (batch, steps).
+            state: hidden (layers, batch, projection) and cell (layers, batch, cell);
+                None means zeros.
+            lengths: Number of tokens in each row, shape (batch,); None: all rows are full.
+
+        Returns:
+            The layers, a list of num_layers + 1 tensors (batch, steps, projection) that
+            starts with the embedding, and the new state.
+        """
+        stack = self.forward_layers if direction == FORWARD else self.backward_layers
+        layers, states = [self.embed(token_ids)], []
+        for number, lstm in enumerate(stack):
+            inputs = F.dropout(layers[-1], self.config.dropout, training=self.training)
+            before = (
+                self._zero_layer_state(inputs)
+                if state is None
+                else LSTMState(state.hidden[number], state.cell[number])
+            )
+            outputs, after = lstm(inputs, before, lengths)
+            skip = self.config.use_skip_connections and number > 0
+            layers.append(outputs + inputs if skip else outputs)
+            states.append(after)
+        return layers, LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+
+    def _zero_layer_state(self, inputs):
+        known = inputs.shape[0] is not None and inputs.shape[0] >= 0
+        batch = inputs.shape[0] if known else paddle.shape(inputs)[0]
+        sizes = self.config.projection_size, self.config.cell_size
+        return LSTMState(*(paddle.zeros([batch, size]) for size in sizes))
+
+    def predict_from(
+        self, direction: int, token_ids: paddle.Tensor, state: Optional[LSTMState] = None
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Return what the softmax of `direction` predicts the next tokens from.
+
+        Args:
+            direction: FORWARD or BACKWARD.
+            token_ids: Shape (batch, steps), in reading order.
+            state: As in `run_direction`.
+
+        Returns:
+            The top layer after dropout, shape (batch, steps, projection), and the new state.
+        """
+        layers, state = self.run_direction(direction, token_ids, state)
+        return F.dropout(layers[-1], self.config.dropout, training=self.training), state
+
+    def forward(
+        self,
+        token_ids: paddle.Tensor,
+        lengths: Optional[paddle.Tensor] = None,
+        state: Optional[LSTMState] = None,
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Return all layers of both directions, in text order, and the new state.
+
+        No <S> and </S> are added, and values beyond a row's length are not defined.
+
+        Args:
+            token_ids: Shape (batch, steps), in text order.
+            lengths: Tokens in each row, shape (batch,); None means that all rows are full.
+            state: hidden (directions, layers, batch, projection) and cell (..., cell);
+                None means zeros.
+
+        Returns:
+            Layers (num_layers + 1, batch, steps, directions * projection), forward
+            features first, layer 0 being the embedding, once for each direction; and the
+            state in the shapes of `initial_state`.
+        """
+        layers_of, states = [], []
+        for direction in range(self.config.num_directions):
+            before = None if state is None else LSTMState(*(part[direction] for part in state))
+            ids = token_ids if direction == FORWARD else reverse_rows(token_ids, lengths)
+            layers, after = self.run_direction(direction, ids, before, lengths)
+            if direction == BACKWARD:
+                layers = [reverse_rows(layer, lengths) for layer in layers]
+            layers_of.append(paddle.stack(layers))
+            states.append(after)
+        state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+        return paddle.concat(layers_of, axis=-1), state
+
+
+def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None) -> paddle.Tensor:
+    """Return `values` with the first `lengths[b]` steps of each row b in reverse order.
+
+    Steps beyond a row's length stay where they are; reversing twice gives the input.
+
+    Args:
+        values: Shape (batch, steps) or (batch, steps, features).
+        lengths: Shape (batch,); None means that all rows are full.
+    """
+    if lengths is None:
+        return paddle.flip(values, axis=[1])
+    steps = paddle.arange(paddle.shape(values)[1], dtype="int64").unsqueeze(0)  # (1, steps)
+    lengths = lengths.astype("int64").unsqueeze(1)  # (batch, 1)
+    source = paddle.where(steps < lengths, lengths - 1 - steps, steps.expand_as(lengths - steps))
+    if len(values.shape) == 3:
+        source = source.unsqueeze(-1).expand_as(values)
+    return paddle.take_along_axis(values, source, axis=1)

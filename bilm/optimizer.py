@@ -1,0 +1,135 @@
+"""Optimisers, the learning rate of each step, and gradients that may hold single rows."""
+
+import math
+from typing import Dict, List
+
+import numpy as np
+import paddle
+from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
+
+from bilm.checkpoint import check_tensors
+from bilm.training_options import TrainingOptions
+
+# What each optimiser remembers of a parameter, under Paddle's names.
+MOMENTS = {
+    "adagrad": ("moment_0",),
+    "sgd": (),
+    "adam": ("moment1_0", "moment2_0", "beta1_pow_acc_0", "beta2_pow_acc_0"),
+    "rmsprop": ("momentum_0", "mean_square_0", "mean_grad_0"),
+}
+# Paddle's Adam and RMSProp treat a gradient of single rows differently from a dense one.
+TAKES_SPARSE_GRADIENTS = ("adagrad", "sgd")
+
+
+def build_optimizer(name: str, learning_rate: float, parameters) -> paddle.optimizer.Optimizer:
+    """Return one of Paddle's optimisers; Adagrad starts from LARK's accumulator of 1.
+
+    Args:
+        name: A key of MOMENTS.
+        learning_rate: Its first learning rate; `set_lr` changes it later.
+        parameters: What it updates.
+    """
+    settings = {"learning_rate": learning_rate, "parameters": parameters}
+    if name == "adagrad":
+        return paddle.optimizer.Adagrad(epsilon=0.0, initial_accumulator_value=1.0, **settings)
+    classes = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
+    return getattr(paddle.optimizer, classes[name])(**settings)
+
+
+def learning_rate_at(step: int, options: TrainingOptions, total_steps: int) -> float:
+    """Return the learning rate of the step with this number, counted from 1.
+
+    It rises linearly over warmup_steps, then stays, or falls to 0 at decay_steps (0: at
+    total_steps) along a line or half a cosine.
+    """
+    if step <= options.warmup_steps:
+        return options.learning_rate * step / options.warmup_steps
+    if options.decay == "none":
+        return options.learning_rate
+    last = options.decay_steps or max(total_steps, options.warmup_steps + 1)
+    done = min(1.0, (step - 1 - options.warmup_steps) / (last - options.warmup_steps))
+    left = 1 - done if options.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return options.learning_rate * left
+
+
+def collect_gradients(parameters) -> List[tuple]:
+    """Return (parameter, gradient) pairs; rows that occur twice in a gradient are merged."""
+    pairs = [(p, p.grad) for p in parameters if p.grad is not None]
+    return [(p, merge_selected_rows(g) if g.is_selected_rows() else g) for p, g in pairs]
+
+
+def global_norm(gradients: List[tuple]) -> paddle.Tensor:
+    """Return the square root of the sum of squares of all gradients, a float32 scalar."""
+    squares = [(_values(gradient).astype("float32") ** 2).sum() for _, gradient in gradients]
+    return paddle.sqrt(paddle.add_n(squares))
+
+
+def clip_to_norm(gradients: List[tuple], norm: paddle.Tensor, max_norm: float) -> List[tuple]:
+    """Return the gradients times max_norm / max(norm, max_norm).
+
+    Dense gradients are scaled in place. max_norm 0 means no clip.
+    """
+    if not max_norm or float(norm) <= max_norm:
+        return gradients
+    factor = max_norm / norm
+    clipped = []
+    for parameter, gradient in gradients:
+        if gradient.is_selected_rows():
+            gradient = paddle.scale(gradient, float(factor))
+        else:
+            gradient.multiply_(factor.astype(gradient.dtype))
+        clipped.append((parameter, gradient))
+    return clipped
+
+
+def _values(gradient):
+    return get_tensor_from_selected_rows(gradient) if gradient.is_selected_rows() else gradient
+
+
+def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -> dict:
+    """Return what the optimiser remembers: arrays named `<parameter>.<moment>`.
+
+    Args:
+        optimizer: Made by `build_optimizer`.
+        name: Its key in MOMENTS.
+        parameters: Parameters by their name in the model.
+    """
+    state = optimizer.state_dict()
+    masters = state.get("master_weights", {})
+    arrays = {}
+    for parameter_name, parameter in parameters.items():
+        for moment in MOMENTS[name]:
+            value = state.get(f"{parameter.name}_{moment}")
+            if value is not None:  # there is none before the first step
+                arrays[f"{parameter_name}.{moment}"] = value.numpy()
+        if parameter.name in masters:
+            arrays[f"{parameter_name}.master_weight"] = masters[parameter.name].numpy()
+    return arrays
+
+
+def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, source: str) -> None:
+    """Give a new optimiser the memory that `pack_optimizer` saved.
+
+    Raises:
+        InputError: Arrays are missing, not known or of another shape; all are listed.
+    """
+    masters = {k: v for k, v in arrays.items() if k.endswith(".master_weight")}
+    moments = {k: v for k, v in arrays.items() if k not in masters}
+    if not moments:
+        return
+    expected = {
+        f"{parameter_name}.{moment}": (1,) if "pow_acc" in moment else tuple(parameter.shape)
+        for parameter_name, parameter in parameters.items()
+        for moment in MOMENTS[name]
+    }
+    check_tensors(expected, {k: v.shape for k, v in moments.items()}, source)
+    state = {}
+    for key, value in moments.items():
+        parameter_name, moment = key.rsplit(".", 1)
+        state[f"{parameters[parameter_name].name}_{moment}"] = paddle.to_tensor(np.array(value))
+    if masters:
+        state["master_weights"] = {
+            parameters[key.rsplit(".", 1)[0]].name: paddle.to_tensor(np.array(value))
+            for key, value in masters.items()
+        }
+    optimizer.set_state_dict(state)

@@ -1,0 +1,45 @@
+"""Command-line flags from dataclass fields: the default and the help text are written once."""
+
+import argparse
+from dataclasses import MISSING, field, fields
+from typing import Optional, Sequence
+
+
+def option(default, help: str, choices: Optional[Sequence] = None, aliases: Sequence[str] = ()):
+    """Return a dataclass field that becomes the flag `--<field name>`.
+
+    Args:
+        default: Its type is the flag's type; True and False make a boolean flag.
+        help: Shown by --help.
+        choices: Allowed values.
+        aliases: Other names of the flag, without dashes.
+    """
+    return field(default=default, metadata={"help": help, "choices": choices, "aliases": aliases})
+
+
+def add_options(parser: argparse.ArgumentParser, options_class) -> None:
+    """Add a flag to `parser` for every field of the dataclass `options_class`.
+
+    A flag that is not given leaves no attribute in the namespace, so that a program can
+    tell what the user wrote from what it may decide itself.
+    """
+    for item in fields(options_class):
+        names = [f"--{name}" for name in (item.name, *item.metadata.get("aliases", ()))]
+        default = None if item.default is MISSING else item.default
+        shown = "" if default in (None, "") else f" (default: {default})"
+        settings = {"dest": item.name, "help": item.metadata["help"] + shown}
+        if isinstance(default, bool):
+            settings.update(type=parse_boolean, nargs="?", const=True, metavar="True|False")
+        else:
+            settings.update(type=type(default), choices=item.metadata.get("choices"))
+            if not settings["choices"]:
+                settings["metavar"] = "N" if isinstance(default, (int, float)) else "TEXT"
+        parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+
+def parse_boolean(text: str) -> bool:
+    """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case."""
+    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"expected True or False, found {text!r}")
+    return values[text.lower()]

@@ -1,0 +1,63 @@
+"""Prepare items in the background, so that whoever uses them does not wait."""
+
+import queue
+import threading
+from typing import Callable, Iterable, Iterator
+
+_END = object()
+
+
+class Prefetcher:
+    """Iterates over `prepare(item) for item in source`, computed ahead in a thread.
+
+    An exception of the source is raised where its item would have come.
+
+    Args:
+        source: What to prepare from; only the thread touches it.
+        prepare: Called for each item, in order.
+        ahead: How many prepared items may wait.
+    """
+
+    def __init__(self, source: Iterable, prepare: Callable, ahead: int = 8):
+        self._queue = queue.Queue(maxsize=ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=(source, prepare), daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator:
+        while True:
+            item, error = self._queue.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+
+    def close(self) -> None:
+        """Stop the thread; what it has prepared is forgotten."""
+        self._stopped.set()
+        self._thread.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _work(self, source, prepare):
+        try:
+            for item in source:
+                self._put(prepare(item), None)
+                if self._stopped.is_set():
+                    return
+            self._put(_END, None)
+        except Exception as error:  # handed to the thread that iterates
+            self._put(_END, error)
+
+    def _put(self, item, error):
+        while not self._stopped.is_set():
+            try:
+                self._queue.put((item, error), timeout=0.1)
+                return
+            except queue.Full:
+                pass

@@ -1,0 +1,91 @@
+"""`bilm pretrain`: train a biLM on segmented text, and resume it exactly."""
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from bilm.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
+from bilm.cli import run_main, warn
+from bilm.errors import InputError
+from bilm.hardware import import_paddle, select_device, tune_cpu
+from bilm.options import add_options
+from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
+
+
+def main(arguments=None) -> None:
+    """Train as the command line says."""
+    given = vars(_parser().parse_args(arguments))
+    _warn_of_obsolete_flags(given)
+    resume, load_dir = given.pop("resume", False), given.pop("load_dir", "")
+    checkpoint, source, options = None, None, None
+    if resume or load_dir:
+        checkpoint, source = _read_checkpoint(given, load_dir)
+        given = _resumed_options(given, checkpoint, source)
+    options = TrainingOptions(**given)
+    tune_cpu(options.threads)
+    import_paddle()
+    select_device(options.use_gpu)
+    # only now: importing these imports Paddle, which reads the environment
+    from bilm import distributed
+    from bilm.run import Run
+
+    distributed.start()
+    Run(options, checkpoint, source).train()
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="obsolete, accepted for LARK's scripts: "
+        + ", ".join(f"--{name}" for name, _, _ in OBSOLETE),
+    )
+    add_options(parser, TrainingOptions)
+    parser.add_argument("--resume", action="store_true", default=argparse.SUPPRESS,
+                        help="continue from the latest checkpoint in --para_save_dir")
+    parser.add_argument("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
+                        help="continue from this checkpoint")
+    for name, _, _ in OBSOLETE:
+        parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
+                            help=argparse.SUPPRESS)
+    return parser
+
+
+def _warn_of_obsolete_flags(given):
+    for name, _, advice in OBSOLETE:
+        if name in given:
+            del given[name]
+            warn(f"--{name} is obsolete and ignored: {advice}")
+
+
+def _read_checkpoint(given, load_dir):
+    run = given.get("para_save_dir", TrainingOptions.para_save_dir)
+    path = Path(load_dir) if load_dir else latest_checkpoint(run)
+    if (path / "latest").is_file():
+        path = latest_checkpoint(path)
+    try:
+        return load_checkpoint(path, training=True), path
+    except InputError as error:
+        raise InputError(f"{error}{_others(path)}") from None
+
+
+def _others(path):
+    others = [other for other in list_checkpoints(path.parent) if other != path]
+    return f" (--load_dir {others[-1]})" if others else ""
+
+
+def _resumed_options(given, checkpoint, source):
+    """Return the options of the checkpoint, changed by what the command line may change."""
+    saved = checkpoint.training["state.json"]["options"]
+    known = {field.name for field in fields(TrainingOptions)}
+    conflicts = [
+        f"--{name} is {given[name]}, the checkpoint was trained with {saved[name]}"
+        for name in FIXED_AT_RESUME
+        if name in given and given[name] != saved[name]
+    ]
+    if conflicts:
+        raise InputError(f"{source}: cannot be continued: {'; '.join(conflicts)}")
+    return {**{name: value for name, value in saved.items() if name in known}, **given}
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,137 @@
+"""The words that a biLM knows, in LARK's file format; and how to count them from a corpus."""
+
+from collections import Counter
+from typing import Iterable, Optional
+
+from bilm.errors import InputError
+
+BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
+SPECIAL_TOKENS = (BOS, EOS, UNK)
+# LARK's preparation scripts leave this marker in the file; it is not a word and has no id.
+_MARKER = "!!!MAXTERMID"
+
+
+class Vocabulary:
+    """An ordered set of words; the id of a word is its position.
+
+    File format (LARK, and bilm-tf before it): UTF-8, one word a line; a line
+    `!!!MAXTERMID` is skipped and takes no id; <S>, </S> and <UNK> must be there.
+
+    Args:
+        words: The words in the order of their ids.
+        source: Where they come from, for error messages.
+
+    Raises:
+        InputError: A word is empty, holds white space or appears twice, or a special
+            token is missing.
+    """
+
+    def __init__(self, words: Iterable[str], source: str = "vocabulary"):
+        self.words = tuple(words)
+        self._ids = {}
+        for number, word in enumerate(self.words):
+            if not word or len(word.encode("utf-8").split()) != 1:
+                raise InputError(f"{source}: word {number + 1} is {word!r}: empty or with spaces")
+            if self._ids.setdefault(word, number) != number:
+                raise InputError(
+                    f"{source}: {word!r} appears twice, as words {self._ids[word] + 1} "
+                    f"and {number + 1}; remove one of them"
+                )
+        missing = [token for token in SPECIAL_TOKENS if token not in self._ids]
+        if missing:
+            raise InputError(
+                f"{source}: missing special tokens {', '.join(missing)}; add a line for each"
+            )
+        self.bos_id, self.eos_id, self.unk_id = (self._ids[token] for token in SPECIAL_TOKENS)
+        self._ids_of_bytes = {word.encode("utf-8"): number for word, number in self._ids.items()}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._ids
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Vocabulary) and self.words == other.words
+
+    __hash__ = None
+
+    def encode(self, tokens: Iterable[str]) -> list:
+        """Return the ids of `tokens`, unk_id for unknown ones. No <S> or </S> is added."""
+        return [self._ids.get(token, self.unk_id) for token in tokens]
+
+    def encode_line(self, line: bytes) -> list:
+        """Return the ids of the words of one corpus line, as `encode` does.
+
+        Words are separated by ASCII white space, as LARK separates them: an ideographic
+        space (U+3000) is part of a word.
+
+        Args:
+            line: UTF-8 text, with or without its line end.
+
+        Raises:
+            UnicodeDecodeError: The line is not UTF-8.
+        """
+        line.decode("utf-8")
+        return [self._ids_of_bytes.get(word, self.unk_id) for word in line.split()]
+
+    def decode(self, token_ids: Iterable[int]) -> list:
+        """Return the words that have the given ids."""
+        return [self.words[token_id] for token_id in token_ids]
+
+    def to_text(self) -> str:
+        """Return the content of the vocabulary's file."""
+        return "".join(word + "\n" for word in self.words)
+
+    @classmethod
+    def load(cls, path) -> "Vocabulary":
+        """Return the vocabulary in the file at `path`.
+
+        Raises:
+            InputError: The file is empty or not UTF-8, a line is empty or appears twice,
+                or a special token is missing.
+        """
+        words, lines_of = [], {}
+        for number, line in enumerate(_decoded_lines(path), start=1):
+            word = line.strip(" \t\r\n\v\f")
+            if word == _MARKER:
+                continue
+            if not word or " " in word or "\t" in word:
+                raise InputError(f"{path}, line {number}: expected one word, found {word!r}")
+            if word in lines_of:
+                raise InputError(
+                    f"{path}, line {number}: {word!r} stands already on line {lines_of[word]}; "
+                    "remove one of them"
+                )
+            lines_of[word] = number
+            words.append(word)
+        if not words:
+            raise InputError(f"{path}: the vocabulary is empty; expected one word a line")
+        return cls(words, source=str(path))
+
+    @classmethod
+    def from_counts(
+        cls, counts: Counter, min_count: int = 1, max_size: Optional[int] = None
+    ) -> "Vocabulary":
+        """Return the special tokens, then the words by falling count, ties by code point.
+
+        Args:
+            counts: How often each word occurs. Counts of special tokens do not matter.
+            min_count: Words that occur less often are left out.
+            max_size: Largest size of the vocabulary, special tokens included.
+        """
+        ranked = sorted(
+            (word for word, count in counts.items() if count >= min_count),
+            key=lambda word: (-counts[word], word),
+        )
+        words = [*SPECIAL_TOKENS, *(word for word in ranked if word not in SPECIAL_TOKENS)]
+        return cls(words[:max_size])
+
+
+def _decoded_lines(path):
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path}, line {number}: not UTF-8: {error.reason}") from None

@@ -1,0 +1,46 @@
+"""Packaging of paddle-elmo; build backend and tool settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"', (HERE / "bilm/__init__.py").read_text(encoding="utf-8"), re.M
+).group(1)
+
+setup(
+    name="paddle-elmo",
+    version=VERSION,
+    description="Pretrain and use ELMo for Chinese on PaddlePaddle: a port of Baidu's LARK ELMo",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["bilm", "bilm.*", "lac", "lac.*"]),
+    python_requires=">=3.9",
+    install_requires=[
+        "numpy>=1.21",
+        "jieba>=0.42.1",
+        "h5py>=3.7",
+        "tqdm>=4.60",
+        "safetensors>=0.4",
+    ],
+    extras_require={
+        # one of these two; they exclude each other
+        "cpu": ["paddlepaddle>=2.6.2,<4"],
+        "gpu": ["paddlepaddle-gpu>=2.6.2,<4"],
+        "torch": ["torch>=2.2,<3"],
+        "plot": ["matplotlib>=3.5"],
+        "rjieba": ["rjieba>=0.1"],
+        "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5"],
+    },
+    entry_points={"console_scripts": ["bilm = bilm.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Natural Language :: Chinese (Simplified)",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing :: Linguistic",
+    ],
+)
