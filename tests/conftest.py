@@ -6,7 +6,8 @@ import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-WORDS = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？".split()
+SENTENCE = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？"
+WORDS = SENTENCE.split()
 
 
 @pytest.fixture

@@ -37,5 +37,5 @@ def weights(checkpoint):
     """Return the parameters of one of LARK's checkpoints under our names."""
     variables = read_lark_folder(FOLDER / checkpoint)
     found = {ours: variables[theirs] for ours, theirs in names().items()}
-    return {name: array[0] if name.endswith("s.0.bias") or name.endswith("s.1.bias") else array
+    return {name: array[0] if name.endswith(("s.0.bias", "s.1.bias")) else array
             for name, array in found.items()}
