@@ -18,7 +18,7 @@ def tune_cpu(threads: int = 0) -> int:
     Args:
         threads: Number of threads; 0 means one for each core this process may use.
     """
-    count = threads or int(os.environ.get("OMP_NUM_THREADS") or _usable_cores())
+    count = threads or int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     else:
@@ -72,7 +72,8 @@ def select_device(use_gpu: bool) -> str:
     return paddle.device.get_device()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -126,13 +126,15 @@ class Run:
 
     def train(self) -> None:
         """Train until the last step, the last epoch, or a signal to stop."""
-        with self.trainer.batches() as batches, _stop_on_signal(self):
-            self._start_time, self._start_tokens = time.monotonic(), self.trainer.tokens
-            self._log_time, self._log_tokens = self._start_time, self._start_tokens
-            self._train(batches)
-        self._progress.close()
-        if self._metrics:
-            self._metrics.close()
+        try:
+            with self.trainer.batches() as batches, _stop_on_signal(self):
+                self._start_time, self._start_tokens = time.monotonic(), self.trainer.tokens
+                self._log_time, self._log_tokens = self._start_time, self._start_tokens
+                self._train(batches)
+        finally:
+            self._progress.close()
+            if self._metrics:
+                self._metrics.close()
 
     def _train(self, batches):
         for prepared in batches if not self._is_done() else ():

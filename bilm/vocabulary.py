@@ -116,7 +116,8 @@ class Vocabulary:
         """Return the special tokens, then the words by falling count, ties by code point.
 
         Args:
-            counts: How often each word occurs. Counts of special tokens do not matter.
+            counts: How often each word occurs. Special tokens and the marker that `load`
+                skips do not count.
             min_count: Words that occur less often are left out.
             max_size: Largest size of the vocabulary, special tokens included.
         """
@@ -124,7 +125,8 @@ class Vocabulary:
             (word for word, count in counts.items() if count >= min_count),
             key=lambda word: (-counts[word], word),
         )
-        words = [*SPECIAL_TOKENS, *(word for word in ranked if word not in SPECIAL_TOKENS)]
+        taken = (*SPECIAL_TOKENS, _MARKER)
+        words = [*SPECIAL_TOKENS, *(word for word in ranked if word not in taken)]
         return cls(words[:max_size])
 
 
