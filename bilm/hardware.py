@@ -1,5 +1,6 @@
 """Devices and processors: which device to compute on, and Paddle's fast path on CPUs."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -48,6 +49,12 @@ def import_paddle():
     return paddle
 
 
+def count_gpus() -> int:
+    """Return the number of GPUs that Paddle can use here."""
+    paddle = import_paddle()
+    return paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+
+
 def select_device(use_gpu: bool) -> str:
     """Make Paddle compute on the GPU of this process or on the CPU; return the device's name.
 
@@ -62,8 +69,7 @@ def select_device(use_gpu: bool) -> str:
             "--use_gpu True: this Paddle is built for the CPU only; "
             "install 'paddle-elmo[gpu]' or pass --use_gpu False"
         )
-    visible = paddle.device.cuda.device_count()
-    if visible == 0:
+    if count_gpus() == 0:
         raise InputError(
             "--use_gpu True: no GPU is visible (CUDA_VISIBLE_DEVICES="
             f"{os.environ.get('CUDA_VISIBLE_DEVICES', '')!r}); pass --use_gpu False"
@@ -84,3 +90,15 @@ def _is_amd(cpuinfo: str = "/proc/cpuinfo") -> bool:
         return "AuthenticAMD" in Path(cpuinfo).read_text(encoding="utf-8")
     except OSError:
         return False
+
+
+def main(arguments=None) -> None:
+    """Print the number of GPUs that Paddle can use here."""
+    argparse.ArgumentParser(description=main.__doc__).parse_args(arguments)
+    print(count_gpus())
+
+
+if __name__ == "__main__":
+    from bilm.cli import run_main
+
+    run_main(main)

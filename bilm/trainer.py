@@ -131,6 +131,11 @@ class Trainer:
         options = self.options
         return options.batch_size * options.gradient_accumulation * distributed.world_size()
 
+    @property
+    def _first_row(self) -> int:
+        """The first row of a batch that this process has."""
+        return distributed.rank() * self.options.batch_size * self.options.gradient_accumulation
+
     def batches(self) -> Prefetcher:
         """Return the batches from the present place on, prepared in the background."""
         reader = WindowReader(
@@ -147,8 +152,7 @@ class Trainer:
 
     def _prepare(self, numbered_batch) -> TrainingBatch:
         step, batch = numbered_batch
-        local_rows = self.rows // distributed.world_size()
-        rows = slice(distributed.rank() * local_rows, (distributed.rank() + 1) * local_rows)
+        rows = slice(self._first_row, self._first_row + self.rows // distributed.world_size())
         local = Batch(
             batch.inputs[:, rows],
             batch.targets[:, rows],
@@ -183,6 +187,7 @@ class Trainer:
         """
         step = self.step + 1
         _seed_dropout(self.options.random_seed, step, distributed.rank())
+        self._reset_states(step)
         loss = 0.0
         for part, rows in enumerate(self._parts()):
             for direction in range(self._directions):
@@ -198,6 +203,18 @@ class Trainer:
         self._position = prepared.batch.position
         predictions = prepared.num_tokens * self._directions
         return StepResult(nats, predictions, prepared.num_tokens, learning_rate, norm)
+
+    def _reset_states(self, step) -> None:
+        """Set the state of some rows to zero, the same rows in both directions."""
+        if not self.options.state_reset_rate:
+            return
+        random = np.random.default_rng([self.options.random_seed, step])
+        kept = random.random(self.rows) >= self.options.state_reset_rate
+        for states, rows in zip(self._states, self._parts()):
+            mine = slice(self._first_row + rows.start, self._first_row + rows.stop)
+            keep = paddle.to_tensor(kept[mine].astype(np.float32)).unsqueeze(-1)  # (rows, 1)
+            for direction, state in enumerate(states):
+                states[direction] = LSTMState(*(values * keep for values in state))
 
     def _backward(self, prepared, part, rows, direction) -> float:
         """Add the gradients of some rows in one direction; return their share of the loss."""
@@ -322,9 +339,8 @@ class Trainer:
         self.step, self.tokens = document["step"], document["tokens"]
 
     def _restore_states(self, arrays):
-        first = distributed.rank() * self.rows // distributed.world_size()
         for part, rows in enumerate(self._parts()):
-            mine = slice(first + rows.start, first + rows.stop)
+            mine = slice(self._first_row + rows.start, self._first_row + rows.stop)
             for direction in range(self._directions):
                 self._states[part][direction] = LSTMState(
                     *(paddle.to_tensor(arrays[name][direction, :, mine])

@@ -47,6 +47,9 @@ class TrainingOptions:
     batch_size: int = option(128, "rows of a batch, for each process")
     num_steps: int = option(20, "steps of a window (truncated backpropagation)")
     gradient_accumulation: int = option(1, "batches whose gradients are added for one step")
+    state_reset_rate: float = option(
+        0.0, "how often a row's LSTM state is set to zero before a window (LARK: never)"
+    )
     max_epoch: int = option(10, "passes over the training text")
     max_steps: int = option(0, "stop after so many steps; 0: no limit")
     all_train_tokens: int = option(0, "accepted for LARK's scripts; the program counts itself")
@@ -85,6 +88,9 @@ class TrainingOptions:
                      "max_grad_norm", "random_seed"):
             if getattr(self, name) < 0:
                 yield f"--{name} must not be negative, not {getattr(self, name)}"
+        for name in ("state_reset_rate", "dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                yield f"--{name} must be between 0 and 1, not {getattr(self, name)}"
         if not self.learning_rate > 0:
             yield f"--learning_rate must be positive, not {self.learning_rate}"
         for item in fields(self):
@@ -127,5 +133,5 @@ FIXED_AT_RESUME = (
     "embed_size", "hidden_size", "num_layers", "cell_clip", "proj_clip", "use_skip_connections",
     "bidirectional", "share_softmax", "lark_init", "load_pretraining_params", "batch_size",
     "num_steps", "gradient_accumulation", "shuffle", "random_seed", "optim", "sample_softmax",
-    "n_negative_samples_batch", "dropout",
+    "n_negative_samples_batch", "dropout", "state_reset_rate",
 )

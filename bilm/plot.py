@@ -1,0 +1,61 @@
+"""`bilm plot`: learning curves from the metrics of training runs."""
+
+import argparse
+from pathlib import Path
+
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.metrics import METRICS, read_metrics
+
+
+def plot_runs(runs, output, start_step: int = 0) -> None:
+    """Draw training and dev perplexity over steps and write the picture to `output`.
+
+    Args:
+        runs: Folders with a metrics.jsonl each.
+        output: File to write; its ending decides the format (.png, .svg, .pdf).
+        start_step: Leave out earlier steps.
+
+    Raises:
+        InputError: matplotlib is not installed, or a run has no metrics.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise InputError("matplotlib is not installed: pip install 'paddle-elmo[plot]'") from None
+    figure = Figure(figsize=(8, 4.5), layout="tight")
+    axes = figure.subplots()
+    for run in runs:
+        lines = [line for line in _metrics_of(run) if line["step"] >= start_step]
+        for event, style in (("train", "-"), ("dev", "o--")):
+            points = [line for line in lines if line.get("event", "train") == event]
+            steps = [line["step"] for line in points]
+            values = [line["perplexity"] for line in points]
+            if points:
+                axes.plot(steps, values, style, label=f"{Path(run).name}: {event}", linewidth=1.2)
+    axes.set(xlabel="step", ylabel="perplexity", yscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(output, dpi=120)
+
+
+def _metrics_of(run):
+    path = Path(run) / METRICS
+    if not path.is_file():
+        raise InputError(f"{run}: not a training run: it has no {METRICS}")
+    return read_metrics(path)
+
+
+def main(arguments=None) -> None:
+    """Draw what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a training run")
+    parser.add_argument("--output", required=True, help="picture to write: .png, .svg or .pdf")
+    parser.add_argument("--start_step", type=int, default=0, help="leave out earlier steps")
+    options = parser.parse_args(arguments)
+    plot_runs(options.runs, options.output, options.start_step)
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,194 @@
+"""Settings of the processor that leave the user's alone, and plain words where Paddle is not."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from bilm import hardware
+from bilm.errors import InputError
+from bilm.hardware import import_paddle, select_device, tune_cpu
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A function that makes the machine look otherwise; the environment is restored after."""
+
+    def machine(amd=False, **environment):
+        for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE"):
+            monkeypatch.setenv(name, "")  # so that it is restored
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(hardware, "_is_amd", lambda: amd)
+        monkeypatch.setattr(hardware, "usable_cores", lambda: 6)
+        monkeypatch.delitem(sys.modules, "paddle", raising=False)
+
+    return machine
+
+
+@pytest.mark.smoke
+def test_all_cores_are_used(machine):
+    machine()
+    assert tune_cpu() == 6
+    assert os.environ["OMP_NUM_THREADS"] == "6"
+    assert "MKL_DEBUG_CPU_TYPE" not in os.environ
+
+
+@pytest.mark.smoke
+def test_what_the_user_set_stays(machine):
+    machine(amd=True, OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4")
+    assert tune_cpu() == 3
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "4"
+
+
+def test_a_number_of_threads_that_is_asked_for_counts_more(machine):
+    machine(OMP_NUM_THREADS="3")
+    assert tune_cpu(2) == 2
+    assert os.environ["OMP_NUM_THREADS"] == "2"
+
+
+def test_an_empty_setting_is_none(machine):
+    machine(OMP_NUM_THREADS="")
+    assert tune_cpu() == 6
+
+
+@pytest.mark.parametrize("amd, value", [(True, "5"), (False, None)])
+def test_the_fast_path_of_mkl_is_forced_on_amd_only(machine, amd, value):
+    machine(amd)
+    tune_cpu()
+    assert os.environ.get("MKL_DEBUG_CPU_TYPE") == value
+
+
+@pytest.mark.parametrize("vendor, amd", [("AuthenticAMD", True), ("GenuineIntel", False)])
+def test_the_vendor_stands_in_cpuinfo(tmp_path, vendor, amd):
+    path = tmp_path / "cpuinfo"
+    assert hardware._is_amd(path) is False
+    path.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n", encoding="utf-8")
+    assert hardware._is_amd(path) is amd
+
+
+def test_paddle_that_has_started_is_told_the_number_of_threads(machine, monkeypatch):
+    machine()
+    told = []
+    paddle = types.ModuleType("paddle")
+    core = types.SimpleNamespace(set_num_threads=told.append)
+    paddle.base = types.SimpleNamespace(core=core)
+    monkeypatch.setitem(sys.modules, "paddle", paddle)
+    tune_cpu()
+    tune_cpu(2)
+    assert told == [6, 2]
+
+
+@pytest.mark.smoke
+def test_paddle_has_what_is_called(monkeypatch):
+    """Paddle's real `set_num_threads`: internal, so it may move from version to version."""
+    import paddle
+
+    told = []
+    monkeypatch.setattr(paddle.base.core, "set_num_threads", told.append)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    tune_cpu()
+    assert told == [1]
+
+
+def test_missing_paddle_is_told_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    with pytest.raises(InputError) as error:
+        import_paddle()
+    assert "paddle-elmo[cpu]" in str(error.value)
+    assert "paddle-elmo[gpu]" in str(error.value)
+
+
+def test_a_broken_paddle_is_no_missing_paddle(monkeypatch, tmp_path):
+    (tmp_path / "paddle.py").write_text("import a_module_that_is_not_there", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "paddle", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
+        import_paddle()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("arguments", [
+    ["evaluate", "--model", "model", "--data", "text"],
+    ["pretrain", "--train_path", "text", "--vocab_path", "words"],
+])
+def test_a_program_without_paddle_ends_with_one_line(tmp_path, arguments):
+    program = (
+        "import sys; sys.modules['paddle'] = None; from bilm.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, text=True, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: PaddlePaddle is not installed: pip install 'paddle-elmo[cpu]', "
+        "or 'paddle-elmo[gpu]' on a machine with an NVIDIA card\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A function that makes Paddle say that it can use so many GPUs."""
+    import paddle
+
+    def pretended(compiled, visible):
+        monkeypatch.setattr(paddle.device, "is_compiled_with_cuda", lambda: compiled)
+        monkeypatch.setattr(paddle.device.cuda, "device_count", lambda: visible)
+
+    return pretended
+
+
+@pytest.mark.parametrize("compiled, message", [
+    (False, "built for the CPU only; install 'paddle-elmo[gpu]' or pass --use_gpu False"),
+    (True, "no GPU is visible (CUDA_VISIBLE_DEVICES='9'); pass --use_gpu False"),
+])
+def test_a_gpu_that_is_not_there_is_told_in_one_line(pretended, monkeypatch, compiled, message):
+    pretended(compiled, visible=0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "9")
+    with pytest.raises(InputError) as error:
+        select_device(True)
+    assert str(error.value).startswith("--use_gpu True: ")
+    assert str(error.value).endswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("compiled, visible, usable", [
+    (False, 3, 0), (True, 0, 0), (True, 2, 2),
+])
+def test_usable_gpus_are_counted(pretended, capsys, compiled, visible, usable):
+    pretended(compiled, visible)
+    hardware.main([])
+    assert capsys.readouterr().out == f"{usable}\n"
+
+
+def test_a_gpu_that_nobody_asked_for_is_not_used(pretended):
+    import paddle
+
+    pretended(compiled=True, visible=2)
+    assert "cpu" in select_device(False).lower()
+    assert paddle.device.get_device() == "cpu"
+
+
+def test_a_program_asked_for_a_gpu_that_is_not_there_ends_with_one_line(pretended, monkeypatch,
+                                                                       capsys):
+    from bilm.cli import run_main
+    from bilm.evaluate import main
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    pretended(compiled=False, visible=0)
+    with pytest.raises(SystemExit) as exit_:
+        run_main(main, ["--model", "m", "--data", "d", "--use_gpu", "True"])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: --use_gpu True: ") and error.count("\n") == 1
