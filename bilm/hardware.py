@@ -17,9 +17,12 @@ def tune_cpu(threads: int = 0) -> int:
     the first matrix product, so call this before anything is computed.
 
     Args:
-        threads: Number of threads; 0 means one for each core this process may use.
+        threads: Number of threads; 0 means the cores that this process may use, divided
+            among the processes that the launcher started on this machine.
     """
-    count = threads or int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
+    processes = int(os.environ.get("PADDLE_LOCAL_SIZE") or 1)  # started by the launcher
+    cores = max(1, usable_cores() // processes)
+    count = threads or int(os.environ.get("OMP_NUM_THREADS") or cores)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     else:

@@ -48,7 +48,7 @@ class TrainingOptions:
     num_steps: int = option(20, "steps of a window (truncated backpropagation)")
     gradient_accumulation: int = option(1, "batches whose gradients are added for one step")
     state_reset_rate: float = option(
-        0.0, "how often a row's LSTM state is set to zero before a window (LARK: never)"
+        0.1, "how often a row's LSTM state is set to zero before a window (LARK: 0)"
     )
     max_epoch: int = option(10, "passes over the training text")
     max_steps: int = option(0, "stop after so many steps; 0: no limit")

@@ -20,7 +20,7 @@ dropout, sampled softmax, the ELMo layer mix. Results have the dtype of the para
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def read_tensor_description(desc: bytes) -> tuple[int, list[int]]:
     return dtype, shape
 
 
-def read_lod_tensor(path: str | Path) -> np.ndarray:
+def read_lod_tensor(path: Union[str, Path]) -> np.ndarray:
     """Return the array in a file of one fluid LoDTensor; its levels of detail are skipped.
 
     Layout: u32 version 0 | u64 number of levels, each u64 size in bytes and data | u32 version 0 |
@@ -121,7 +121,7 @@ def read_lod_tensor(path: str | Path) -> np.ndarray:
 
 
 def read_lark_folder(
-    folder: str | Path, include_leftovers: bool = False
+    folder: Union[str, Path], include_leftovers: bool = False
 ) -> dict[str, np.ndarray]:
     """Return the variables of a LARK folder, name -> array; Adagrad moments are among them.
 
