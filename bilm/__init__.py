@@ -14,7 +14,6 @@ _HOME_OF = {
     "InputError": "bilm.errors",
     "LSTMState": "bilm.lstm",
     "Vocabulary": "bilm.vocabulary",
-    "evaluate": "bilm.evaluate",
     "tune_cpu": "bilm.hardware",
 }
 __all__ = sorted(_HOME_OF)

@@ -120,7 +120,7 @@ def latest_checkpoint(run) -> Path:
         InputError: There is none.
     """
     try:
-        name = (Path(run) / "latest").read_text(encoding="utf-8").strip()
+        name = (Path(run) / "latest").read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         raise InputError(
             f"{run}: no checkpoint to resume from (no file 'latest'); start without --resume"
@@ -151,10 +151,18 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
         if not (path / name).is_file():
             raise InputError(f"{path}: not a model folder: it has no {name}")
     _verify(path, training)
-    vocabulary, segmentation = path / "vocab.txt", path / "segmentation.json"
+    config, vocabulary = BiLMConfig.load(path / "config.json"), None
+    if (path / "vocab.txt").is_file():
+        vocabulary = Vocabulary.load(path / "vocab.txt")
+        if len(vocabulary) != config.vocab_size:
+            raise InputError(
+                f"{path / 'vocab.txt'}: has {len(vocabulary)} words, but vocab_size in "
+                f"config.json is {config.vocab_size}"
+            )
+    segmentation = path / "segmentation.json"
     return Checkpoint(
-        BiLMConfig.load(path / "config.json"),
-        Vocabulary.load(vocabulary) if vocabulary.is_file() else None,
+        config,
+        vocabulary,
         _read_json(segmentation) if segmentation.is_file() else None,
         _read_arrays(path / "model.safetensors"),
         _read_training(path) if training else {},
@@ -190,9 +198,12 @@ def _verify(path, training):
 
 def _read_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def _read_arrays(path):
@@ -239,11 +250,16 @@ def set_weights(model, weights: dict, source: str) -> None:
     """Set all parameters of a Paddle layer; unlike `set_state_dict` it leaves none out.
 
     Raises:
-        InputError: Arrays are missing, not known or of another shape; all are listed.
+        InputError: Arrays are missing, not known, of another shape or not float32; all
+            are listed.
     """
     parameters = model.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     check_tensors(shapes, {name: array.shape for name, array in weights.items()}, source)
+    others = [f"{name} is {array.dtype}" for name, array in sorted(weights.items())
+              if array.dtype != np.float32]
+    if others:
+        raise InputError(f"{source}: expected float32 weights: {'; '.join(others)}")
     for name, tensor in parameters.items():
         tensor.set_value(weights[name])
 

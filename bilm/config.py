@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from bilm.errors import InputError
 
@@ -94,11 +94,11 @@ class BiLMConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, source: str = "config.json") -> "BiLMConfig":
+    def from_json(cls, text: Union[str, bytes], source: str = "config.json") -> "BiLMConfig":
         """Return the configuration that `to_json` wrote.
 
         Args:
-            text: A JSON object.
+            text: A JSON object; UTF-8 if bytes.
             source: Where the text comes from, for error messages.
 
         Raises:
@@ -124,4 +124,4 @@ class BiLMConfig:
     @classmethod
     def load(cls, path) -> "BiLMConfig":
         """Return the configuration stored in the file at `path`."""
-        return cls.from_json(Path(path).read_text(encoding="utf-8"), source=str(path))
+        return cls.from_json(Path(path).read_bytes(), source=str(path))

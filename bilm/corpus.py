@@ -4,6 +4,7 @@ Everything streams in bounded memory, and a position in the corpus is a small va
 can be saved and gone back to exactly.
 """
 
+import codecs
 from dataclasses import asdict, dataclass
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
@@ -100,9 +101,9 @@ class Corpus:
         self.shards = find_shards([patterns] if isinstance(patterns, str) else patterns)
         self.vocabulary = vocabulary
 
-    def sizes(self) -> dict:
-        """Return the size in bytes of each shard by its path, in order."""
-        return {str(shard): shard.stat().st_size for shard in self.shards}
+    def sizes(self) -> List[list]:
+        """Return [file name, bytes] of each shard, in order."""
+        return [[shard.name, shard.stat().st_size] for shard in self.shards]
 
     def count(self, progress=None) -> CorpusCounts:
         """Return what the corpus holds, by one fast pass over its bytes.
@@ -197,7 +198,7 @@ def _blocks(shard, vocabulary, position, block_sentences):
 
 
 def _encode(vocabulary, text, shard, line):
-    if line == 1 and text.startswith(b"\xef\xbb\xbf"):
+    if line == 1 and text.startswith(codecs.BOM_UTF8):
         text = text[3:]
     try:
         return vocabulary.encode_line(text)
@@ -211,9 +212,11 @@ def _count_shard(shard, progress):
     """Return (sentences, words, blank lines); a line without a word is blank."""
     sentences = words = lines = 0
     in_word = line_has_words = False
-    last = b"\n"
+    last = b""
     with open_shard(shard) as file:
         while block := file.read(_COUNT_BYTES):
+            if not last and block.startswith(codecs.BOM_UTF8):
+                block = b"   " + block[3:]
             spaces = _ASCII_SPACES[np.frombuffer(block, np.uint8)]
             starts = np.flatnonzero(~spaces & np.concatenate([[not in_word], spaces[:-1]]))
             newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
@@ -228,7 +231,7 @@ def _count_shard(shard, progress):
             in_word, last = not spaces[-1], block
             if progress:
                 progress(len(block))
-    lines += not last.endswith(b"\n")
+    lines += bool(last) and not last.endswith(b"\n")
     return np.array([sentences, words, lines - sentences])
 
 

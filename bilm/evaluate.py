@@ -15,7 +15,8 @@ from bilm.cli import run_main, warn
 from bilm.corpus import Corpus, WindowReader
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
-from bilm.hardware import import_paddle, select_device, tune_cpu
+from bilm.hardware import select_device, tune_cpu
+from bilm.metrics import perplexity_of
 from bilm.options import parse_boolean
 from bilm.segmentation import load_segmentation, segmentation_differences
 
@@ -184,10 +185,10 @@ def summarise(totals: Totals) -> dict:
         report[name] = {
             "nats": nats,
             "tokens": totals.tokens,
-            "perplexity": math.exp(nats / totals.tokens),
+            "perplexity": perplexity_of(nats / totals.tokens),
         }
     predictions = totals.tokens * len(totals.nats)
-    report["perplexity"] = math.exp(float(totals.nats.sum()) / predictions)
+    report["perplexity"] = perplexity_of(float(totals.nats.sum()) / predictions)
     report["tokens"] = predictions
     report["oov_rate"] = totals.unknown / totals.words
     report["sentences"] = totals.sentences
@@ -211,13 +212,13 @@ def unigram_perplexity(train: Corpus, test: Corpus) -> float:
 
 def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
     """Warn if `corpus` was segmented in another way than `trained` tells."""
-    present = load_segmentation(corpus.shards[0].parent)
-    if trained and present:
-        differences = segmentation_differences(trained, present)
+    for folder in sorted({shard.parent for shard in corpus.shards}):
+        present = load_segmentation(folder)
+        differences = segmentation_differences(trained, present) if trained and present else []
         if differences:
             warn(
-                f"{corpus.shards[0].parent} was segmented differently than the model's training "
-                "text: " + "; ".join(differences)
+                f"{folder} was segmented differently than the model's training text: "
+                + "; ".join(differences)
             )
 
 
@@ -243,8 +244,9 @@ def main(arguments=None) -> None:
     for name in ("batch_size", "num_steps"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    if options.threads < 0:
+        raise InputError(f"--threads must not be negative, not {options.threads}")
     tune_cpu(options.threads)
-    import_paddle()
     select_device(options.use_gpu)
     from bilm.checkpoint import load_model
 

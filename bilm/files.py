@@ -27,8 +27,8 @@ def atomic_folder(target):
     """Yield a new folder to fill; when the block ends well it becomes `target`.
 
     Every file is synced to disk before the folder gets its name; a folder that had the
-    name is removed. When the block raises, nothing is left. An interrupted process leaves
-    only folders named `.tmp-...`, which `remove_leftovers` removes.
+    name is removed. When the block raises, nothing is left. What a killed
+    process leaves, `remove_leftovers` clears up.
 
     Raises:
         OSError: The folder cannot be written.
@@ -46,21 +46,42 @@ def atomic_folder(target):
             else:
                 _sync_file(path)
         sync_folder(temporary)
-        if target.exists():
-            os.rename(target, temporary.with_name(temporary.name + "-old"))
-        os.rename(temporary, target)
-        sync_folder(target.parent)
+        _put_in_place(temporary, target)
     finally:
-        for leftover in (temporary, temporary.with_name(temporary.name + "-old")):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary, target):
+    """Rename; a folder that had the name is kept as `.old-...` until the new one has it."""
+    old = target.with_name(f".old-{target.name}")
+    if target.exists():
+        os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        if old.exists():
+            os.rename(old, target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def remove_leftovers(folder) -> None:
-    """Remove what interrupted `atomic_folder` and `write_text_atomically` calls left there."""
+    """Clear up after interrupted `atomic_folder` and `write_text_atomically` calls.
+
+    A folder that was about to be replaced gets its name back.
+    """
+    for old in Path(folder).glob(".old-*"):
+        target = old.with_name(old.name[len(".old-") :])
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, target)
     for path in Path(folder).glob(".tmp-*"):
         shutil.rmtree(path, ignore_errors=True)
     for path in Path(folder).glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
 
 
 def sha256_of(path) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from bilm.errors import InputError
@@ -11,26 +12,29 @@ from bilm.errors import InputError
 def tune_cpu(threads: int = 0) -> int:
     """Make Paddle use the processor well; return the number of threads it will use.
 
-    Sets OMP_NUM_THREADS, because Paddle starts with one thread, and on AMD processors
-    MKL_DEBUG_CPU_TYPE=5, because the MKL that Paddle bundles chooses a slow path there.
-    What is already set in the environment is left as it is. MKL reads its variable at
-    the first matrix product, so call this before anything is computed.
+    Paddle starts with one thread. On AMD processors the MKL that Paddle bundles chooses a
+    slow path unless MKL_DEBUG_CPU_TYPE is 5 at the first matrix product, so call this
+    before anything is computed. OMP_NUM_THREADS and MKL_DEBUG_CPU_TYPE are respected
+    where the user has set them. (Importing Paddle sets an absent OMP_NUM_THREADS to 1, so
+    after an import that value is taken as absent: pass threads=1 to have one thread.)
 
     Args:
         threads: Number of threads; 0 means the cores that this process may use, divided
             among the processes that the launcher started on this machine.
+
+    Raises:
+        InputError: Paddle is not installed.
     """
+    chosen = os.environ.get("OMP_NUM_THREADS")
+    if "paddle" in sys.modules and chosen == "1":
+        chosen = None
     processes = int(os.environ.get("PADDLE_LOCAL_SIZE") or 1)  # started by the launcher
-    cores = max(1, usable_cores() // processes)
-    count = threads or int(os.environ.get("OMP_NUM_THREADS") or cores)
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    else:
-        os.environ.setdefault("OMP_NUM_THREADS", str(count))
+    # OpenMP takes a list, one number for each level of nesting; the first is Paddle's
+    chosen = int(chosen.split(",")[0]) if chosen else max(1, usable_cores() // processes)
+    count = threads or chosen
     if _is_amd():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
-    if "paddle" in sys.modules:  # Paddle has read OMP_NUM_THREADS already
-        import_paddle().base.core.set_num_threads(count)
+    import_paddle().base.core.set_num_threads(count)
     return count
 
 
@@ -41,7 +45,10 @@ def import_paddle():
         InputError: Paddle is not installed; the message says what to install.
     """
     try:
-        import paddle
+        with warnings.catch_warnings():
+            # one about a compiler cache, which only who builds operators could miss
+            warnings.filterwarnings("ignore", "No ccache found")
+            import paddle
     except ModuleNotFoundError as error:
         if error.name != "paddle":
             raise

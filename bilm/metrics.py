@@ -1,6 +1,7 @@
 """Figures of a run: RUN/metrics.jsonl, log lines or a progress bar, and VisualDL."""
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -96,6 +97,11 @@ class Progress:
     def close(self) -> None:
         if self._bar:
             self._bar.close()
+
+
+def perplexity_of(nats: float) -> float:
+    """Return exp(nats), or the largest number that is still a float."""
+    return math.exp(min(nats, 709.0))
 
 
 def format_duration(seconds: float) -> str:

@@ -39,8 +39,8 @@ def build_optimizer(name: str, learning_rate: float, parameters) -> paddle.optim
 def learning_rate_at(step: int, options: TrainingOptions, total_steps: int) -> float:
     """Return the learning rate of the step with this number, counted from 1.
 
-    It rises linearly over warmup_steps, then stays, or falls to 0 at decay_steps (0: at
-    total_steps) along a line or half a cosine.
+    It rises linearly over warmup_steps, then stays, or falls along a line or half a cosine
+    that reaches 0 after the step decay_steps (0: after total_steps).
     """
     if step <= options.warmup_steps:
         return options.learning_rate * step / options.warmup_steps
@@ -67,7 +67,8 @@ def global_norm(gradients: List[tuple]) -> paddle.Tensor:
 def clip_to_norm(gradients: List[tuple], norm: paddle.Tensor, max_norm: float) -> List[tuple]:
     """Return the gradients times max_norm / max(norm, max_norm).
 
-    Dense gradients are scaled in place. max_norm 0 means no clip.
+    Dense gradients are scaled in place, so this runs under `paddle.no_grad()`. max_norm 0
+    means no clip.
     """
     if not max_norm or float(norm) <= max_norm:
         return gradients
@@ -89,6 +90,8 @@ def _values(gradient):
 def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -> dict:
     """Return what the optimiser remembers: arrays named `<parameter>.<moment>`.
 
+    It must have made a step, and be the only optimiser that its parameters ever had.
+
     Args:
         optimizer: Made by `build_optimizer`.
         name: Its key in MOMENTS.
@@ -99,9 +102,7 @@ def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -
     arrays = {}
     for parameter_name, parameter in parameters.items():
         for moment in MOMENTS[name]:
-            value = state.get(f"{parameter.name}_{moment}")
-            if value is not None:  # there is none before the first step
-                arrays[f"{parameter_name}.{moment}"] = value.numpy()
+            arrays[f"{parameter_name}.{moment}"] = state[f"{parameter.name}_{moment}"].numpy()
         if parameter.name in masters:
             arrays[f"{parameter_name}.master_weight"] = masters[parameter.name].numpy()
     return arrays
@@ -115,8 +116,6 @@ def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, sourc
     """
     masters = {k: v for k, v in arrays.items() if k.endswith(".master_weight")}
     moments = {k: v for k, v in arrays.items() if k not in masters}
-    if not moments:
-        return
     expected = {
         f"{parameter_name}.{moment}": (1,) if "pow_acc" in moment else tuple(parameter.shape)
         for parameter_name, parameter in parameters.items()

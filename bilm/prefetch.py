@@ -8,7 +8,7 @@ _END = object()
 
 
 class Prefetcher:
-    """Iterates over `prepare(item) for item in source`, computed ahead in a thread.
+    """Iterates once over `prepare(item) for item in source`, computed ahead in a thread.
 
     An exception of the source is raised where its item would have come.
 
@@ -25,13 +25,14 @@ class Prefetcher:
         self._thread.start()
 
     def __iter__(self) -> Iterator:
-        while True:
+        while not self._stopped.is_set():
             item, error = self._queue.get()
+            if item is _END:
+                self._stopped.set()  # there is nothing to wait for any more
             if error is not None:
                 raise error
-            if item is _END:
-                return
-            yield item
+            if item is not _END:
+                yield item
 
     def close(self) -> None:
         """Stop the thread; what it has prepared is forgotten."""

@@ -28,7 +28,7 @@ from bilm.corpus import Corpus
 from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, summarise, warn_of_segmentation
 from bilm.files import remove_leftovers
-from bilm.metrics import MetricsLog, Progress, format_duration
+from bilm.metrics import MetricsLog, Progress, format_duration, perplexity_of
 from bilm.model import BiLM
 from bilm.segmentation import load_segmentation
 from bilm.trainer import Trainer
@@ -62,7 +62,7 @@ class Run:
         self.tokens_per_epoch = saved.get("tokens_per_epoch") or self._count(corpus)
         rows = options.batch_size * options.gradient_accumulation * distributed.world_size()
         self.total_steps = self._total_steps(rows * options.num_steps)
-        model = _new_model(options.model_config(self.vocabulary), options)
+        model = _new_model(options, self.vocabulary)
         self.trainer = Trainer(model, corpus, options, self.total_steps)
         self._interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
         self._checkpoint = source
@@ -102,7 +102,7 @@ class Run:
         return saved
 
     def _count(self, corpus):
-        size = sum(corpus.sizes().values())
+        size = sum(size for _, size in corpus.sizes())
         with tqdm(total=size, unit="B", unit_scale=True, desc="counting tokens",
                   disable=not (self.is_first and sys.stderr.isatty())) as bar:
             counts = corpus.count(bar.update)
@@ -192,7 +192,7 @@ class Run:
             "step": trainer.step,
             "epoch": self._epoch(),
             "loss": loss,
-            "perplexity": _perplexity(loss),
+            "perplexity": perplexity_of(loss),
             "tokens": trainer.tokens,
             "tokens_per_second": speed,
             "learning_rate": result.learning_rate,
@@ -256,6 +256,7 @@ class Run:
             self.segmentation,
             {
                 "options": asdict(self.options),
+                "epoch": self._epoch(),
                 "tokens_per_epoch": self.tokens_per_epoch,
                 "interval": self._interval,
             },
@@ -294,12 +295,18 @@ class Run:
         )
 
 
-def _new_model(config, options):
+def _new_model(options, vocabulary):
     paddle.seed(options.random_seed)
-    model = BiLM(config, lark_init=options.lark_init)
-    if options.load_pretraining_params:
-        path = options.load_pretraining_params
-        set_weights(model, load_checkpoint(path).weights, path)
+    model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
+    path = options.load_pretraining_params
+    if path:
+        checkpoint = load_checkpoint(path)
+        set_weights(model, checkpoint.weights, path)
+        if checkpoint.vocabulary not in (None, vocabulary):
+            raise InputError(
+                f"{path}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows belong "
+                "to other words; pass the vocabulary that it was trained with"
+            )
     model.train()
     return model
 
@@ -330,7 +337,3 @@ def _stop_on_signal(run):
     finally:
         for number, handler in zip(signals, before):
             signal.signal(number, handler)
-
-
-def _perplexity(loss):
-    return math.exp(loss) if loss < 700 else math.inf

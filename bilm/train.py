@@ -7,7 +7,7 @@ from pathlib import Path
 from bilm.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
-from bilm.hardware import import_paddle, select_device, tune_cpu
+from bilm.hardware import select_device, tune_cpu
 from bilm.options import add_options
 from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
@@ -23,9 +23,8 @@ def main(arguments=None) -> None:
         given = _resumed_options(given, checkpoint, source)
     options = TrainingOptions(**given)
     tune_cpu(options.threads)
-    import_paddle()
     select_device(options.use_gpu)
-    # only now: importing these imports Paddle, which reads the environment
+    # only now: these import Paddle, of which --help and bad flags have no need
     from bilm import distributed
     from bilm.run import Run
 

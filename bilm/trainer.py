@@ -357,12 +357,13 @@ def _seed_dropout(*parts: int) -> None:
 
 
 def _check_shards(before, now, source):
-    changes = [f"{name} is new" for name in sorted(set(now) - set(before))]
-    changes += [f"{name} is missing" for name in sorted(set(before) - set(now))]
-    changes += [
-        f"{name} had {before[name]} bytes and has {now[name]}"
-        for name in sorted(set(before) & set(now))
-        if before[name] != now[name]
+    """Compare [name, bytes] lists; the folder that the shards are in may have moved."""
+    changes = [
+        f"shard {number} was {old[0]} of {old[1]} bytes and is {new[0]} of {new[1]}"
+        for number, (old, new) in enumerate(zip(before, now), start=1)
+        if list(old) != list(new)
     ]
+    if len(before) != len(now):
+        changes.append(f"there were {len(before)} shards and are {len(now)}")
     if changes:
         raise InputError(f"{source}: the training text has changed since: " + "; ".join(changes))

@@ -1,5 +1,6 @@
 """Everything that `bilm pretrain` can be told, under LARK's names where LARK has one."""
 
+import math
 from dataclasses import dataclass, fields
 
 from bilm.config import BiLMConfig
@@ -60,7 +61,7 @@ class TrainingOptions:
     learning_rate: float = option(0.2, "learning rate after warm-up")
     warmup_steps: int = option(0, "steps of linear warm-up")
     decay: str = option("none", "decay of the learning rate after warm-up", choices=DECAYS)
-    decay_steps: int = option(0, "step at which the decay reaches 0; 0: the last step")
+    decay_steps: int = option(0, "the decay reaches 0 after this step; 0: after the last")
     dropout: float = option(0.1, "at the input of each LSTM layer and on the top output")
     max_grad_norm: float = option(10.0, "global norm that gradients are clipped to; 0: no clip")
     sample_softmax: bool = option(False, "train with a sampled softmax")
@@ -80,19 +81,21 @@ class TrainingOptions:
             raise InputError("; ".join(problems))
 
     def _problems(self):
-        for name in ("batch_size", "num_steps", "gradient_accumulation", "max_epoch",
-                     "n_negative_samples_batch", "log_interval", "dev_interval", "save_interval"):
+        for name in ("embed_size", "hidden_size", "num_layers", "batch_size", "num_steps",
+                     "gradient_accumulation", "max_epoch", "n_negative_samples_batch",
+                     "log_interval", "dev_interval", "save_interval"):
             if getattr(self, name) < 1:
                 yield f"--{name} must be at least 1, not {getattr(self, name)}"
-        for name in ("max_steps", "warmup_steps", "decay_steps", "keep", "threads",
-                     "max_grad_norm", "random_seed"):
-            if getattr(self, name) < 0:
-                yield f"--{name} must not be negative, not {getattr(self, name)}"
-        for name in ("state_reset_rate", "dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                yield f"--{name} must be between 0 and 1, not {getattr(self, name)}"
-        if not self.learning_rate > 0:
+        for name in ("cell_clip", "proj_clip", "max_grad_norm", "max_steps", "warmup_steps",
+                     "decay_steps", "keep", "threads", "random_seed"):
+            if not 0 <= getattr(self, name) < math.inf:
+                yield f"--{name} must be 0 or more, not {getattr(self, name)}"
+        if not 0 < self.learning_rate < math.inf:
             yield f"--learning_rate must be positive, not {self.learning_rate}"
+        if not 0 <= self.dropout < 1:
+            yield f"--dropout must be in [0, 1), not {self.dropout}"
+        if not 0 <= self.state_reset_rate <= 1:
+            yield f"--state_reset_rate must be in [0, 1], not {self.state_reset_rate}"
         for item in fields(self):
             choices = item.metadata["choices"]
             if choices and getattr(self, item.name) not in choices:

@@ -22,14 +22,16 @@ class Vocabulary:
         source: Where they come from, for error messages.
 
     Raises:
-        InputError: A word is empty, holds white space or appears twice, or a special
-            token is missing.
+        InputError: A word is empty, holds white space, is that marker or appears twice,
+            or a special token is missing.
     """
 
     def __init__(self, words: Iterable[str], source: str = "vocabulary"):
         self.words = tuple(words)
         self._ids = {}
         for number, word in enumerate(self.words):
+            if word == _MARKER:
+                raise InputError(f"{source}: {word!r} cannot be a word: files with it skip it")
             if not word or len(word.encode("utf-8").split()) != 1:
                 raise InputError(f"{source}: word {number + 1} is {word!r}: empty or with spaces")
             if self._ids.setdefault(word, number) != number:
@@ -125,6 +127,8 @@ class Vocabulary:
             (word for word, count in counts.items() if count >= min_count),
             key=lambda word: (-counts[word], word),
         )
+        if max_size is not None and max_size < len(SPECIAL_TOKENS):
+            raise InputError(f"max_size must be at least {len(SPECIAL_TOKENS)}, not {max_size}")
         taken = (*SPECIAL_TOKENS, _MARKER)
         words = [*SPECIAL_TOKENS, *(word for word in ranked if word not in taken)]
         return cls(words[:max_size])

@@ -115,7 +115,6 @@ def assert_same(first, second):
         assert one.position.stream == other.position.stream
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("batch_size, num_steps", [(1, 1), (2, 3), (3, 20), (40, 7)])
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_windows_are_those_of_a_plain_reader(corpus, sentences, batch_size, num_steps, epochs):
@@ -168,7 +167,6 @@ def test_every_epoch_holds_every_sentence_once(corpus, sentences):
         assert sorted(stream[start : start + len(sentences)]) == sorted(sentences)
 
 
-@pytest.mark.smoke
 def test_shuffling_depends_on_seed_and_epoch_and_on_nothing_else(corpus, sentences):
     size = len(sentences)
     stream = read(corpus, shuffle=True, seed=1, epochs=2)
@@ -176,6 +174,21 @@ def test_shuffling_depends_on_seed_and_epoch_and_on_nothing_else(corpus, sentenc
     first, second = stream[:size], stream[size:]
     other = read(corpus, shuffle=True, seed=2)
     assert len({str(order) for order in (sentences, first, second, other)}) == 4
+
+
+def test_sentences_of_one_shard_come_in_another_order_each_time(tmp_path, sentences, vocabulary):
+    text = "\n".join(" ".join(words) for words in sentences)
+    corpus, size = written(tmp_path, text, vocabulary), len(sentences)
+    orders = [[sentences.index(words) for words in read(corpus, shuffle=True, seed=seed, epochs=2)]
+              for seed in (0, 1)]
+    orders = [order[epoch] for order in orders for epoch in (slice(size), slice(size, None))]
+    assert all(sorted(order) == list(range(size)) for order in orders)
+    for number, order in enumerate(orders):
+        for other in (range(size), *orders[:number]):
+            assert sum(a == b for a, b in zip(order, other)) < size / 2
+    blocks = read(corpus, shuffle=True, block_sentences=10)
+    moves = [[sentences.index(words) % 10 for words in blocks[k : k + 10]] for k in (0, 10, 20)]
+    assert len(set(map(tuple, moves))) == 3
 
 
 def test_shuffling_moves_shards_and_keeps_sentences_in_their_block(corpus, sentences):
@@ -230,6 +243,15 @@ def test_blocks_bounded_by_bytes_lose_nothing(corpus, sentences):
     with mock.patch.object(corpus_module, "_BLOCK_BYTES", 25):
         assert read(corpus) == sentences
         assert sorted(read(corpus, shuffle=True)) == sorted(sentences)
+        places = {(position.shard, position.offset) for _, position in corpus.sentences()}
+    offsets = [sorted(offset for shard, offset in places if shard == n) for n in (0, 2)]
+    longest = max(len(" ".join(words).encode()) for words in sentences) + 5  # line end, blank lines
+    assert all((np.diff(places) < 25 + longest).all() and len(places) > 3 for places in offsets)
+
+
+def test_a_block_of_blank_lines_does_not_end_the_text(tmp_path, vocabulary, monkeypatch):
+    monkeypatch.setattr(corpus_module, "_BLOCK_BYTES", 10)
+    assert read(written(tmp_path, "词1\n" + "\n" * 50 + "词2", vocabulary)) == [["词1"], ["词2"]]
 
 
 def test_a_position_of_another_number_of_rows_is_refused(corpus):

@@ -200,15 +200,15 @@ SEGMENTATION = {"segmenter": "jieba", "version": "0.42.1", "options": {"hmm": Tr
 @pytest.fixture
 def folder(corpus_folder, vocabulary, model, monkeypatch):
     """`corpus_folder` with a model, trained on text segmented as SEGMENTATION tells."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the program sets these where they are not set
-    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
+    monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")  # set by the program where it is not set
     checkpoint = Checkpoint(model.config, vocabulary, SEGMENTATION, weights_of(model), {})
     save_checkpoint(corpus_folder / "model", checkpoint)
     return corpus_folder
 
 
 def arguments(folder, data="dev"):
-    return ["--model", str(folder / "model"), "--data", f"{folder}/{data}/sentence_file_*"]
+    return ["--threads", "1", "--model", str(folder / "model"),
+            "--data", f"{folder}/{data}/sentence_file_*"]
 
 
 def loaded(folder, data="dev"):
@@ -238,7 +238,7 @@ def test_the_program_writes_and_prints_the_figures(folder, capsys):
 
 
 def test_the_program_prints_nothing_but_json_when_asked(folder, capsys):
-    main([*arguments(folder), *arguments(folder, "train")[2:], "--json", "-", "--stateful",
+    main([*arguments(folder), "--data", f"{folder}/train", "--json", "-", "--stateful",
           "--num_steps", "3", "--batch_size", "2", "--use_gpu", "False"])
     model, dev = loaded(folder)
     both = Corpus([f"{folder}/dev", f"{folder}/train"], dev.vocabulary)

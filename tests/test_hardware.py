@@ -17,51 +17,58 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A function that makes the machine look otherwise; the environment is restored after."""
+    """A function that pretends another machine; it returns the numbers that Paddle is told."""
 
-    def machine(amd=False, **environment):
-        for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE"):
-            monkeypatch.setenv(name, "")  # so that it is restored
+    def machine(amd=False, imported=False, **environment):
+        for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "PADDLE_LOCAL_SIZE"):
+            monkeypatch.setenv(name, "")  # so that it is as before after the test
             monkeypatch.delenv(name)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
+        told, paddle = [], types.ModuleType("paddle")
+        core = types.SimpleNamespace(set_num_threads=told.append)
+        paddle.base = types.SimpleNamespace(core=core)
+        monkeypatch.delitem(sys.modules, "paddle", raising=False)
+        if imported:
+            monkeypatch.setitem(sys.modules, "paddle", paddle)
+        monkeypatch.setattr(hardware, "import_paddle", lambda: paddle)
         monkeypatch.setattr(hardware, "_is_amd", lambda: amd)
         monkeypatch.setattr(hardware, "usable_cores", lambda: 6)
-        monkeypatch.delitem(sys.modules, "paddle", raising=False)
+        return told
 
     return machine
 
 
-@pytest.mark.smoke
-def test_all_cores_are_used(machine):
-    machine()
-    assert tune_cpu() == 6
-    assert os.environ["OMP_NUM_THREADS"] == "6"
-    assert "MKL_DEBUG_CPU_TYPE" not in os.environ
+@pytest.mark.parametrize("imported, environment, threads, count", [
+    (False, {}, 0, 6),
+    (True, {}, 0, 6),
+    (False, {"OMP_NUM_THREADS": ""}, 0, 6),
+    (False, {"OMP_NUM_THREADS": "3"}, 0, 3),
+    (True, {"OMP_NUM_THREADS": "3"}, 0, 3),
+    (False, {"OMP_NUM_THREADS": "1"}, 0, 1),
+    (True, {"OMP_NUM_THREADS": "1"}, 0, 6),  # as Paddle sets it
+    (False, {"OMP_NUM_THREADS": "3"}, 2, 2),
+    (True, {"OMP_NUM_THREADS": "1"}, 1, 1),
+    (False, {"PADDLE_LOCAL_SIZE": "3"}, 0, 2),  # three processes share the machine
+    (False, {"PADDLE_LOCAL_SIZE": "7"}, 0, 1),
+    (False, {"PADDLE_LOCAL_SIZE": "3", "OMP_NUM_THREADS": "4"}, 0, 4),
+])
+def test_paddle_gets_the_threads_asked_for_or_all_cores(
+    machine, imported, environment, threads, count
+):
+    told = machine(imported=imported, **environment)
+    assert tune_cpu(threads) == count
+    assert told == [count]
+    assert os.environ.get("OMP_NUM_THREADS") == environment.get("OMP_NUM_THREADS")
 
 
-@pytest.mark.smoke
-def test_what_the_user_set_stays(machine):
-    machine(amd=True, OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4")
-    assert tune_cpu() == 3
-    assert os.environ["OMP_NUM_THREADS"] == "3"
-    assert os.environ["MKL_DEBUG_CPU_TYPE"] == "4"
-
-
-def test_a_number_of_threads_that_is_asked_for_counts_more(machine):
-    machine(OMP_NUM_THREADS="3")
-    assert tune_cpu(2) == 2
-    assert os.environ["OMP_NUM_THREADS"] == "2"
-
-
-def test_an_empty_setting_is_none(machine):
-    machine(OMP_NUM_THREADS="")
-    assert tune_cpu() == 6
-
-
-@pytest.mark.parametrize("amd, value", [(True, "5"), (False, None)])
-def test_the_fast_path_of_mkl_is_forced_on_amd_only(machine, amd, value):
-    machine(amd)
+@pytest.mark.parametrize("amd, set_to, value", [
+    (True, None, "5"), (True, "4", "4"), (False, None, None), (False, "4", "4"),
+])
+def test_the_fast_path_of_mkl_is_forced_on_amd_where_the_user_set_nothing(
+    machine, amd, set_to, value
+):
+    machine(amd, **({"MKL_DEBUG_CPU_TYPE": set_to} if set_to else {}))
     tune_cpu()
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == value
 
@@ -74,18 +81,6 @@ def test_the_vendor_stands_in_cpuinfo(tmp_path, vendor, amd):
     assert hardware._is_amd(path) is amd
 
 
-def test_paddle_that_has_started_is_told_the_number_of_threads(machine, monkeypatch):
-    machine()
-    told = []
-    paddle = types.ModuleType("paddle")
-    core = types.SimpleNamespace(set_num_threads=told.append)
-    paddle.base = types.SimpleNamespace(core=core)
-    monkeypatch.setitem(sys.modules, "paddle", paddle)
-    tune_cpu()
-    tune_cpu(2)
-    assert told == [6, 2]
-
-
 @pytest.mark.smoke
 def test_paddle_has_what_is_called(monkeypatch):
     """Paddle's real `set_num_threads`: internal, so it may move from version to version."""
@@ -93,10 +88,9 @@ def test_paddle_has_what_is_called(monkeypatch):
 
     told = []
     monkeypatch.setattr(paddle.base.core, "set_num_threads", told.append)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
-    tune_cpu()
-    assert told == [1]
+    tune_cpu(3)
+    assert told == [3]
 
 
 def test_missing_paddle_is_told_with_what_to_install(monkeypatch):
@@ -179,16 +173,16 @@ def test_a_gpu_that_nobody_asked_for_is_not_used(pretended):
     assert paddle.device.get_device() == "cpu"
 
 
-def test_a_program_asked_for_a_gpu_that_is_not_there_ends_with_one_line(pretended, monkeypatch,
-                                                                       capsys):
+def test_a_program_without_the_gpu_it_was_asked_for_ends_with_one_line(
+    pretended, monkeypatch, capsys
+):
     from bilm.cli import run_main
     from bilm.evaluate import main
 
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
     pretended(compiled=False, visible=0)
     with pytest.raises(SystemExit) as exit_:
-        run_main(main, ["--model", "m", "--data", "d", "--use_gpu", "True"])
+        run_main(main, ["--model", "m", "--data", "d", "--use_gpu", "True", "--threads", "1"])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --use_gpu True: ") and error.count("\n") == 1

@@ -68,7 +68,6 @@ def test_without_flags_the_values_are_larks_defaults(pretrain):
         assert LARK_FLAGS[name] in (None, default)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("name", LARK_FLAGS)
 def test_every_flag_of_lark_is_taken_with_its_default(pretrain, capsys, name):
     default = LARK_FLAGS[name]
@@ -80,6 +79,7 @@ def test_every_flag_of_lark_is_taken_with_its_default(pretrain, capsys, name):
     assert capsys.readouterr().err.count("warning: ") == (name in OBSOLETE_FLAGS)
 
 
+@pytest.mark.smoke
 def test_larks_own_command_line_works(pretrain):
     options = pretrain(
         "--train_path=data/train/sentence_file_*", "--test_path=data/dev/sentence_file_*",
@@ -159,6 +159,7 @@ def test_larks_rprop_is_rmsprop():
         "random_seed",
     )),
     ("learning_rate", -0.1), ("learning_rate", float("nan")), ("optim", "lion"), ("decay", "step"),
+    ("dropout", -0.1), ("dropout", float("nan")), ("state_reset_rate", 1.1),
     ("amp", "O3"), ("amp", "O1"), ("train_path", ""),
 ])
 def test_a_value_out_of_range_is_told_with_its_flag(name, value):

@@ -44,7 +44,7 @@ def lark_trainer(golden):
     batch, steps = golden["train/ids"].shape[2:]
     options = TrainingOptions(
         train_path="-", batch_size=batch, num_steps=steps, dropout=0.0, optim="adagrad",
-        learning_rate=0.2, max_grad_norm=10.0,
+        learning_rate=0.2, max_grad_norm=10.0, state_reset_rate=0.0,
     )
     return Trainer(model_of("checkpoint_init"), OneStream(), options, total_steps=6)
 

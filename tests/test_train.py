@@ -223,6 +223,18 @@ def test_pretrained_weights_start_a_new_run(corpus_folder):
         np.testing.assert_array_equal(after[name], before[name])
 
 
+def test_pretrained_weights_of_other_sizes_or_words_are_refused(corpus_folder):
+    first, second = corpus_folder / "first", corpus_folder / "second"
+    main(arguments(corpus_folder, first, "--max_steps", "1"))
+    load = ["--load_pretraining_params", str(first / "step_00000001")]
+    with pytest.raises(InputError, match=r"forward_layers.0.bias has shape 40, expected 48; "):
+        main(arguments(corpus_folder, second, *load, "--hidden_size", "12"))
+    words = (corpus_folder / "vocabulary.txt").read_text(encoding="utf-8").split()
+    (corpus_folder / "vocabulary.txt").write_text("\n".join(words[::-1]), encoding="utf-8")
+    with pytest.raises(InputError, match="its rows belong to other words"):
+        main(arguments(corpus_folder, second, *load))
+
+
 def test_infinite_loss_stops_with_step_and_last_checkpoint(corpus_folder, monkeypatch):
     from bilm import trainer
 
@@ -303,7 +315,7 @@ def test_resuming_over_changed_text_names_the_shard(corpus_folder):
     main(arguments(corpus_folder, run, "--max_steps", "2"))
     with open(corpus_folder / "train/sentence_file_1", "a", encoding="utf-8") as file:
         file.write("好 。\n")
-    with pytest.raises(InputError, match=r"sentence_file_1 had \d+ bytes and has"):
+    with pytest.raises(InputError, match=r"shard 2 was sentence_file_1 of \d+ bytes"):
         main(["--resume", "--para_save_dir", str(run), "--max_steps", "4"])
 
 

@@ -30,7 +30,6 @@ def problem_of(load, content):
     return str(error.value).split("words.txt", 1)[1]
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("place", [0, 1, 3, 5])
 def test_larks_marker_line_takes_no_id(load, place):
     lines = ["<S>", "</S>", "<UNK>", "河", "船"]
@@ -145,7 +144,6 @@ def test_words_in_memory_are_checked_too(words, message):
 COUNTS = Counter({"河": 5, "A": 5, "z": 5, "船": 9, "<UNK>": 99, "<S>": 1, "海": 2, "雾": 1})
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("limits, words", [
     ({}, "船 A z 河 海 雾"),
     ({"min_count": 2}, "船 A z 河 海"),
