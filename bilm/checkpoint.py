@@ -21,10 +21,12 @@ from safetensors.numpy import load_file, save_file
 
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.files import atomic_folder, sha256_of, write_text_atomically
+from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
+from bilm.shards import SEGMENTATION_FILE
 from bilm.vocabulary import Vocabulary
 
 CHECKSUMS = "checksums.json"
+TRAINING_FILES = ("state.json", "optimizer.safetensors", "lstm.safetensors", "rows.safetensors")
 _STEP_NAME = re.compile(r"step_(\d{8,})")
 
 
@@ -83,7 +85,7 @@ def _write_files(folder, checkpoint):
         with open(folder / "vocab.txt", "w", encoding="utf-8", newline="") as file:
             file.write(checkpoint.vocabulary.to_text())
     if checkpoint.segmentation is not None:
-        _write_json(folder / "segmentation.json", checkpoint.segmentation)
+        _write_json(folder / SEGMENTATION_FILE, checkpoint.segmentation)
     save_file(checkpoint.weights, folder / "model.safetensors")
     if checkpoint.training:
         (folder / "training").mkdir()
@@ -102,8 +104,20 @@ def _write_json(path, value):
 
 
 def set_latest(run, path) -> None:
-    """Make `path` the checkpoint that `--resume` continues from."""
-    write_text_atomically(Path(run) / "latest", Path(path).name + "\n")
+    """Make `path` the checkpoint that `--resume` continues from.
+
+    Raises:
+        InputError: RUN/latest cannot be written.
+    """
+    try:
+        write_text_atomically(Path(run) / "latest", Path(path).name + "\n")
+    except OSError as error:
+        raise InputError(f"{Path(run) / 'latest'}: {error.strerror}") from None
+
+
+def clear_run(run) -> None:
+    """Remove or restore what a killed process left half done in a run's folder."""
+    clear_leftovers(run, r"step_\d{8,}|latest|metrics\.jsonl")
 
 
 def remove_old_checkpoints(run, keep: int, newest_step: int) -> None:
@@ -159,7 +173,7 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
                 f"{path / 'vocab.txt'}: has {len(vocabulary)} words, but vocab_size in "
                 f"config.json is {config.vocab_size}"
             )
-    segmentation = path / "segmentation.json"
+    segmentation = path / SEGMENTATION_FILE
     return Checkpoint(
         config,
         vocabulary,
@@ -175,9 +189,12 @@ def _read_training(path):
         raise InputError(
             f"{path}: holds a model but no training state; use --load_pretraining_params"
         )
+    missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder}: missing {', '.join(missing)}; use another checkpoint")
     return {
-        item.name: _read_json(item) if item.suffix == ".json" else _read_arrays(item)
-        for item in sorted(folder.iterdir())
+        name: _read_json(folder / name) if name.endswith(".json") else _read_arrays(folder / name)
+        for name in TRAINING_FILES
     }
 
 

@@ -11,7 +11,8 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.shards import find_shards, open_shard
+from bilm.randomness import random_for
+from bilm.shards import find_shards, not_utf8, open_shard
 from bilm.vocabulary import Vocabulary
 
 # Sentences are shuffled within blocks of at most so many sentences and bytes of text.
@@ -112,7 +113,7 @@ class Corpus:
             progress: Called with the number of bytes after each part that was read.
 
         Raises:
-            InputError: There is no word in it.
+            InputError: There is no word in it, or a line is not UTF-8.
         """
         counts = np.zeros(3, np.int64)
         for shard in self.shards:
@@ -147,7 +148,7 @@ class Corpus:
         for epoch in range(position.epoch, epochs):
             order = np.arange(len(self.shards))
             if shuffle:
-                order = np.random.default_rng([seed, epoch]).permutation(order)
+                order = random_for("shards", seed, epoch).permutation(order)
             for number in range(position.shard, len(order)):
                 shard = int(order[number])
                 for block in _blocks(
@@ -155,7 +156,7 @@ class Corpus:
                 ):
                     picks = np.arange(len(block.sentences))
                     if shuffle:
-                        random = np.random.default_rng([seed, epoch, shard, block.line])
+                        random = random_for("sentences", seed, epoch, shard, block.line)
                         picks = random.permutation(picks)
                     for done in range(position.sentence, len(picks)):
                         after = StreamPosition(epoch, number, block.offset, block.line, done + 1)
@@ -203,9 +204,7 @@ def _encode(vocabulary, text, shard, line):
     try:
         return vocabulary.encode_line(text)
     except UnicodeDecodeError as error:
-        raise InputError(
-            f"{shard}, line {line}: not UTF-8 ({error.reason}); convert the file to UTF-8"
-        ) from None
+        raise not_utf8(shard, line, error) from None
 
 
 def _count_shard(shard, progress):
@@ -213,8 +212,10 @@ def _count_shard(shard, progress):
     sentences = words = lines = 0
     in_word = line_has_words = False
     last = b""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with open_shard(shard) as file:
         while block := file.read(_COUNT_BYTES):
+            _check_utf8(decoder, block, False, shard)
             if not last and block.startswith(codecs.BOM_UTF8):
                 block = b"   " + block[3:]
             spaces = _ASCII_SPACES[np.frombuffer(block, np.uint8)]
@@ -231,8 +232,21 @@ def _count_shard(shard, progress):
             in_word, last = not spaces[-1], block
             if progress:
                 progress(len(block))
+    _check_utf8(decoder, b"", True, shard)
     lines += bool(last) and not last.endswith(b"\n")
     return np.array([sentences, words, lines - sentences])
+
+
+def _check_utf8(decoder, block, final, shard):
+    try:
+        decoder.decode(block, final)
+    except UnicodeDecodeError:
+        with open_shard(shard) as file:  # once more, to tell the line
+            for number, line in enumerate(file, start=1):
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise not_utf8(shard, number, error) from None
 
 
 class WindowReader:

@@ -21,10 +21,13 @@ from bilm.options import parse_boolean
 from bilm.segmentation import load_segmentation, segmentation_differences
 
 OOV_WARNING_RATE = 0.05
-# Sentences are sorted by length within so many, to fill batches without much padding.
+# Sentences are sorted by length within so many, or so many tokens, to fill batches with little
+# padding.
 _SORTED_SENTENCES = 4096
-# A longer sentence runs in windows of so many steps with carried state; same values.
-_WINDOW_STEPS = 128
+_SORTED_TOKENS = 1 << 20
+# A window holds at most so many tokens; longer sentences run in several windows with carried
+# state, which gives the same values.
+_WINDOW_TOKENS = 4096
 
 
 class Totals(NamedTuple):
@@ -52,8 +55,8 @@ def evaluate(
     stateful: bool = False,
     num_steps: int = 20,
     progress=None,
-    part: int = 0,
-    parts: int = 1,
+    first: int = 0,
+    stride: int = 1,
 ) -> Totals:
     """Return the summed cross entropy of a corpus; no token is dropped or drawn.
 
@@ -68,8 +71,9 @@ def evaluate(
             as in training. Then batch_size decides which sentences follow each other.
         num_steps: Steps of a window if stateful.
         progress: Called with the number of sentences, or of tokens if stateful, after each batch.
-        part: Evaluate only every parts-th batch of sentences, from number `part` on.
-        parts: See part; must be 1 if stateful.
+        first: Evaluate only the batches first, first + stride, ...: so several processes
+            share the work. Not if stateful.
+        stride: See first.
     """
     import paddle
 
@@ -79,17 +83,17 @@ def evaluate(
         with paddle.no_grad():
             if stateful:
                 return _evaluate_stateful(model, corpus, batch_size, num_steps, progress)
-            return _evaluate_sentences(model, corpus, batch_size, progress, part, parts)
+            return _evaluate_sentences(model, corpus, batch_size, progress, first, stride)
     finally:
         if was_training:
             model.train()
 
 
-def _evaluate_sentences(model, corpus, batch_size, progress, part, parts):
+def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     nats = np.zeros(model.config.num_directions)
     tokens = words = unknown = sentences = 0
     batches = _sentence_batches((ids for ids, _ in corpus.sentences()), batch_size)
-    for batch in islice(batches, part, None, parts):
+    for batch in islice(batches, first, None, stride):
         for direction in range(len(nats)):
             ordered = batch if direction == 0 else [ids[::-1] for ids in batch]
             nats[direction] += _sentences_nats(model, direction, ordered)
@@ -104,17 +108,30 @@ def _evaluate_sentences(model, corpus, batch_size, progress, part, parts):
 
 
 def _sentence_batches(sentences: Iterable[np.ndarray], size) -> Iterator[List[np.ndarray]]:
-    while block := list(islice(sentences, _SORTED_SENTENCES)):
+    for block in _blocks(sentences):
         block.sort(key=len, reverse=True)
         for start in range(0, len(block), size):
             yield block[start : start + size]
+
+
+def _blocks(sentences):
+    block, tokens = [], 0
+    for ids in sentences:
+        block.append(ids)
+        tokens += len(ids)
+        if len(block) >= _SORTED_SENTENCES or tokens >= _SORTED_TOKENS:
+            yield block
+            block, tokens = [], 0
+    if block:
+        yield block
 
 
 def _sentences_nats(model, direction, sentences) -> float:
     """Return the nats of sentences (ids in reading order, longest first), in windows."""
     total, state, steps_done = 0.0, None, 0
     while sentences:
-        steps = min(_WINDOW_STEPS, len(sentences[0]) - 1 - steps_done)
+        steps = max(1, _WINDOW_TOKENS // len(sentences))
+        steps = min(steps, len(sentences[0]) - 1 - steps_done)
         inputs = np.full((len(sentences), steps), model.config.eos_id)
         targets, mask = inputs.copy(), np.zeros(inputs.shape, bool)
         for row, ids in enumerate(sentences):
@@ -244,6 +261,8 @@ def main(arguments=None) -> None:
     for name in ("batch_size", "num_steps"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
+    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
+        raise InputError(f"--json {options.json}: there is no such folder")
     if options.threads < 0:
         raise InputError(f"--threads must not be negative, not {options.threads}")
     tune_cpu(options.threads)
@@ -254,6 +273,7 @@ def main(arguments=None) -> None:
     if checkpoint.vocabulary is None:
         raise InputError(f"{options.model}: has no vocab.txt, which evaluation needs")
     corpus = Corpus(options.data, checkpoint.vocabulary)
+    train = Corpus(options.unigram, checkpoint.vocabulary) if options.unigram else None
     counts = corpus.count()
     warn_of_segmentation(checkpoint.segmentation, corpus)
     with tqdm(
@@ -265,8 +285,7 @@ def main(arguments=None) -> None:
             model, corpus, options.batch_size, options.stateful, options.num_steps, bar.update
         )
     report = summarise(totals)
-    if options.unigram:
-        train = Corpus(options.unigram, checkpoint.vocabulary)
+    if train:
         report["unigram_perplexity"] = unigram_perplexity(train, corpus)
     if report["oov_rate"] > OOV_WARNING_RATE:
         warn(
@@ -281,8 +300,6 @@ def _print(report, json_path: Optional[str]) -> None:
     if json_path == "-":
         print(text, end="")
         return
-    if json_path:
-        write_text_atomically(Path(json_path), text)
     for name in ("forward", "backward"):
         if name in report:
             figures = report[name]
@@ -293,6 +310,8 @@ def _print(report, json_path: Optional[str]) -> None:
     )
     if "unigram_perplexity" in report:
         print(f"unigram model: perplexity {report['unigram_perplexity']:.4f}")
+    if json_path:
+        write_text_atomically(Path(json_path), text)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -28,7 +29,7 @@ def atomic_folder(target):
 
     Every file is synced to disk before the folder gets its name; a folder that had the
     name is removed. When the block raises, nothing is left. What a killed
-    process leaves, `remove_leftovers` clears up.
+    process leaves, `clear_leftovers` removes.
 
     Raises:
         OSError: The folder cannot be written.
@@ -66,22 +67,28 @@ def _put_in_place(temporary, target):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def remove_leftovers(folder) -> None:
+def clear_leftovers(folder, name_pattern: str) -> None:
     """Clear up after interrupted `atomic_folder` and `write_text_atomically` calls.
 
     A folder that was about to be replaced gets its name back.
+
+    Args:
+        folder: Where the targets are.
+        name_pattern: Regular expression of the targets' whole names; nothing else is touched.
     """
-    for old in Path(folder).glob(".old-*"):
-        target = old.with_name(old.name[len(".old-") :])
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.rename(old, target)
-    for path in Path(folder).glob(".tmp-*"):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in Path(folder).glob(".*.tmp"):
-        if path.is_file():
-            path.unlink()
+    for path in Path(folder).glob(".*"):
+        old = re.fullmatch(rf"\.old-({name_pattern})", path.name)
+        if old:
+            target = path.with_name(old.group(1))
+            if target.exists():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(FileNotFoundError):  # another process was faster
+                    os.rename(path, target)
+        elif re.fullmatch(rf"\.tmp-({name_pattern})-\d+", path.name):
+            shutil.rmtree(path, ignore_errors=True)
+        elif re.fullmatch(rf"\.({name_pattern})\.\d+\.tmp", path.name):
+            path.unlink(missing_ok=True)
 
 
 def sha256_of(path) -> str:

@@ -23,14 +23,20 @@ def tune_cpu(threads: int = 0) -> int:
             among the processes that the launcher started on this machine.
 
     Raises:
-        InputError: Paddle is not installed.
+        InputError: Paddle is not installed, or OMP_NUM_THREADS is no number.
     """
     chosen = os.environ.get("OMP_NUM_THREADS")
-    if "paddle" in sys.modules and chosen == "1":
+    launched = "PADDLE_TRAINER_ID" in os.environ  # by a launcher, which has imported Paddle
+    if chosen == "1" and ("paddle" in sys.modules or launched):
         chosen = None
-    processes = int(os.environ.get("PADDLE_LOCAL_SIZE") or 1)  # started by the launcher
+    here, all_processes = (os.environ.get(f"PADDLE_{name}") for name in
+                           ("LOCAL_SIZE", "TRAINERS_NUM"))
+    processes = int(here or all_processes or 1)
     # OpenMP takes a list, one number for each level of nesting; the first is Paddle's
-    chosen = int(chosen.split(",")[0]) if chosen else max(1, usable_cores() // processes)
+    try:
+        chosen = int(chosen.split(",")[0]) if chosen else max(1, usable_cores() // processes)
+    except ValueError:
+        raise InputError(f"OMP_NUM_THREADS must be a number, not {chosen!r}") from None
     count = threads or chosen
     if _is_amd():
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

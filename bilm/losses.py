@@ -39,7 +39,7 @@ def full_softmax_nats(
     """
     with paddle.no_grad():
         return paddle.concat([
-            _nats(_logits(hidden[rows], weight, bias), targets[rows])
+            _nats_and_softmax(_logits(hidden[rows], weight, bias), targets[rows])[0]
             for rows in _chunks(hidden.shape[0], weight.shape[0], max_chunk_logits)
         ])
 
@@ -75,7 +75,7 @@ class _FullSoftmaxLoss(paddle.autograd.PyLayer):
         weight_gradient, bias_gradient = paddle.zeros_like(weight), paddle.zeros_like(bias)
         for rows in _chunks(hidden.shape[0], weight.shape[0], max_chunk_logits):
             logits = _logits(hidden[rows], weight, bias)
-            nats, probabilities = _nats(logits, targets[rows]), F.softmax(logits)
+            nats, probabilities = _nats_and_softmax(logits, targets[rows])
             weights = token_weights[rows]
             loss += (nats.astype("float64") * weights.astype("float64")).sum()
             # d loss / d logits = token weight * (softmax - one hot)
@@ -106,8 +106,16 @@ def _logits(hidden, weight, bias):
     return paddle.matmul(hidden, weight, transpose_y=True) + bias
 
 
-def _nats(logits, targets):
-    return F.cross_entropy(logits, targets, reduction="none")
+def _nats_and_softmax(logits, targets):
+    # Paddle's own cross entropy never exceeds 64 nats on the CPU, so only the largest logit,
+    # whose probability is at least 1 / vocabulary, is taken from its softmax.
+    probabilities = F.softmax(logits)
+    log_total = logits.max(axis=1) - paddle.log(probabilities.max(axis=1))
+    return log_total - _pick(logits, targets), probabilities
+
+
+def _pick(logits, classes):
+    return paddle.take_along_axis(logits, classes.unsqueeze(1), axis=1).squeeze(1)
 
 
 class Candidates(NamedTuple):
@@ -237,10 +245,11 @@ def sampled_softmax_nats(
 
 
 def _log_sum_exp(scores):
-    # The cross entropy of class 0 is log(sum(exp)) - score 0, and on the CPU it takes a third of
-    # the time of paddle.logsumexp and its gradient.
-    first = paddle.zeros([scores.shape[0]], dtype="int64")
-    return _nats(scores, first) + scores[:, 0]
+    # The cross entropy of a class is log(sum(exp)) less its score, and on the CPU it takes a
+    # third of the time of paddle.logsumexp and its gradient. Of the best class it is small:
+    # Paddle's never exceeds 64 nats.
+    best = scores.detach().argmax(axis=1)
+    return F.cross_entropy(scores, best, reduction="none") + _pick(scores, best)
 
 
 def _log_tensor(values: np.ndarray) -> paddle.Tensor:

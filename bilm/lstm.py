@@ -94,8 +94,7 @@ def run_projected_lstm(layer, inputs, state, lengths=None):
         return _run_unknown_steps(layer, gate_inputs, state, lengths)
     outputs = []
     for step, step_gates in enumerate(paddle.unstack(gate_inputs, axis=1)):
-        gates = paddle.addmm(step_gates, state.hidden, layer.recurrent_weight)
-        new_state = _step(layer, gates, state)
+        new_state = _step(layer, step_gates, state)
         outputs.append(new_state.hidden)
         if lengths is not None:
             running = (lengths > step).unsqueeze(-1)
@@ -106,8 +105,9 @@ def run_projected_lstm(layer, inputs, state, lengths=None):
     return paddle.stack(outputs, axis=1), state
 
 
-def _step(layer, gates, state):
-    # gates (batch, 4 * cell), before their nonlinearities; blocks c, i, f, o
+def _step(layer, step_gates, state):
+    # step_gates, gates (batch, 4 * cell), before their nonlinearities; blocks c, i, f, o
+    gates = step_gates + paddle.matmul(state.hidden, layer.recurrent_weight)
     size = layer.cell_size
     candidate = paddle.tanh(gates[:, :size])
     input_gate, forget_gate, output_gate = paddle.split(F.sigmoid(gates[:, size:]), 3, axis=-1)
@@ -131,8 +131,7 @@ class _StepCell(nn.RNNCellBase):
         state = LSTMState(
             states[0].reshape([-1, layer.projection_size]), states[1].reshape([-1, layer.cell_size])
         )
-        gates = inputs + paddle.matmul(state.hidden, layer.recurrent_weight)
-        state = _step(layer, gates, state)
+        state = _step(layer, inputs, state)
         return state.hidden, tuple(state)
 
 

@@ -4,10 +4,13 @@ import json
 import math
 import os
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
+from bilm.errors import InputError
 from bilm.files import write_text_atomically
 
 METRICS = "metrics.jsonl"
@@ -23,14 +26,29 @@ class MetricsLog:
 
     def __init__(self, run, last_step: int = 0):
         self._path = Path(run) / METRICS
-        cut_metrics(self._path, last_step)
+        kept = cut_metrics(self._path, last_step)
+        self._dev_steps = {line["step"] for line in kept if line.get("event") == "dev"}
         self._file = open(self._path, "a", encoding="utf-8")
         self._visual = _visual_writer(run)
 
+    def has_dev(self, step: int) -> bool:
+        """Return whether there is a dev line of this step."""
+        return step in self._dev_steps
+
     def write(self, **figures) -> None:
-        """Write one line; the values must be numbers or strings."""
-        self._file.write(json.dumps(figures) + "\n")
-        self._file.flush()
+        """Write one line and, for a dev evaluation, remember its step.
+
+        Args:
+            figures: Numbers or strings; `step` must be among them.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        with self._told_errors():
+            self._file.write(json.dumps(figures) + "\n")
+            self._file.flush()
+        if figures.get("event") == "dev":
+            self._dev_steps.add(figures["step"])
         if self._visual:
             event = figures.get("event", "train")
             for name, value in figures.items():
@@ -39,25 +57,65 @@ class MetricsLog:
 
     def sync(self) -> None:
         """Return when every line is on the disk."""
-        os.fsync(self._file.fileno())
+        with self._told_errors():
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        with self._told_errors():
+            self._file.close()
         if self._visual:
             self._visual.close()
 
+    @contextmanager
+    def _told_errors(self):
+        try:
+            yield
+        except OSError as error:
+            raise InputError(f"{self._path}: {error.strerror}") from None
+
 
 def read_metrics(path) -> list:
-    """Return the objects in a metrics file; a last line that was cut short is left out."""
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    """Return the objects in a metrics file; a last line that was cut short is left out.
+
+    Raises:
+        InputError: Another line is no JSON object.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    objects = _objects(lines)
+    if len(objects) < len(lines):
+        raise InputError(f"{path}, line {len(objects) + 1}: not a JSON object")
+    return objects
 
 
-def cut_metrics(path, last_step: int) -> None:
-    """Take the lines of steps after `last_step` off a metrics file, if there is one."""
-    if Path(path).exists():
-        kept = [line for line in read_metrics(path) if line["step"] <= last_step]
-        write_text_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
+def cut_metrics(path, last_step: int) -> list:
+    """Take the lines of steps after `last_step`, and damaged ones, off a metrics file.
+
+    A power failure can damage the end of the file; lines up to a checkpoint are on the
+    disk before it is.
+
+    Returns:
+        The objects that are left.
+    """
+    if not Path(path).exists():
+        return []
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+    kept = [line for line in _objects(lines) if line["step"] <= last_step]
+    write_text_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
+    return kept
+
+
+def _objects(lines):
+    """Return the JSON objects in `lines` up to the first damaged line."""
+    objects = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(value, dict) or "step" not in value:
+            break
+        objects.append(value)
+    return objects
 
 
 def _visual_writer(run):
@@ -66,6 +124,35 @@ def _visual_writer(run):
     except ImportError:
         return None
     return LogWriter(logdir=str(Path(run) / "visualdl"))
+
+
+class Speed:
+    """Tokens per second, over a whole run and since the last log line.
+
+    Args:
+        tokens: Tokens done before.
+    """
+
+    def __init__(self, tokens: int):
+        self._start = self._lap = (time.monotonic(), tokens)
+
+    def lap(self, tokens: int) -> float:
+        """Return the speed since the last lap, and start a new one."""
+        speed = _speed(self._lap, tokens)
+        self.skip(tokens)
+        return speed
+
+    def skip(self, tokens: int) -> None:
+        """Start a new lap: what has passed, such as an evaluation, does not count."""
+        self._lap = (time.monotonic(), tokens)
+
+    def average(self, tokens: int) -> float:
+        """Return the speed since the beginning."""
+        return _speed(self._start, tokens)
+
+
+def _speed(since, tokens):
+    return (tokens - since[1]) / max(time.monotonic() - since[0], 1e-9)
 
 
 class Progress:

@@ -3,7 +3,6 @@
 import math
 from typing import Dict, List
 
-import numpy as np
 import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
@@ -98,13 +97,10 @@ def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -
         parameters: Parameters by their name in the model.
     """
     state = optimizer.state_dict()
-    masters = state.get("master_weights", {})
     arrays = {}
     for parameter_name, parameter in parameters.items():
         for moment in MOMENTS[name]:
             arrays[f"{parameter_name}.{moment}"] = state[f"{parameter.name}_{moment}"].numpy()
-        if parameter.name in masters:
-            arrays[f"{parameter_name}.master_weight"] = masters[parameter.name].numpy()
     return arrays
 
 
@@ -114,21 +110,14 @@ def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, sourc
     Raises:
         InputError: Arrays are missing, not known or of another shape; all are listed.
     """
-    masters = {k: v for k, v in arrays.items() if k.endswith(".master_weight")}
-    moments = {k: v for k, v in arrays.items() if k not in masters}
     expected = {
         f"{parameter_name}.{moment}": (1,) if "pow_acc" in moment else tuple(parameter.shape)
         for parameter_name, parameter in parameters.items()
         for moment in MOMENTS[name]
     }
-    check_tensors(expected, {k: v.shape for k, v in moments.items()}, source)
+    check_tensors(expected, {key: array.shape for key, array in arrays.items()}, source)
     state = {}
-    for key, value in moments.items():
+    for key, array in arrays.items():
         parameter_name, moment = key.rsplit(".", 1)
-        state[f"{parameters[parameter_name].name}_{moment}"] = paddle.to_tensor(np.array(value))
-    if masters:
-        state["master_weights"] = {
-            parameters[key.rsplit(".", 1)[0]].name: paddle.to_tensor(np.array(value))
-            for key, value in masters.items()
-        }
+        state[f"{parameters[parameter_name].name}_{moment}"] = paddle.to_tensor(array)
     optimizer.set_state_dict(state)

@@ -17,7 +17,8 @@ def plot_runs(runs, output, start_step: int = 0) -> None:
         start_step: Leave out earlier steps.
 
     Raises:
-        InputError: matplotlib is not installed, or a run has no metrics.
+        InputError: matplotlib is not installed, a run has no metrics, or the ending of
+            `output` is no picture's.
     """
     try:
         from matplotlib.figure import Figure
@@ -36,7 +37,10 @@ def plot_runs(runs, output, start_step: int = 0) -> None:
     axes.set(xlabel="step", ylabel="perplexity", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(output, dpi=120)
+    try:
+        figure.savefig(output, dpi=120)
+    except ValueError as error:
+        raise InputError(f"{output}: {error}") from None
 
 
 def _metrics_of(run):

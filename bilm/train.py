@@ -4,7 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from bilm.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint
+from bilm.checkpoint import clear_run, latest_checkpoint, list_checkpoints, load_checkpoint
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
 from bilm.hardware import select_device, tune_cpu
@@ -27,9 +27,12 @@ def main(arguments=None) -> None:
     # only now: these import Paddle, of which --help and bad flags have no need
     from bilm import distributed
     from bilm.run import Run
+    from bilm.run_setup import set_up
 
     distributed.start()
-    Run(options, checkpoint, source).train()
+    run = Run(set_up(options, checkpoint, source))
+    del checkpoint  # as large as the model and its optimiser's memory
+    run.train()
 
 
 def _parser():
@@ -58,6 +61,7 @@ def _warn_of_obsolete_flags(given):
 
 def _read_checkpoint(given, load_dir):
     run = given.get("para_save_dir", TrainingOptions.para_save_dir)
+    clear_run(Path(load_dir).parent if load_dir else run)
     path = Path(load_dir) if load_dir else latest_checkpoint(run)
     if (path / "latest").is_file():
         path = latest_checkpoint(path)
@@ -74,8 +78,10 @@ def _others(path):
 
 def _resumed_options(given, checkpoint, source):
     """Return the options of the checkpoint, changed by what the command line may change."""
-    saved = checkpoint.training["state.json"]["options"]
-    known = {field.name for field in fields(TrainingOptions)}
+    defaults = {field.name: field.default for field in fields(TrainingOptions)}
+    known = {name: value for name, value in checkpoint.training["state.json"]["options"].items()
+             if name in defaults}
+    saved = {**defaults, **known}
     conflicts = [
         f"--{name} is {given[name]}, the checkpoint was trained with {saved[name]}"
         for name in FIXED_AT_RESUME
@@ -83,7 +89,7 @@ def _resumed_options(given, checkpoint, source):
     ]
     if conflicts:
         raise InputError(f"{source}: cannot be continued: {'; '.join(conflicts)}")
-    return {**{name: value for name, value in saved.items() if name in known}, **given}
+    return {**saved, **given}
 
 
 if __name__ == "__main__":

@@ -4,22 +4,17 @@ All randomness of a step is a function of the seed and the step's number (and th
 for dropout), so there is no random state that could be lost.
 """
 
-from typing import Iterator, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 import paddle
 
 from bilm import distributed
+from bilm.batches import BatchDealer, TrainingBatch
 from bilm.checkpoint import Checkpoint, set_weights, weights_of
-from bilm.corpus import Batch, BatchPosition, Corpus, WindowReader, pack_position, unpack_position
+from bilm.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.errors import InputError
-from bilm.losses import (
-    Candidates,
-    LogUniformSampler,
-    full_softmax_loss,
-    sampled_softmax_nats,
-    token_weights,
-)
+from bilm.losses import full_softmax_loss, sampled_softmax_nats, token_weights
 from bilm.lstm import LSTMState
 from bilm.model import BiLM
 from bilm.optimizer import (
@@ -33,22 +28,8 @@ from bilm.optimizer import (
     unpack_optimizer,
 )
 from bilm.prefetch import Prefetcher
+from bilm.randomness import random_for, seed_of
 from bilm.training_options import TrainingOptions
-
-
-class TrainingBatch(NamedTuple):
-    """What one step needs: this process's rows of a batch, and the candidates of each direction.
-
-    Attributes:
-        batch: The rows of this process.
-        num_tokens: Tokens of the whole batch, for one direction.
-        candidates: For each part of the batch (gradient accumulation) and direction;
-            None where the full softmax is used.
-    """
-
-    batch: Batch
-    num_tokens: int
-    candidates: List[List[Optional[Candidates]]]
 
 
 class StepResult(NamedTuple):
@@ -72,9 +53,9 @@ class StepResult(NamedTuple):
 class Trainer:
     """A model in training, with its optimiser, its place in the corpus and its LSTM state.
 
-    The loss is LARK's: the mean over directions and positions, times num_steps. The rows
-    of a batch are dealt in order to processes and, within a process, to the parts whose
-    gradients are accumulated; each row keeps its LSTM state from window to window.
+    The loss is LARK's: the mean over directions and positions, times num_steps (masked
+    positions, which only the end of the last epoch has, count as 0). Each row keeps its
+    LSTM state from window to window.
 
     Args:
         model: In training mode.
@@ -90,7 +71,7 @@ class Trainer:
         self.options = options
         self.step = 0
         self.tokens = 0
-        self._corpus = corpus
+        self._dealer = BatchDealer(corpus, options, model.config)
         self._total_steps = total_steps
         self._parameters = model.state_dict()
         trainable = list(self._parameters.values())
@@ -102,15 +83,8 @@ class Trainer:
         )
         self._scaler = None
         if options.amp != "O0":
+            # the parameters stay float32 at both levels: they are their own master weights
             self._scaler = paddle.amp.GradScaler()
-            if options.amp == "O2":
-                paddle.amp.decorate(model, self._optimizer, level="O2", master_weight=True)
-        self._sampler = None
-        if options.sample_softmax:
-            vocab_size = model.config.vocab_size
-            self._sampler = LogUniformSampler(
-                vocab_size, min(options.n_negative_samples_batch, vocab_size)
-            )
         self._position: Optional[BatchPosition] = None
         # for each part of the batch and each direction
         self._states = [
@@ -125,94 +99,44 @@ class Trainer:
     def _directions(self) -> int:
         return self.model.config.num_directions
 
-    @property
-    def rows(self) -> int:
-        """Rows of a whole batch, over all processes."""
-        options = self.options
-        return options.batch_size * options.gradient_accumulation * distributed.world_size()
-
-    @property
-    def _first_row(self) -> int:
-        """The first row of a batch that this process has."""
-        return distributed.rank() * self.options.batch_size * self.options.gradient_accumulation
-
     def batches(self) -> Prefetcher:
         """Return the batches from the present place on, prepared in the background."""
-        reader = WindowReader(
-            self._corpus,
-            self.rows,
-            self.options.num_steps,
-            self._directions,
-            self._position,
-            epochs=self.options.max_epoch,
-            shuffle=self.options.shuffle,
-            seed=self.options.random_seed,
-        )
-        return Prefetcher(enumerate(reader, start=self.step + 1), self._prepare)
-
-    def _prepare(self, numbered_batch) -> TrainingBatch:
-        step, batch = numbered_batch
-        rows = slice(self._first_row, self._first_row + self.rows // distributed.world_size())
-        local = Batch(
-            batch.inputs[:, rows],
-            batch.targets[:, rows],
-            None if batch.mask is None else batch.mask[rows],
-            batch.num_tokens,
-            batch.position,
-        )
-        candidates = [
-            [self._draw(step, direction, local.targets[direction, part])
-             for direction in range(self._directions)]
-            for part in self._parts()
-        ]
-        return TrainingBatch(local, batch.num_tokens, candidates)
-
-    def _draw(self, step, direction, targets):
-        if self._sampler is None:
-            return None
-        # the same draw on every rank and in every part of the batch
-        random = np.random.default_rng([self.options.random_seed, step, direction])
-        return self._sampler.draw(targets.reshape(-1), random)
-
-    def _parts(self) -> Iterator[slice]:
-        size = self.options.batch_size
-        for part in range(self.options.gradient_accumulation):
-            yield slice(part * size, (part + 1) * size)
+        return self._dealer.start(self.step + 1, self._position)
 
     def train_step(self, prepared: TrainingBatch) -> StepResult:
         """Update the model from one batch; return the step's figures.
 
         Raises:
-            InputError: The loss is not finite. The model is left as it was.
+            InputError: The loss or a gradient is not finite. No weight has changed then.
         """
         step = self.step + 1
         _seed_dropout(self.options.random_seed, step, distributed.rank())
         self._reset_states(step)
         loss = 0.0
-        for part, rows in enumerate(self._parts()):
+        for part, rows in enumerate(self._dealer.parts):
             for direction in range(self._directions):
                 loss += self._backward(prepared, part, rows, direction)
         # weights of tokens are 1 / (directions * rows): see _backward
-        nats = distributed.sum_numbers(loss)[0] * self._directions * self.rows
+        nats = distributed.sum_numbers(loss)[0] * self._directions * self._dealer.rows
         if not np.isfinite(nats):
             raise InputError(f"step {step}: the loss is {nats}; lower --learning_rate")
         learning_rate = learning_rate_at(step, self.options, self._total_steps)
         norm = self._update(learning_rate)
         self.step = step
-        self.tokens += prepared.num_tokens
+        self.tokens += prepared.batch.num_tokens
         self._position = prepared.batch.position
-        predictions = prepared.num_tokens * self._directions
-        return StepResult(nats, predictions, prepared.num_tokens, learning_rate, norm)
+        predictions = prepared.batch.num_tokens * self._directions
+        return StepResult(nats, predictions, prepared.batch.num_tokens, learning_rate, norm)
 
     def _reset_states(self, step) -> None:
         """Set the state of some rows to zero, the same rows in both directions."""
         if not self.options.state_reset_rate:
             return
-        random = np.random.default_rng([self.options.random_seed, step])
-        kept = random.random(self.rows) >= self.options.state_reset_rate
-        for states, rows in zip(self._states, self._parts()):
-            mine = slice(self._first_row + rows.start, self._first_row + rows.stop)
-            keep = paddle.to_tensor(kept[mine].astype(np.float32)).unsqueeze(-1)  # (rows, 1)
+        random = random_for("resets", self.options.random_seed, step)
+        kept = random.random(self._dealer.rows)[self._dealer.my_rows]
+        kept = (kept >= self.options.state_reset_rate).astype(np.float32)
+        for states, rows in zip(self._states, self._dealer.parts):
+            keep = paddle.to_tensor(kept[rows]).unsqueeze(-1)  # (rows, 1)
             for direction, state in enumerate(states):
                 states[direction] = LSTMState(*(values * keep for values in state))
 
@@ -226,7 +150,7 @@ class Trainer:
         weights = token_weights(
             None if batch.mask is None else batch.mask[rows],
             inputs.shape[0] * inputs.shape[1],
-            1.0 / (self._directions * self.rows),
+            1.0 / (self._directions * self._dealer.rows),
         )
         with paddle.amp.auto_cast(self._scaler is not None, level=self._amp_level):
             hidden, state = self.model.predict_from(
@@ -242,7 +166,9 @@ class Trainer:
             nats = sampled_softmax_nats(*arguments, candidates, self.model.sparse_gradients)
             loss = (nats * weights).sum()
         (self._scaler.scale(loss) if self._scaler else loss).backward()
-        self._states[part][direction] = LSTMState(*(value.detach() for value in state))
+        self._states[part][direction] = LSTMState(
+            *(value.detach().astype("float32") for value in state)
+        )
         return float(loss)
 
     @property
@@ -257,6 +183,11 @@ class Trainer:
         if self._scaler:
             self._scaler.unscale_(self._optimizer)
         norm = global_norm(gradients)
+        if self._scaler is None and not np.isfinite(float(norm)):
+            self._optimizer.clear_grad(set_to_zero=False)
+            raise InputError(
+                f"step {self.step + 1}: the gradient's norm is {float(norm)}; lower --learning_rate"
+            )
         gradients = clip_to_norm(gradients, norm, self.options.max_grad_norm)
         if self._scaler:
             self._scaler.step(self._optimizer)
@@ -288,8 +219,8 @@ class Trainer:
             "tokens": self.tokens,
             "random_seed": self.options.random_seed,
             "stream": stream,
-            "shards": self._corpus.sizes(),
-            "scaler": self._scaler.state_dict() if self._scaler else None,
+            "shards": self._dealer.corpus.sizes(),
+            "scaler": _as_json(self._scaler.state_dict()) if self._scaler else None,
             **progress,
         }
         optimizer = pack_optimizer(self._optimizer, self.options.optimizer, self._parameters)
@@ -318,7 +249,7 @@ class Trainer:
         """
         training = checkpoint.training
         document = training["state.json"]
-        _check_shards(document["shards"], self._corpus.sizes(), source)
+        _check_shards(document["shards"], self._dealer.corpus.sizes(), source)
         set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
         unpack_optimizer(
             self._optimizer,
@@ -330,22 +261,28 @@ class Trainer:
         if self._scaler:
             self._scaler.load_state_dict(document["scaler"])
         self._position = unpack_position(document["stream"], training["rows.safetensors"])
-        if len(self._position.rows) != self.rows:
+        if len(self._position.rows) != self._dealer.rows:
             raise InputError(
                 f"{source}: was written with {len(self._position.rows)} rows a batch over all "
-                f"processes, now there are {self.rows}; start as many processes as before"
+                f"processes, now there are {self._dealer.rows}; start as many processes as before"
             )
         self._restore_states(training["lstm.safetensors"])
         self.step, self.tokens = document["step"], document["tokens"]
 
     def _restore_states(self, arrays):
-        for part, rows in enumerate(self._parts()):
-            mine = slice(self._first_row + rows.start, self._first_row + rows.stop)
+        for part, rows in enumerate(self._dealer.parts):
             for direction in range(self._directions):
                 self._states[part][direction] = LSTMState(
-                    *(paddle.to_tensor(arrays[name][direction, :, mine])
+                    *(paddle.to_tensor(arrays[name][direction][:, self._dealer.my_rows][:, rows])
                       for name in LSTMState._fields)
                 )
+
+
+def _as_json(scaler_state):
+    return {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in scaler_state.items()
+    }
 
 
 def _direction_state(state, direction):
@@ -353,7 +290,7 @@ def _direction_state(state, direction):
 
 
 def _seed_dropout(*parts: int) -> None:
-    paddle.seed(int(np.random.SeedSequence(parts).generate_state(1)[0]))
+    paddle.seed(int(seed_of("dropout", *parts).generate_state(1)[0]))
 
 
 def _check_shards(before, now, source):

@@ -136,5 +136,5 @@ FIXED_AT_RESUME = (
     "embed_size", "hidden_size", "num_layers", "cell_clip", "proj_clip", "use_skip_connections",
     "bidirectional", "share_softmax", "lark_init", "load_pretraining_params", "batch_size",
     "num_steps", "gradient_accumulation", "shuffle", "random_seed", "optim", "sample_softmax",
-    "n_negative_samples_batch", "dropout", "state_reset_rate",
+    "n_negative_samples_batch", "dropout", "state_reset_rate", "amp",
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Iterable, Optional
 
 from bilm.errors import InputError
+from bilm.shards import not_utf8
 
 BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
@@ -140,4 +141,4 @@ def _decoded_lines(path):
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise InputError(f"{path}, line {number}: not UTF-8: {error.reason}") from None
+                raise not_utf8(path, number, error) from None

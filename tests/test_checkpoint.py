@@ -28,11 +28,11 @@ from bilm.checkpoint import (
 )
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.files import atomic_folder, remove_leftovers, sha256_of, write_text_atomically
+from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
 
 FILES = [
     "config.json", "vocab.txt", "segmentation.json", "model.safetensors", "training/state.json",
-    "training/optimizer.safetensors", "training/rows.safetensors",
+    "training/optimizer.safetensors", "training/lstm.safetensors", "training/rows.safetensors",
 ]
 
 
@@ -47,6 +47,7 @@ def build(vocabulary, seed=0):
         {
             "state.json": {"step": 7, "interval": {"nats": 0.1}, "scaler": None, "text": "雨"},
             "optimizer.safetensors": {"embedding.weight.moment_0": random.random((30, 40))},
+            "lstm.safetensors": {"hidden": random.random((2, 1, 3, 4))},
             "rows.safetensors": {"row_tokens": np.arange(9), "row_done": np.zeros(0, np.int64)},
         },
     )
@@ -386,7 +387,9 @@ def test_a_killed_process_leaves_only_what_is_removed_later(tmp_path):
     assert len(left) == len(kept) + 3  # a file, a folder and the file in it
     assert "model" not in left
     assert left["latest"] == b"old"
-    remove_leftovers(tmp_path)
+    clear_leftovers(tmp_path, "something else")
+    assert content(tmp_path) == left
+    clear_leftovers(tmp_path, "latest|model")
     assert content(tmp_path) == kept
 
 

@@ -128,12 +128,12 @@ def test_batches_change_rounding_only(model, corpus, monkeypatch):
 @pytest.mark.parametrize("steps", [1, 5, LONG + 1])
 def test_a_long_sentence_in_windows_is_one_pass(model, corpus, monkeypatch, steps):
     expected = evaluate(model, corpus)
-    monkeypatch.setattr(module, "_WINDOW_STEPS", steps)
+    monkeypatch.setattr(module, "_WINDOW_TOKENS", steps)
     np.testing.assert_allclose(evaluate(model, corpus, 4).nats, expected.nats, rtol=1e-7)
 
 
 def test_parts_add_up_to_the_whole(model, corpus):
-    parts = [evaluate(model, corpus, batch_size=4, part=part, parts=3) for part in range(3)]
+    parts = [evaluate(model, corpus, batch_size=4, first=first, stride=3) for first in range(3)]
     whole = evaluate(model, corpus, batch_size=4)
     for values, expected in zip(zip(*parts), whole):
         np.testing.assert_allclose(sum(values), expected, rtol=1e-12)

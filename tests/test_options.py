@@ -29,19 +29,23 @@ OUR_FIELDS = {field.name for field in fields(TrainingOptions)}
 @pytest.fixture
 def pretrain(monkeypatch):
     """A function that returns the options with which `bilm pretrain` would train."""
-    from bilm import run
+    from bilm import run, run_setup
 
     runs = []
 
     class Run:
-        def __init__(self, options, checkpoint, source):
-            assert checkpoint is source is None
+        def __init__(self, options):
             runs.append(options)
 
         def train(self):
             pass
 
+    def set_up(options, checkpoint, source):
+        assert checkpoint is source is None
+        return options
+
     monkeypatch.setattr(run, "Run", Run)
+    monkeypatch.setattr(run_setup, "set_up", set_up)
     monkeypatch.setattr(train, "tune_cpu", lambda threads: threads)
 
     def pretrain(*arguments):

@@ -52,7 +52,7 @@ def lark_trainer(golden):
 def lark_batch(streams):
     x, y, x_reverse, y_reverse = streams
     batch = Batch(np.stack([x, x_reverse]), np.stack([y, y_reverse]), None, x.size, None)
-    return TrainingBatch(batch, x.size, [[None, None]])
+    return TrainingBatch(batch, [[None, None]])
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,11 @@ def trained(golden):
 def test_training_losses_are_larks(golden, trained):
     _, losses, _ = trained
     np.testing.assert_allclose(losses, golden["train/loss"], rtol=2e-6)
+
+
+@pytest.mark.smoke
+def test_the_loss_of_the_first_step_is_larks(golden, trained):
+    np.testing.assert_allclose(trained[1][:1], golden["step0_eval/final_loss"], rtol=2e-6)
 
 
 @pytest.mark.smoke
@@ -128,6 +133,7 @@ def test_all_intermediate_values_of_a_step_are_larks(golden, direction, suffix):
         np.testing.assert_allclose(tensor.numpy(), values[name], atol=1e-5, rtol=0, err_msg=name)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("direction, suffix", [(0, ""), (1, "_r")])
 def test_cells_of_a_step_are_larks(golden, direction, suffix):
     """Cells are seen as final states, so the window grows a step at a time."""

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,69 @@ def test_sigkill_at_random_moments_loses_nothing(corpus_folder):
         "latest", "metrics.jsonl", "step_00000199", "step_00000200"]
 
 
+KILLED_AT = """
+import os, sys
+count, last = 0, int(sys.argv[1])
+def dying(function):
+    def wrapper(*arguments, **more):
+        global count
+        count += 1
+        if count == last:
+            os._exit(9)
+        return function(*arguments, **more)
+    return wrapper
+for name in ("rename", "replace", "fsync"):
+    setattr(os, name, dying(getattr(os, name)))
+from bilm.train import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("moment", [2, 9, 12, 14, 16, 17])
+def test_a_kill_at_any_moment_of_writing_leaves_a_checkpoint_to_resume(corpus_folder, moment):
+    """The run goes back to step 3 and writes step 6 again: the old one is being replaced."""
+    run, whole = corpus_folder / "run", corpus_folder / "whole"
+    options = ["--save_interval", "3", "--max_steps", "6", "--test_path", ""]
+    main(arguments(corpus_folder, whole, *options))
+    main(arguments(corpus_folder, run, *options))
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILLED_AT, str(moment),
+         "--load_dir", str(run / "step_00000003")],
+    )
+    assert result.returncode == 9
+    main(["--resume", "--para_save_dir", str(run)])
+    assert_same(run, whole, step=6)
+    assert sorted(path.name for path in run.iterdir()) == [
+        "latest", "metrics.jsonl", "step_00000003", "step_00000006"]
+
+
+def test_a_signal_does_not_wait_for_a_dev_evaluation(corpus_folder, monkeypatch):
+    from bilm import run as run_module
+
+    run, whole = corpus_folder / "run", corpus_folder / "whole"
+    options = ["--max_steps", "8", "--dev_interval", "4", "--batch_size", "2"]
+    main(arguments(corpus_folder, whole, *options))
+    seen = []
+
+    def evaluate(*positional, progress, **named):
+        def signalled(num_sentences):
+            seen.append(num_sentences)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+            progress(num_sentences)
+
+        return original(*positional, progress=signalled, **named)
+
+    original = run_module.evaluate
+    monkeypatch.setattr(run_module, "evaluate", evaluate)
+    main(arguments(corpus_folder, run, *options))
+    assert len(seen) == 1
+    assert (run / "latest").read_text() == "step_00000004\n"
+    monkeypatch.undo()
+    main(["--resume", "--para_save_dir", str(run)])
+    assert_same(run, whole, step=8)
+
+
 @pytest.mark.smoke
 def test_four_sentences_are_learnt_by_heart(corpus_folder):
     (corpus_folder / "four").write_text(
@@ -252,6 +316,22 @@ def test_infinite_loss_stops_with_step_and_last_checkpoint(corpus_folder, monkey
     assert (run / "latest").read_text().strip() == "step_00000006"
 
 
+def test_an_infinite_gradient_stops_before_any_weight_changes(corpus_folder, monkeypatch):
+    from bilm import trainer
+
+    run, steps = corpus_folder / "run", []
+
+    def broken(gradients):
+        steps.append(1)
+        return original(gradients) * (float("inf") if len(steps) == 5 else 1)
+
+    original = trainer.global_norm
+    monkeypatch.setattr(trainer, "global_norm", broken)
+    with pytest.raises(InputError, match="step 5: the gradient's norm is inf.*step_00000004$"):
+        main(arguments(corpus_folder, run, "--save_interval", "2"))
+    assert np.isfinite(load_file(run / "step_00000004/model.safetensors")["softmax.bias"]).all()
+
+
 def test_a_full_disk_keeps_the_previous_checkpoint(corpus_folder, monkeypatch):
     from bilm import checkpoint
 
@@ -264,7 +344,8 @@ def test_a_full_disk_keeps_the_previous_checkpoint(corpus_folder, monkeypatch):
         original(arrays, path)
 
     monkeypatch.setattr(checkpoint, "save_file", save_file)
-    with pytest.raises(InputError, match=r"step_00000006.*No space left.*last checkpoint.*000003"):
+    message = r"step_00000006.*No space left.*last good checkpoint: .*step_00000003$"
+    with pytest.raises(InputError, match=message):
         main(arguments(corpus_folder, run, "--save_interval", "3"))
     assert sorted(path.name for path in run.glob("*step*")) == ["step_00000003"]
     monkeypatch.undo()
@@ -297,6 +378,44 @@ def test_a_used_folder_is_not_overwritten(corpus_folder):
     main(arguments(corpus_folder, run, "--max_steps", "2"))
     with pytest.raises(InputError, match="--resume"):
         main(arguments(corpus_folder, run, "--max_steps", "2"))
+
+
+def test_another_runs_folder_is_left_alone(corpus_folder):
+    first, second = corpus_folder / "first", corpus_folder / "second"
+    for run in (first, second):
+        main(arguments(corpus_folder, run, "--max_steps", "2"))
+    before = {path: path.stat().st_mtime_ns for path in second.rglob("*")}
+    with pytest.raises(InputError, match="another run"):
+        main(["--load_dir", str(first), "--para_save_dir", str(second), "--max_steps", "4"])
+    assert {path: path.stat().st_mtime_ns for path in second.rglob("*")} == before
+
+
+def test_bad_input_creates_and_removes_nothing(corpus_folder):
+    (corpus_folder / "here").mkdir()
+    (corpus_folder / "here/.tmp-mine").write_text("precious")
+    with pytest.raises(FileNotFoundError):
+        main(arguments(corpus_folder, corpus_folder / "new", "--vocab_path", "nowhere.txt"))
+    assert not (corpus_folder / "new").exists()
+    main(arguments(corpus_folder, corpus_folder / "here", "--max_steps", "1"))
+    assert (corpus_folder / "here/.tmp-mine").read_text() == "precious"
+
+
+def test_text_that_is_not_utf8_is_found_before_training(corpus_folder):
+    with open(corpus_folder / "dev/sentence_file_0", "ab") as file:
+        file.write("好".encode("gb18030") + b" \xff\n")
+    with pytest.raises(InputError, match="sentence_file_0, line 21: not UTF-8"):
+        main(arguments(corpus_folder, corpus_folder / "run"))
+    assert not (corpus_folder / "run").exists()
+
+
+def test_a_run_goes_on_when_its_pretrained_model_is_gone(corpus_folder):
+    first, second = corpus_folder / "first", corpus_folder / "second"
+    main(arguments(corpus_folder, first, "--max_steps", "1"))
+    main(arguments(corpus_folder, second, "--max_steps", "1", "--load_pretraining_params",
+                   str(first)))
+    shutil.rmtree(first)
+    main(["--resume", "--para_save_dir", str(second), "--max_steps", "2"])
+    assert (second / "latest").read_text() == "step_00000002\n"
 
 
 def test_resuming_with_other_sizes_is_refused(corpus_folder):

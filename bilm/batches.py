@@ -1,0 +1,93 @@
+"""Training batches: the rows of one process, in parts, with candidates for a sampled softmax."""
+
+from typing import Iterator, List, NamedTuple, Optional
+
+from bilm import distributed
+from bilm.config import BiLMConfig
+from bilm.corpus import Batch, BatchPosition, Corpus, WindowReader
+from bilm.losses import Candidates, LogUniformSampler
+from bilm.prefetch import Prefetcher
+from bilm.randomness import random_for
+from bilm.training_options import TrainingOptions
+
+
+class TrainingBatch(NamedTuple):
+    """What one step needs.
+
+    Attributes:
+        batch: The rows of this process; its num_tokens are those of the whole batch.
+        candidates: For each part of the rows (gradient accumulation) and each direction;
+            None where the full softmax is used.
+    """
+
+    batch: Batch
+    candidates: List[List[Optional[Candidates]]]
+
+
+class BatchDealer:
+    """Deals the rows of each batch to processes in order, and those of a process to parts.
+
+    Every process reads the same stream of sentences and takes its own rows.
+
+    Args:
+        corpus: What to read.
+        options: Sizes, order and softmax.
+        config: The model's.
+
+    Attributes:
+        rows: Rows of a whole batch, over all processes.
+        my_rows: The rows that this process takes, a slice.
+        parts: The rows of each part, slices of the rows of this process.
+    """
+
+    def __init__(self, corpus: Corpus, options: TrainingOptions, config: BiLMConfig):
+        self.corpus = corpus
+        self._options = options
+        self._directions = config.num_directions
+        size = options.batch_size
+        mine = size * options.gradient_accumulation
+        self.rows = mine * distributed.world_size()
+        self.my_rows = slice(distributed.rank() * mine, (distributed.rank() + 1) * mine)
+        self.parts = [slice(start, start + size) for start in range(0, mine, size)]
+        self._sampler = None
+        if options.sample_softmax:
+            self._sampler = LogUniformSampler(
+                config.vocab_size, min(options.n_negative_samples_batch, config.vocab_size)
+            )
+
+    def start(self, step: int, position: Optional[BatchPosition]) -> Prefetcher:
+        """Return the batches from `position` on, prepared in the background.
+
+        Args:
+            step: Number of the step that takes the first of them.
+            position: Where to start; None means at the beginning.
+        """
+        reader = WindowReader(
+            self.corpus,
+            self.rows,
+            self._options.num_steps,
+            self._directions,
+            position,
+            epochs=self._options.max_epoch,
+            shuffle=self._options.shuffle,
+            seed=self._options.random_seed,
+        )
+        return Prefetcher(enumerate(reader, start=step), self._prepare)
+
+    def _prepare(self, numbered_batch) -> TrainingBatch:
+        step, batch = numbered_batch
+        mine = batch._replace(
+            inputs=batch.inputs[:, self.my_rows],
+            targets=batch.targets[:, self.my_rows],
+            mask=None if batch.mask is None else batch.mask[self.my_rows],
+        )
+        candidates = [list(self._draw(step, mine.targets[:, part])) for part in self.parts]
+        return TrainingBatch(mine, candidates)
+
+    def _draw(self, step, targets) -> Iterator[Optional[Candidates]]:
+        for direction, ids in enumerate(targets):
+            if self._sampler is None:
+                yield None
+            else:  # the same draw in every process and part
+                random = random_for("candidates", self._options.random_seed, step, direction)
+                yield self._sampler.draw(ids.reshape(-1), random)

@@ -1,0 +1,172 @@
+"""What a training run starts from: corpus, vocabulary, model and folder, all checked."""
+
+import math
+import sys
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import paddle
+from tqdm import tqdm
+
+from bilm import distributed
+from bilm.checkpoint import (
+    Checkpoint,
+    clear_run,
+    list_checkpoints,
+    load_checkpoint,
+    set_latest,
+    set_weights,
+)
+from bilm.cli import warn
+from bilm.corpus import Corpus
+from bilm.errors import InputError
+from bilm.evaluate import warn_of_segmentation
+from bilm.model import BiLM
+from bilm.segmentation import load_segmentation
+from bilm.trainer import Trainer
+from bilm.training_options import TrainingOptions
+from bilm.vocabulary import Vocabulary
+
+
+class Setup(NamedTuple):
+    """The parts of a run.
+
+    Attributes:
+        options: How to train.
+        trainer: At the step to go on from.
+        dev: Text for dev evaluations, or None.
+        vocabulary: The model's.
+        segmentation: How the training text was segmented, or None where not known.
+        tokens_per_epoch: Counted.
+        total_steps: Steps until the last epoch's end or --max_steps.
+        interval: Summed nats and predictions since the last log line.
+        source: Checkpoint that the run goes on from, or None.
+    """
+
+    options: TrainingOptions
+    trainer: Trainer
+    dev: Optional[Corpus]
+    vocabulary: Vocabulary
+    segmentation: Optional[dict]
+    tokens_per_epoch: int
+    total_steps: int
+    interval: dict
+    source: Optional[Path]
+
+
+def set_up(
+    options: TrainingOptions, checkpoint: Optional[Checkpoint] = None, source=None
+) -> Setup:
+    """Return the parts of a run, new or as they were when `checkpoint` was written.
+
+    Args:
+        options: How to train.
+        checkpoint: Where to go on; None starts anew.
+        source: The checkpoint's folder.
+
+    Raises:
+        InputError: Something in the options does not fit what is there.
+    """
+    vocabulary = _vocabulary(options, checkpoint)
+    corpus = Corpus(options.train_path, vocabulary)
+    dev = Corpus(options.test_path, vocabulary) if options.test_path else None
+    if dev:
+        dev.count()
+    saved = checkpoint.training["state.json"] if checkpoint else {}
+    tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options)
+    total_steps = _total_steps(options, tokens_per_epoch)
+    if options.decay != "none" and not options.decay_steps:
+        before = saved.get("total_steps", total_steps)
+        if before != total_steps:
+            warn(f"the learning rate now falls until step {total_steps}, before until {before}; "
+                 "--decay_steps fixes it")
+    model = _new_model(options, vocabulary, None if checkpoint else options.load_pretraining_params)
+    trainer = Trainer(model, corpus, options, total_steps)
+    if checkpoint:
+        trainer.restore(checkpoint, str(source))
+        segmentation = checkpoint.segmentation
+    else:
+        segmentation = load_segmentation(corpus.shards[0].parent)
+    if distributed.rank() == 0:
+        for text in filter(None, (corpus, dev)):
+            warn_of_segmentation(segmentation, text)
+        _start_folder(Path(options.para_save_dir), source)
+    interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
+    return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
+                 interval, source)
+
+
+def _vocabulary(options, checkpoint):
+    path = options.vocab_path
+    saved = checkpoint.vocabulary if checkpoint else None
+    if saved is None and not path:
+        raise InputError("--vocab_path is missing: give a vocabulary file")
+    if saved is None:
+        return Vocabulary.load(path)
+    if path and Path(path).exists() and Vocabulary.load(path) != saved:
+        raise InputError(f"--vocab_path {path} is not the vocabulary of the checkpoint")
+    return saved
+
+
+def _count(corpus, options):
+    is_first = distributed.rank() == 0
+    size = sum(size for _, size in corpus.sizes())
+    with tqdm(total=size, unit="B", unit_scale=True, desc="counting tokens",
+              disable=not (is_first and sys.stderr.isatty())) as bar:
+        counts = corpus.count(bar.update)
+    if is_first:
+        print(
+            f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
+            f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",
+            flush=True,
+        )
+        if options.all_train_tokens not in (0, counts.tokens):
+            warn(f"--all_train_tokens says {options.all_train_tokens}, counted are "
+                 f"{counts.tokens}; the count is used")
+    return counts.tokens
+
+
+def _total_steps(options, tokens_per_epoch):
+    rows = options.batch_size * options.gradient_accumulation * distributed.world_size()
+    tokens_per_step = rows * options.num_steps
+    if tokens_per_epoch < tokens_per_step:
+        raise InputError(
+            f"--train_path {options.train_path}: {tokens_per_epoch} tokens are fewer than one "
+            f"batch of {tokens_per_step}; lower --batch_size or --num_steps"
+        )
+    steps = math.ceil(options.max_epoch * tokens_per_epoch / tokens_per_step)
+    return min(steps, options.max_steps or steps)
+
+
+def _new_model(options, vocabulary, pretrained):
+    paddle.seed(options.random_seed)
+    model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
+    if pretrained:
+        checkpoint = load_checkpoint(pretrained)
+        set_weights(model, checkpoint.weights, pretrained)
+        if checkpoint.vocabulary not in (None, vocabulary):
+            raise InputError(
+                f"{pretrained}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
+                "belong to other words; pass the vocabulary that it was trained with"
+            )
+    if options.sample_softmax and options.n_negative_samples_batch >= len(vocabulary):
+        warn(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the whole "
+             f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
+    model.train()
+    return model
+
+
+def _start_folder(folder, source):
+    """Make the run's folder ready; nothing before this has written anything."""
+    if list_checkpoints(folder) and (source is None or source.parent.resolve() != folder.resolve()):
+        raise InputError(
+            f"--para_save_dir {folder} holds checkpoints of another run; "
+            "add --resume to continue that one, or choose another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--para_save_dir {folder}: {error.strerror}") from None
+    clear_run(folder)
+    if source is not None and source.parent.resolve() == folder.resolve():
+        set_latest(folder, source)  # later checkpoints and figures belong to what is undone
