@@ -228,7 +228,7 @@ def unigram_perplexity(train: Corpus, test: Corpus) -> float:
 
 
 def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
-    """Warn if `corpus` was segmented in another way than `trained` tells."""
+    """Warn of each folder of `corpus` that was segmented in another way than `trained` tells."""
     for folder in sorted({shard.parent for shard in corpus.shards}):
         present = load_segmentation(folder)
         differences = segmentation_differences(trained, present) if trained and present else []

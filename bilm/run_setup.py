@@ -80,7 +80,10 @@ def set_up(
         if before != total_steps:
             warn(f"the learning rate now falls until step {total_steps}, before until {before}; "
                  "--decay_steps fixes it")
-    model = _new_model(options, vocabulary, None if checkpoint else options.load_pretraining_params)
+    pretrained = None
+    if options.load_pretraining_params and not checkpoint:
+        pretrained = load_checkpoint(options.load_pretraining_params)
+    model = _new_model(options, vocabulary, pretrained)
     trainer = Trainer(model, corpus, options, total_steps)
     if checkpoint:
         trainer.restore(checkpoint, str(source))
@@ -90,6 +93,8 @@ def set_up(
     if distributed.rank() == 0:
         for text in filter(None, (corpus, dev)):
             warn_of_segmentation(segmentation, text)
+        if pretrained:
+            warn_of_segmentation(pretrained.segmentation, corpus)
         _start_folder(Path(options.para_save_dir), source)
     interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
     return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
@@ -142,11 +147,11 @@ def _new_model(options, vocabulary, pretrained):
     paddle.seed(options.random_seed)
     model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
     if pretrained:
-        checkpoint = load_checkpoint(pretrained)
-        set_weights(model, checkpoint.weights, pretrained)
-        if checkpoint.vocabulary not in (None, vocabulary):
+        source = options.load_pretraining_params
+        set_weights(model, pretrained.weights, source)
+        if pretrained.vocabulary not in (None, vocabulary):
             raise InputError(
-                f"{pretrained}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
+                f"{source}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
                 "belong to other words; pass the vocabulary that it was trained with"
             )
     if options.sample_softmax and options.n_negative_samples_batch >= len(vocabulary):

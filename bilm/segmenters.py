@@ -90,7 +90,8 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
 
     jieba's dictionary is read from its file, not from the copy that jieba keeps in the
     folder for temporary files, so that the words belong to the recorded checksum.
-    Nothing is logged, and words added to `jieba` itself have no effect.
+    Nothing is logged, and words added to `jieba` itself have no effect. (jieba keeps the
+    words that a dictionary forces apart in one place for all tokenizers; this clears it.)
 
     Raises:
         InputError: The segmenter is not installed.
