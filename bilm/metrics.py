@@ -127,32 +127,30 @@ def _visual_writer(run):
 
 
 class Speed:
-    """Tokens per second, over a whole run and since the last log line.
+    """Tokens per second, since the last log line and over all of them.
 
     Args:
         tokens: Tokens done before.
     """
 
     def __init__(self, tokens: int):
-        self._start = self._lap = (time.monotonic(), tokens)
+        self._seconds, self._tokens = 0.0, 0
+        self.skip(tokens)
 
     def lap(self, tokens: int) -> float:
         """Return the speed since the last lap, and start a new one."""
-        speed = _speed(self._lap, tokens)
+        seconds, done = max(time.monotonic() - self._start, 1e-9), tokens - self._done
+        self._seconds, self._tokens = self._seconds + seconds, self._tokens + done
         self.skip(tokens)
-        return speed
+        return done / seconds
 
     def skip(self, tokens: int) -> None:
         """Start a new lap: what has passed, such as an evaluation, does not count."""
-        self._lap = (time.monotonic(), tokens)
+        self._start, self._done = time.monotonic(), tokens
 
-    def average(self, tokens: int) -> float:
-        """Return the speed since the beginning."""
-        return _speed(self._start, tokens)
-
-
-def _speed(since, tokens):
-    return (tokens - since[1]) / max(time.monotonic() - since[0], 1e-9)
+    def average(self) -> float:
+        """Return the speed over all laps, of which there must be one."""
+        return self._tokens / self._seconds
 
 
 class Progress:

@@ -137,7 +137,7 @@ class Run:
     def _time_left(self):
         tokens_per_step = self.trainer.tokens / self.trainer.step
         tokens = (self._setup.total_steps - self.trainer.step) * tokens_per_step
-        return format_duration(max(0, tokens) / self._speed.average(self.trainer.tokens))
+        return format_duration(max(0, tokens) / self._speed.average())
 
     def _evaluate_if_due(self):
         if self.trainer.step and self.trainer.step % self.options.dev_interval == 0:

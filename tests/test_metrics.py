@@ -3,7 +3,7 @@
 import sys
 import types
 
-from bilm.metrics import MetricsLog, Progress, cut_metrics, format_duration, read_metrics
+from bilm.metrics import MetricsLog, Progress, Speed, cut_metrics, format_duration, read_metrics
 
 
 def test_a_resumed_log_goes_on_after_the_checkpoint(tmp_path):
@@ -66,6 +66,16 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
     progress.close()
     captured = capsys.readouterr()
     assert "step 2\n" in captured.out and "2/3" in captured.err
+
+
+def test_speed_leaves_out_what_is_skipped(monkeypatch):
+    clock = iter([0.0, 2.0, 2.0, 100.0, 104.0, 104.0])
+    monkeypatch.setattr("bilm.metrics.time.monotonic", lambda: next(clock))
+    speed = Speed(tokens=1000)
+    assert speed.lap(1200) == 100.0
+    speed.skip(1200)  # 98 seconds of evaluation
+    assert speed.lap(1300) == 25.0
+    assert speed.average() == 50.0
 
 
 def test_durations():
