@@ -59,8 +59,8 @@ def import_paddle():
         if error.name != "paddle":
             raise
         raise InputError(
-            "PaddlePaddle is not installed: pip install 'paddle-elmo[cpu]', "
-            "or 'paddle-elmo[gpu]' on a machine with an NVIDIA card"
+            "PaddlePaddle is not installed: install this package with its extra [cpu], or [gpu] "
+            "on a machine with an NVIDIA card, such as pip install -e '.[cpu]' in a checkout"
         ) from None
     return paddle
 
@@ -83,7 +83,7 @@ def select_device(use_gpu: bool) -> str:
     if not paddle.device.is_compiled_with_cuda():
         raise InputError(
             "--use_gpu True: this Paddle is built for the CPU only; "
-            "install 'paddle-elmo[gpu]' or pass --use_gpu False"
+            "install this package with its extra [gpu], or pass --use_gpu False"
         )
     if count_gpus() == 0:
         raise InputError(

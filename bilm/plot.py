@@ -23,7 +23,7 @@ def plot_runs(runs, output, start_step: int = 0) -> None:
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise InputError("matplotlib is not installed: pip install 'paddle-elmo[plot]'") from None
+        raise InputError("matplotlib is not installed: pip install matplotlib") from None
     figure = Figure(figsize=(8, 4.5), layout="tight")
     axes = figure.subplots()
     for run in runs:

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -91,6 +92,7 @@ def set_up(
     else:
         segmentation = load_segmentation(corpus.shards[0].parent)
     if distributed.rank() == 0:
+        _warn_of_unknown_words(corpus)
         for text in filter(None, (corpus, dev)):
             warn_of_segmentation(segmentation, text)
         if pretrained:
@@ -159,6 +161,15 @@ def _new_model(options, vocabulary, pretrained):
              f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
     model.train()
     return model
+
+
+def _warn_of_unknown_words(corpus):
+    unk_id = corpus.vocabulary.unk_id
+    words = [ids[1:-1] for ids, _ in islice(corpus.sentences(), 1000)]
+    rate = sum(int((ids == unk_id).sum()) for ids in words) / sum(map(len, words))
+    if rate > 0.5:
+        warn(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
+             "text segmented (bilm segment), and is the vocabulary built from it?")
 
 
 def _start_folder(folder, source):

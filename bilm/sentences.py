@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from bilm.errors import InputError
-from bilm.shards import not_utf8, open_shard, read_lines
+from bilm.shards import SEGMENTATION_FILE, not_utf8, open_shard, read_lines
 
 MAX_SENTENCE_CHARACTERS = 100_000  # a longer one ends with its line, to bound memory
 
@@ -136,4 +136,4 @@ def _decoded_lines(name, progress):
 
 def _is_visible_file(path, folder):
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.is_file()
+    return not hidden and path.is_file() and path.name != SEGMENTATION_FILE

@@ -70,7 +70,7 @@ class TrainingOptions:
 
     log_interval: int = option(100, "steps between log lines")
     dev_interval: int = option(10000, "steps between dev evaluations")
-    save_interval: int = option(10000, "steps between checkpoints")
+    save_interval: int = option(10000, "steps between checkpoints; each epoch's end has one too")
     keep: int = option(3, "newest checkpoints to keep; 0: all")
     use_gpu: bool = option(False, "train on the GPU")
     threads: int = option(0, "CPU threads; 0: one for each usable core")

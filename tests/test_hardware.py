@@ -97,8 +97,8 @@ def test_missing_paddle_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "paddle", None)
     with pytest.raises(InputError) as error:
         import_paddle()
-    assert "paddle-elmo[cpu]" in str(error.value)
-    assert "paddle-elmo[gpu]" in str(error.value)
+    assert "[cpu]" in str(error.value)
+    assert "[gpu]" in str(error.value)
 
 
 def test_a_broken_paddle_is_no_missing_paddle(monkeypatch, tmp_path):
@@ -124,8 +124,8 @@ def test_a_program_without_paddle_ends_with_one_line(tmp_path, arguments):
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "error: PaddlePaddle is not installed: pip install 'paddle-elmo[cpu]', "
-        "or 'paddle-elmo[gpu]' on a machine with an NVIDIA card\n"
+        "error: PaddlePaddle is not installed: install this package with its extra [cpu], or "
+        "[gpu] on a machine with an NVIDIA card, such as pip install -e '.[cpu]' in a checkout\n"
     )
     assert not list(tmp_path.iterdir())
 
@@ -143,7 +143,8 @@ def pretended(monkeypatch):
 
 
 @pytest.mark.parametrize("compiled, message", [
-    (False, "built for the CPU only; install 'paddle-elmo[gpu]' or pass --use_gpu False"),
+    (False, "built for the CPU only; install this package with its extra [gpu], "
+            "or pass --use_gpu False"),
     (True, "no GPU is visible (CUDA_VISIBLE_DEVICES='9'); pass --use_gpu False"),
 ])
 def test_a_gpu_that_is_not_there_is_told_in_one_line(pretended, monkeypatch, compiled, message):

@@ -276,6 +276,13 @@ def test_lark_flags_that_mean_nothing_give_one_warning_each(corpus_folder, capsy
         assert sum(flag in line for line in warnings) == 1
 
 
+def test_raw_text_is_warned_about(corpus_folder, capsys):
+    for shard in (corpus_folder / "train").iterdir():
+        shard.write_text(shard.read_text(encoding="utf-8").replace(" ", ""), encoding="utf-8")
+    main(arguments(corpus_folder, corpus_folder / "run", "--max_steps", "1"))
+    assert "are not in the vocabulary: was the text segmented" in capsys.readouterr().err
+
+
 def test_pretrained_weights_start_a_new_run(corpus_folder):
     first, second = corpus_folder / "first", corpus_folder / "second"
     main(arguments(corpus_folder, first, "--max_steps", "5"))
