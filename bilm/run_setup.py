@@ -72,7 +72,7 @@ def set_up(
     corpus = Corpus(options.train_path, vocabulary)
     dev = Corpus(options.test_path, vocabulary) if options.test_path else None
     if dev:
-        dev.count()
+        dev.count()  # for its errors: better now than at the first dev evaluation
     saved = checkpoint.training["state.json"] if checkpoint else {}
     tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options)
     total_steps = _total_steps(options, tokens_per_epoch)
