@@ -11,9 +11,12 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "BiLM": "bilm.model",
     "BiLMConfig": "bilm.config",
+    "ELMo": "bilm.elmo",
     "InputError": "bilm.errors",
     "LSTMState": "bilm.lstm",
     "Vocabulary": "bilm.vocabulary",
+    "elmo_encoder": "bilm.static_graph",
+    "init_pretraining_params": "bilm.static_graph",
     "tune_cpu": "bilm.hardware",
 }
 __all__ = sorted(_HOME_OF)

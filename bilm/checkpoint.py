@@ -254,6 +254,14 @@ def check_tensors(expected: dict, found: dict, source: str) -> None:
         raise InputError(f"{source}: " + "; ".join(problems))
 
 
+def check_float32(arrays: dict, source: str) -> None:
+    """Raise an InputError that lists the arrays, given by name, which are not float32."""
+    others = [f"{name} is {array.dtype}" for name, array in sorted(arrays.items())
+              if array.dtype != np.float32]
+    if others:
+        raise InputError(f"{source}: expected float32 weights: {'; '.join(others)}")
+
+
 def _shape(shape):
     return "x".join(str(size) for size in shape) or "scalar"
 
@@ -273,27 +281,7 @@ def set_weights(model, weights: dict, source: str) -> None:
     parameters = model.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     check_tensors(shapes, {name: array.shape for name, array in weights.items()}, source)
-    others = [f"{name} is {array.dtype}" for name, array in sorted(weights.items())
-              if array.dtype != np.float32]
-    if others:
-        raise InputError(f"{source}: expected float32 weights: {'; '.join(others)}")
+    check_float32(weights, source)
     for name, tensor in parameters.items():
-        tensor.set_value(weights[name])
-
-
-def load_model(path):
-    """Return the `BiLM` in a model folder, in evaluation mode, and the folder's content.
-
-    Raises:
-        InputError: As `load_checkpoint`, and where weights do not fit the configuration.
-    """
-    from bilm.hardware import import_paddle
-
-    import_paddle()
-    from bilm.model import BiLM
-
-    checkpoint = load_checkpoint(path)
-    model = BiLM(checkpoint.config)
-    set_weights(model, checkpoint.weights, str(path))
-    model.eval()
-    return model, checkpoint
+        # arrays of a memory map need not be aligned
+        tensor.set_value(np.require(weights[name], requirements=["C", "A"]))

@@ -11,6 +11,9 @@ VERBS = {
     "vocab": ("bilm.vocabulary_builder", "build a vocabulary from segmented text"),
     "pretrain": ("bilm.train", "train a biLM on segmented text, or resume training"),
     "evaluate": ("bilm.evaluate", "exact perplexity of a biLM on segmented text"),
+    "embed": ("bilm.embed_files", "contextual vectors of every word of a text, as HDF5"),
+    "score": ("bilm.score", "log-probability of each word and sentence"),
+    "generate": ("bilm.generate", "text drawn from a biLM"),
     "plot": ("bilm.plot", "draw learning curves from metrics.jsonl files"),
 }
 

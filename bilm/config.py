@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Optional, Union
 
+from bilm.characters import character_option_problems
 from bilm.errors import InputError
 
 
@@ -29,7 +30,10 @@ class BiLMConfig:
         bos_id: Id of <S>.
         eos_id: Id of </S>.
         unk_id: Id of <UNK>.
-        char_cnn: Reserved for character encoders; must be None.
+        char_cnn: Makes each word's vector from its characters instead of looking it up; the
+            keys are those of bilm-tf's options.json: embedding {dim}, filters [[width,
+            number], ...], activation ("relu" or "tanh"), max_characters_per_token,
+            n_characters (261, or 262 with the mask) and n_highway. None: a word embedding.
 
     Raises:
         InputError: One or more fields are out of range; the message lists all of them.
@@ -87,7 +91,7 @@ class BiLMConfig:
         if len(set(special_ids)) < 3:
             yield f"bos_id, eos_id and unk_id must differ, not {special_ids}"
         if self.char_cnn is not None:
-            yield "char_cnn must be None: this version has no character encoder"
+            yield from character_option_problems(self.char_cnn)
 
     def to_json(self) -> str:
         """Return the fields as JSON text, one a line, in the order of their definition."""
@@ -125,3 +129,17 @@ class BiLMConfig:
     def load(cls, path) -> "BiLMConfig":
         """Return the configuration stored in the file at `path`."""
         return cls.from_json(Path(path).read_bytes(), source=str(path))
+
+    @classmethod
+    def from_pretrained(cls, path) -> "BiLMConfig":
+        """Return the configuration of the biLM at `path`.
+
+        Args:
+            path: See `bilm.pretrained` for what it may be.
+
+        Raises:
+            InputError: There is no biLM.
+        """
+        from bilm.pretrained import read_config
+
+        return read_config(path)

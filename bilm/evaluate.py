@@ -92,11 +92,12 @@ def evaluate(
 def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     nats = np.zeros(model.config.num_directions)
     tokens = words = unknown = sentences = 0
-    batches = _sentence_batches((ids for ids, _ in corpus.sentences()), batch_size)
+    batches = sentence_batches((ids for ids, _ in corpus.sentences()), batch_size)
     for batch in islice(batches, first, None, stride):
         for direction in range(len(nats)):
             ordered = batch if direction == 0 else [ids[::-1] for ids in batch]
-            nats[direction] += _sentences_nats(model, direction, ordered)
+            for part in sentence_nats(model, direction, ordered):
+                nats[direction] += part.sum(dtype=np.float64)
         lengths = np.array([len(ids) for ids in batch])
         tokens += int((lengths - 1).sum())
         words += int((lengths - 2).sum())
@@ -107,7 +108,8 @@ def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     return Totals(nats, tokens, words, unknown, sentences)
 
 
-def _sentence_batches(sentences: Iterable[np.ndarray], size) -> Iterator[List[np.ndarray]]:
+def sentence_batches(sentences: Iterable[np.ndarray], size: int) -> Iterator[List[np.ndarray]]:
+    """Yield batches of at most `size` sentences of similar length, the longest first."""
     for block in _blocks(sentences):
         block.sort(key=len, reverse=True)
         for start in range(0, len(block), size):
@@ -126,9 +128,16 @@ def _blocks(sentences):
         yield block
 
 
-def _sentences_nats(model, direction, sentences) -> float:
-    """Return the nats of sentences (ids in reading order, longest first), in windows."""
-    total, state, steps_done = 0.0, None, 0
+def sentence_nats(model, direction: int, sentences: List[np.ndarray]) -> List[np.ndarray]:
+    """Return the cross entropy of each token but the first of sentences, in nats.
+
+    Args:
+        model: A `BiLM` in evaluation mode; no gradient must be asked for.
+        direction: FORWARD or BACKWARD.
+        sentences: Ids in reading order, with both borders; longest sentences first.
+    """
+    found = [[] for _ in sentences]
+    state, steps_done = None, 0
     while sentences:
         steps = max(1, _WINDOW_TOKENS // len(sentences))
         steps = min(steps, len(sentences[0]) - 1 - steps_done)
@@ -139,15 +148,18 @@ def _sentences_nats(model, direction, sentences) -> float:
             filled = slice(len(window) - 1)
             inputs[row, filled], targets[row, filled] = window[:-1], window[1:]
             mask[row, filled] = True
-        window_nats, state = _window_nats(model, direction, inputs, targets, mask, state)
-        total += window_nats
+        nats, state = _window_nats(model, direction, inputs, targets, mask, state)
+        ends = np.cumsum(mask.sum(axis=1))[:-1]
+        for row, part in enumerate(np.split(nats, ends)):
+            found[row].append(part)
         steps_done += steps
         sentences = [ids for ids in sentences if len(ids) - 1 > steps_done]
         state = type(state)(*(values[:, : len(sentences)] for values in state))
-    return total
+    return [np.concatenate(parts) for parts in found]
 
 
 def _window_nats(model, direction, inputs, targets, mask, state):
+    """Return the nats of the places in `mask`, row by row, and the new state."""
     import paddle
 
     from bilm.losses import full_softmax_nats
@@ -160,7 +172,7 @@ def _window_nats(model, direction, inputs, targets, mask, state):
     softmax = model.softmax_of(direction)
     targets = paddle.to_tensor(targets.reshape(-1)[places])
     nats = full_softmax_nats(hidden, targets, softmax.weight, softmax.bias)
-    return float(nats.numpy().sum(dtype=np.float64)), state
+    return nats.numpy(), state
 
 
 def _evaluate_stateful(model, corpus, batch_size, num_steps, progress):
@@ -179,7 +191,7 @@ def _evaluate_stateful(model, corpus, batch_size, num_steps, progress):
                 mask,
                 states[direction],
             )
-            nats[direction] += window_nats
+            nats[direction] += window_nats.sum(dtype=np.float64)
         ends = int((batch.targets[0][mask] == config.eos_id).sum())
         tokens, sentences = tokens + batch.num_tokens, sentences + ends
         words += batch.num_tokens - ends
@@ -243,6 +255,8 @@ def _parser():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="model folder, or a training run's folder")
     parser.add_argument("--data", required=True, action="append", help="glob of segmented text")
+    parser.add_argument("--vocab_path", metavar="FILE",
+                        help="vocabulary of a model that comes without")
     parser.add_argument("--json", metavar="FILE", help="write the figures there ('-': stdout)")
     parser.add_argument("--batch_size", type=int, default=32, help="sentences computed together")
     parser.add_argument("--stateful", action="store_true", help="windows with carried state")
@@ -267,11 +281,9 @@ def main(arguments=None) -> None:
         raise InputError(f"--threads must not be negative, not {options.threads}")
     tune_cpu(options.threads)
     select_device(options.use_gpu)
-    from bilm.checkpoint import load_model
+    from bilm.pretrained import load_language_model
 
-    model, checkpoint = load_model(options.model)
-    if checkpoint.vocabulary is None:
-        raise InputError(f"{options.model}: has no vocab.txt, which evaluation needs")
+    model, checkpoint = load_language_model(options.model, options.vocab_path)
     corpus = Corpus(options.data, checkpoint.vocabulary)
     train = Corpus(options.unigram, checkpoint.vocabulary) if options.unigram else None
     counts = corpus.count()

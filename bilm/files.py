@@ -10,11 +10,16 @@ from pathlib import Path
 
 def write_text_atomically(path, text: str) -> None:
     """Write `text` to the file at `path`, which holds either its old or its new content."""
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path, content: bytes) -> None:
+    """Write `content` to the file at `path`, which holds either its old or its new content."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -4,7 +4,7 @@ The only place that knows how the recurrence is computed: a faster kernel replac
 `run_projected_lstm` and nothing else.
 """
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 import paddle
@@ -44,6 +44,7 @@ class ProjectedLSTM(nn.Layer):
         cell_clip: 0 means no clip.
         projection_clip: 0 means no clip.
         forget_bias: Initial value of the forget gate's bias.
+        attrs: `paddle.ParamAttr` for parameters that need one, by their names here.
     """
 
     def __init__(
@@ -54,20 +55,30 @@ class ProjectedLSTM(nn.Layer):
         cell_clip: float = 0.0,
         projection_clip: float = 0.0,
         forget_bias: float = 1.0,
+        attrs: Optional[Mapping[str, paddle.ParamAttr]] = None,
     ):
         super().__init__()
         self.projection_size = projection_size
         self.cell_size = cell_size
         self.cell_clip = cell_clip
         self.projection_clip = projection_clip
-        self.input_weight = self.create_parameter([input_size, 4 * cell_size])
-        self.recurrent_weight = self.create_parameter([projection_size, 4 * cell_size])
         bias = np.zeros(4 * cell_size, np.float32)  # blocks: c, i, f, o
         bias[2 * cell_size : 3 * cell_size] = forget_bias
-        self.bias = self.create_parameter(
-            [4 * cell_size], default_initializer=nn.initializer.Assign(bias), is_bias=True
-        )
-        self.projection_weight = self.create_parameter([cell_size, projection_size])
+        attrs = attrs or {}
+        for name, shape in (
+            ("input_weight", [input_size, 4 * cell_size]),
+            ("recurrent_weight", [projection_size, 4 * cell_size]),
+            ("bias", [4 * cell_size]),
+            ("projection_weight", [cell_size, projection_size]),
+        ):
+            initializer = nn.initializer.Assign(bias) if name == "bias" else None
+            parameter = self.create_parameter(
+                shape,
+                attr=attrs.get(name),
+                is_bias=name == "bias",
+                default_initializer=initializer,
+            )
+            setattr(self, name, parameter)
 
     def forward(
         self, inputs: paddle.Tensor, state: LSTMState, lengths: Optional[paddle.Tensor] = None

@@ -1,12 +1,14 @@
 """The bidirectional language model: the one definition used by training and all after it."""
 
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from bilm.character_encoder import CharacterEncoder
 from bilm.config import BiLMConfig
+from bilm.errors import InputError
 from bilm.lstm import LSTMState, ProjectedLSTM
 
 FORWARD, BACKWARD = 0, 1
@@ -18,16 +20,17 @@ class Softmax(nn.Layer):
     It holds parameters only; `bilm.losses` computes with them.
     """
 
-    def __init__(self, vocab_size: int, projection_size: int, weight_attr=None):
+    def __init__(self, vocab_size: int, projection_size: int, weight_attr=None, bias_attr=None):
         super().__init__()
         self.weight = self.create_parameter([vocab_size, projection_size], attr=weight_attr)
-        self.bias = self.create_parameter([vocab_size], is_bias=True)
+        self.bias = self.create_parameter([vocab_size], attr=bias_attr, is_bias=True)
 
 
 class BiLM(nn.Layer):
-    """Word embedding, and a stack of projected LSTMs for each direction.
+    """Word vectors, and a stack of projected LSTMs for each direction.
 
-    Each layer from the second on adds its input to its output (skip connection); the
+    Word vectors are looked up, or made from characters where `config.char_cnn` is set. Each
+    layer from the second on adds its input to its output (skip connection); the
     state that is carried is the layer's own, without it. Dropout acts at the input of
     each LSTM layer and, through `predict_from`, on the top output; a skip connection
     adds the dropped input, as bilm-tf does.
@@ -44,26 +47,51 @@ class BiLM(nn.Layer):
         lark_init: Initialise as LARK does, with Paddle's defaults everywhere (the forget
             bias at 0). Otherwise the forget bias starts at 1 and embedding and softmax
             rows at a scale that does not depend on the vocabulary's size.
+        has_softmax: Whether there is a softmax; word vectors need none.
+        attr_of: Gives the `paddle.ParamAttr` of each parameter from its structured name, such
+            as "forward_layers.0.bias"; the initializer is set here. None: Paddle's defaults.
     """
 
-    def __init__(self, config: BiLMConfig, lark_init: bool = False):
+    def __init__(
+        self,
+        config: BiLMConfig,
+        lark_init: bool = False,
+        has_softmax: bool = True,
+        attr_of: Optional[Callable[[str], paddle.ParamAttr]] = None,
+    ):
         super().__init__()
         self.config = config
+        self._attr_of = attr_of or (lambda name: paddle.ParamAttr())
         size = config.projection_size
-        row_attr = None if lark_init else paddle.ParamAttr(
-            initializer=nn.initializer.Normal(0.0, size**-0.5)
-        )
+        rows = None if lark_init else nn.initializer.Normal(0.0, size**-0.5)
         self.sparse_gradients = False
-        self.embedding = nn.Embedding(config.vocab_size, size, weight_attr=row_attr)
-        self.forward_layers = self._make_stack(0.0 if lark_init else 1.0)
+        if config.char_cnn is None:
+            attr = self._attr("embedding.weight", rows)
+            self.embedding = nn.Embedding(config.vocab_size, size, weight_attr=attr)
+        else:
+            self.character_encoder = CharacterEncoder(
+                config.char_cnn, size, lambda name: self._attr(f"character_encoder.{name}")
+            )
+        self.forward_layers = self._make_stack("forward_layers", 0.0 if lark_init else 1.0)
         if config.bidirectional:
-            self.backward_layers = self._make_stack(0.0 if lark_init else 1.0)
-        self.softmax = Softmax(config.vocab_size, size, row_attr)
-        if config.bidirectional and not config.share_softmax:
-            self.backward_softmax = Softmax(config.vocab_size, size, row_attr)
+            self.backward_layers = self._make_stack("backward_layers", 0.0 if lark_init else 1.0)
+        if has_softmax:
+            self.softmax = self._make_softmax("softmax", rows)
+            if config.bidirectional and not config.share_softmax:
+                self.backward_softmax = self._make_softmax("backward_softmax", rows)
 
-    def _make_stack(self, forget_bias):
+    def _attr(self, name, initializer=None):
+        attr = self._attr_of(name)
+        attr.initializer = initializer
+        return attr
+
+    def _make_softmax(self, name, rows):
+        attrs = self._attr(f"{name}.weight", rows), self._attr(f"{name}.bias")
+        return Softmax(self.config.vocab_size, self.config.projection_size, *attrs)
+
+    def _make_stack(self, stem, forget_bias):
         config = self.config
+        names = ("input_weight", "recurrent_weight", "bias", "projection_weight")
         return nn.LayerList(
             ProjectedLSTM(
                 config.projection_size,
@@ -72,12 +100,56 @@ class BiLM(nn.Layer):
                 config.cell_clip,
                 config.projection_clip,
                 forget_bias,
+                {name: self._attr(f"{stem}.{number}.{name}") for name in names},
             )
-            for _ in range(config.num_layers)
+            for number in range(config.num_layers)
         )
 
+    @classmethod
+    def from_pretrained(cls, path) -> "BiLM":
+        """Return the biLM at `path`, in evaluation mode.
+
+        Args:
+            path: A model folder, a training run's folder (its latest checkpoint), a LARK
+                folder, combined file or `.npz`; see `bilm.pretrained`.
+
+        Raises:
+            InputError: There is no biLM at `path`, or it is incomplete or damaged.
+        """
+        from bilm.pretrained import load_model
+
+        return load_model(path)[0]
+
+    def save_pretrained(self, path, vocabulary=None) -> None:
+        """Write a model folder that `from_pretrained` reads; it appears whole or not at all.
+
+        Args:
+            path: The folder; an old one of this name is replaced.
+            vocabulary: The `Vocabulary` to store beside the weights, which commands that
+                read words need.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        from bilm.checkpoint import Checkpoint, save_checkpoint, weights_of
+
+        save_checkpoint(path, Checkpoint(self.config, vocabulary, None, weights_of(self), {}))
+
+    @property
+    def has_softmax(self) -> bool:
+        """Whether there is a softmax, so that the model can predict words."""
+        return hasattr(self, "softmax")
+
     def softmax_of(self, direction: int) -> Softmax:
-        """Return the softmax with which `direction` predicts."""
+        """Return the softmax with which `direction` predicts.
+
+        Raises:
+            InputError: The model has none.
+        """
+        if not self.has_softmax:
+            raise InputError(
+                "the model has no softmax, so it gives word vectors but predicts no words"
+            )
         separate = direction == BACKWARD and not self.config.share_softmax
         return self.backward_softmax if separate else self.softmax
 
@@ -90,7 +162,14 @@ class BiLM(nn.Layer):
         )
 
     def embed(self, token_ids: paddle.Tensor) -> paddle.Tensor:
-        """Return the embeddings (batch, steps, projection) of token_ids (batch, steps)."""
+        """Return the word vectors (batch, steps, projection).
+
+        Args:
+            token_ids: Shape (batch, steps); of a model with characters, character ids of shape
+                (batch, steps, max_characters_per_token), see `bilm.characters`.
+        """
+        if self.config.char_cnn is not None:
+            return self.character_encoder(token_ids)
         return F.embedding(token_ids, self.embedding.weight, sparse=self.sparse_gradients)
 
     def run_direction(
@@ -104,7 +183,7 @@ class BiLM(nn.Layer):
 
         Args:
             direction: FORWARD or BACKWARD; the backward direction expects reversed text.
-            token_ids: Shape (batch, steps).
+            token_ids: As `embed` takes them.
             state: hidden (layers, batch, projection) and cell (layers, batch, cell);
                 None means zeros.
             lengths: Number of tokens in each row, shape (batch,); None: all rows are full.
@@ -113,12 +192,30 @@ class BiLM(nn.Layer):
             The layers, a list of num_layers + 1 tensors (batch, steps, projection) that
             starts with the embedding, and the new state.
         """
-        stack = self.forward_layers if direction == FORWARD else self.backward_layers
-        layers, states = [self.embed(token_ids)], []
-        for number, lstm in enumerate(stack):
-            inputs = F.dropout(layers[-1], self.config.dropout, training=self.training)
+        return self.run_stack(direction, self.embed(token_ids), state, lengths, self.training)
+
+    def run_stack(
+        self,
+        direction: int,
+        embedded: paddle.Tensor,
+        state: Optional[LSTMState] = None,
+        lengths: Optional[paddle.Tensor] = None,
+        use_dropout: bool = False,
+    ) -> Tuple[List[paddle.Tensor], LSTMState]:
+        """Return what `run_direction` returns, from word vectors (batch, steps, projection).
+
+        Args:
+            direction: As in `run_direction`.
+            embedded: Word vectors in the order in which the direction reads.
+            state: As in `run_direction`.
+            lengths: As in `run_direction`.
+            use_dropout: Whether config.dropout applies.
+        """
+        layers, states = [embedded], []
+        for number, lstm in enumerate(self.stack_of(direction)):
+            inputs = F.dropout(layers[-1], self.config.dropout, training=use_dropout)
             before = (
-                self._zero_layer_state(inputs)
+                self.initial_layer_state(inputs)
                 if state is None
                 else LSTMState(state.hidden[number], state.cell[number])
             )
@@ -128,7 +225,16 @@ class BiLM(nn.Layer):
             states.append(after)
         return layers, LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
 
-    def _zero_layer_state(self, inputs):
+    def stack_of(self, direction: int) -> nn.LayerList:
+        """Return the LSTM layers of `direction`."""
+        return self.forward_layers if direction == FORWARD else self.backward_layers
+
+    def initial_layer_state(self, inputs: paddle.Tensor) -> LSTMState:
+        """Return zeros for one layer that reads `inputs` (batch, steps, features).
+
+        Returns:
+            hidden (batch, projection) and cell (batch, cell), of a batch known or not.
+        """
         known = inputs.shape[0] is not None and inputs.shape[0] >= 0
         batch = inputs.shape[0] if known else paddle.shape(inputs)[0]
         sizes = self.config.projection_size, self.config.cell_size
@@ -161,7 +267,7 @@ class BiLM(nn.Layer):
         No <S> and </S> are added, and values beyond a row's length are not defined.
 
         Args:
-            token_ids: Shape (batch, steps), in text order.
+            token_ids: As `embed` takes them, in text order.
             lengths: Tokens in each row, shape (batch,); None means that all rows are full.
             state: hidden (directions, layers, batch, projection) and cell (..., cell);
                 None means zeros.
@@ -171,13 +277,30 @@ class BiLM(nn.Layer):
             features first, layer 0 being the embedding, once for each direction; and the
             state in the shapes of `initial_state`.
         """
+        return self.run_embedded(self.embed(token_ids), lengths, state, self.training)
+
+    def run_embedded(
+        self,
+        embedded: paddle.Tensor,
+        lengths: Optional[paddle.Tensor] = None,
+        state: Optional[LSTMState] = None,
+        use_dropout: bool = False,
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Return what `forward` returns, from word vectors (batch, steps, projection).
+
+        Args:
+            embedded: Word vectors, such as `embed` gives, in text order.
+            lengths: As in `forward`.
+            state: As in `forward`.
+            use_dropout: Whether config.dropout applies.
+        """
         layers_of, states = [], []
         for direction in range(self.config.num_directions):
             before = None if state is None else LSTMState(*(part[direction] for part in state))
-            ids = token_ids if direction == FORWARD else reverse_rows(token_ids, lengths)
-            layers, after = self.run_direction(direction, ids, before, lengths)
+            inputs = embedded if direction == FORWARD else reverse_rows(embedded, lengths)
+            layers, after = self.run_stack(direction, inputs, before, lengths, use_dropout)
             if direction == BACKWARD:
-                layers = [reverse_rows(layer, lengths) for layer in layers]
+                layers = [embedded, *(reverse_rows(layer, lengths) for layer in layers[1:])]
             layers_of.append(paddle.stack(layers))
             states.append(after)
         state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))

@@ -252,8 +252,9 @@ def test_check_tensors_tells_every_difference():
 
 @pytest.mark.smoke
 def test_a_model_is_set_whole_or_not_at_all(tmp_path, vocabulary):
-    from bilm.checkpoint import load_model, set_weights, weights_of
+    from bilm.checkpoint import set_weights, weights_of
     from bilm.model import BiLM
+    from bilm.pretrained import load_model
 
     model = BiLM(build(vocabulary).config)
     weights = weights_of(model)

@@ -56,7 +56,7 @@ def test_a_value_at_the_edge_of_its_range_is_fine(settings):
 def test_all_values_out_of_range_are_told_at_once():
     wrong = {"projection_size": 0, "cell_size": 0, "num_layers": -1, "cell_clip": -1.0,
              "projection_clip": float("nan"), "dropout": 2.0, "bos_id": 20, "unk_id": -1,
-             "char_cnn": {}}
+             "char_cnn": "x"}
     problems = problems_of(**wrong)
     assert len(problems) == len(wrong)
     for name, problem in zip(wrong, problems):

@@ -212,7 +212,7 @@ def arguments(folder, data="dev"):
 
 
 def loaded(folder, data="dev"):
-    from bilm.checkpoint import load_model
+    from bilm.pretrained import load_model
 
     model, checkpoint = load_model(folder / "model")
     return model, Corpus(str(folder / data), checkpoint.vocabulary)

@@ -1,0 +1,173 @@
+"""From rows of token ids to the layers that ELMo mixes."""
+
+from typing import Optional, Tuple
+
+import numpy as np
+import paddle
+
+from bilm.characters import NUM_CHARACTERS, character_ids
+from bilm.errors import InputError
+from bilm.lstm import LSTMState
+from bilm.model import FORWARD, BiLM, reverse_rows
+from bilm.vocabulary import BOS, EOS
+
+# Rows are computed in multiples of so many: the processor's vector instructions take that many
+# numbers at once, and what is left over may be rounded differently.
+ROW_MULTIPLE = 8
+
+
+def contextual_layers(
+    bilm: BiLM,
+    embedded: paddle.Tensor,
+    lengths: Optional[paddle.Tensor] = None,
+    variant: str = "elmo",
+    state: Optional[LSTMState] = None,
+) -> Tuple[paddle.Tensor, LSTMState]:
+    """Return the layers that ELMo mixes, and the new state.
+
+    Values beyond a row's length are not defined.
+
+    Args:
+        bilm: The biLM.
+        embedded: Word vectors (batch, steps, projection), with <S> and </S> if wanted.
+        lengths: Shape (batch,); None: all rows are full.
+        variant: See `ELMo`. In variant "lark" step t of the backward half is the state after
+            the last t + 1 words.
+        state: As in `BiLM.forward`.
+
+    Returns:
+        Layers (num_layers + 1, batch, steps, directions * projection), and the state.
+    """
+    if variant == "elmo":
+        return bilm.run_embedded(embedded, lengths, state)
+    layers_of, states = [], []
+    for direction in range(bilm.config.num_directions):
+        inputs = embedded if direction == FORWARD else reverse_rows(embedded, lengths)
+        before = None if state is None else LSTMState(*(part[direction] for part in state))
+        layers, after = run_stack(bilm, direction, inputs, variant, before, lengths)
+        layers_of.append(paddle.stack([embedded, *layers[1:]]))
+        states.append(after)
+    state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+    return paddle.concat(layers_of, axis=-1), state
+
+
+def run_stack(bilm, direction, inputs, variant="elmo", state=None, lengths=None):
+    """Return what `BiLM.run_stack` returns, without dropout, in either variant of `ELMo`."""
+    if variant == "elmo":
+        return bilm.run_stack(direction, inputs, state, lengths)
+    layers, states = [inputs], []
+    for number, lstm in enumerate(bilm.stack_of(direction)):
+        before = (
+            bilm.initial_layer_state(inputs)
+            if state is None
+            else LSTMState(state.hidden[number], state.cell[number])
+        )
+        outputs, after = lstm(inputs, before, lengths)
+        layers.append(outputs)
+        states.append(after)
+    return layers, LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+
+
+def add_boundaries(
+    token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor], config
+) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
+    """Return rows with <S> before and </S> after their tokens, and their lengths.
+
+    Args:
+        token_ids: Shape (batch, steps), or (batch, steps, characters).
+        lengths: Shape (batch,); None: all rows are full.
+        config: The biLM's configuration.
+
+    Returns:
+        Ids (batch, steps + 2, ...), </S> being repeated to the end of short rows; and the
+        lengths plus 2, or None.
+    """
+    if config.char_cnn is None:
+        borders = np.array([[config.bos_id], [config.eos_id]])  # (2, 1)
+    else:
+        borders = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
+    tail = [token_ids.shape[-1]] if len(token_ids.shape) == 3 else []
+    zeros = paddle.zeros([size_of(token_ids, 0), 1, *tail], dtype=token_ids.dtype)
+    before, after = (
+        zeros + paddle.to_tensor(border, dtype=token_ids.dtype) for border in borders
+    )
+    joined = paddle.concat([before, token_ids, after], axis=1)
+    if lengths is None:
+        return joined, None
+    steps = paddle.arange(size_of(joined, 1), dtype="int64").unsqueeze(0)
+    inside = (steps <= lengths.astype("int64").unsqueeze(1)).astype(token_ids.dtype)
+    if len(token_ids.shape) == 3:
+        inside = inside.unsqueeze(-1)
+    return joined * inside + after * (1 - inside), lengths + 2
+
+
+def add_empty_rows(
+    token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor]
+) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
+    """Return the rows and their lengths, with empty rows added up to a multiple of ROW_MULTIPLE.
+
+    A single row stays one. So a row's place among the others changes no bit of its values.
+
+    Args:
+        token_ids: Shape (batch, steps), or (batch, steps, characters).
+        lengths: Shape (batch,); None: all rows are full.
+    """
+    rows, steps = size_of(token_ids, 0), size_of(token_ids, 1)
+    if isinstance(rows, int):
+        extra = -rows % ROW_MULTIPLE if rows > 1 else 0
+        if not extra:
+            return token_ids, lengths
+    else:
+        extra = ((-rows) % ROW_MULTIPLE) * (rows > 1).astype(rows.dtype)
+    tail = [token_ids.shape[-1]] if len(token_ids.shape) == 3 else []
+    more = paddle.zeros([extra, steps, *tail], dtype=token_ids.dtype)
+    if lengths is not None:
+        lengths = paddle.concat([lengths, paddle.zeros([extra], dtype=lengths.dtype)])
+    return paddle.concat([token_ids, more]), lengths
+
+
+def mask_of(token_ids: paddle.Tensor, lengths: paddle.Tensor) -> paddle.Tensor:
+    """Return 1.0 where there is a token and 0.0 elsewhere, shape (batch, steps)."""
+    steps = paddle.arange(size_of(token_ids, 1), dtype="int64").unsqueeze(0)
+    return (steps < lengths.astype("int64").unsqueeze(1)).astype("float32")
+
+
+def size_of(tensor: paddle.Tensor, axis: int):
+    """Return the size of an axis: a number, or a tensor where a static program does not know it."""
+    size = tensor.shape[axis]
+    return paddle.shape(tensor)[axis] if size is None or size < 0 else size
+
+
+def check_token_ids(token_ids: paddle.Tensor, config) -> None:
+    """Raise an InputError that names an id outside the vocabulary and its place."""
+    is_word = config.char_cnn is None
+    if token_ids.dtype not in (paddle.int64, paddle.int32):
+        raise InputError(f"token ids must be of type int64, not {token_ids.dtype}")
+    if len(token_ids.shape) != (2 if is_word else 3):
+        axes = "(batch, steps)" if is_word else "(batch, steps, characters)"
+        raise InputError(f"token ids must have axes {axes}, not the shape {token_ids.shape}")
+    ids = token_ids.numpy()
+    size = config.vocab_size if is_word else NUM_CHARACTERS
+    wrong = np.argwhere((ids < 0) | (ids >= size))
+    if len(wrong):
+        row, step = wrong[0][:2]
+        what = f"the vocabulary of {size} words" if is_word else f"the {size} characters"
+        raise InputError(
+            f"id {ids[tuple(wrong[0])]} in row {row}, step {step} is not in {what}"
+        )
+
+
+def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) -> None:
+    """Raise an InputError that names a length which is not within its row."""
+    if lengths is None:
+        return
+    rows, steps = token_ids.shape[:2]
+    if list(lengths.shape) != [rows]:
+        raise InputError(f"lengths must have the shape [{rows}], not {lengths.shape}")
+    counts = lengths.numpy()
+    wrong = np.flatnonzero((counts < 0) | (counts > steps))
+    if len(wrong):
+        raise InputError(
+            f"length {counts[wrong[0]]} of row {wrong[0]} is not between 0 and {steps}, the "
+            "number of steps"
+        )

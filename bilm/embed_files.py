@@ -1,0 +1,297 @@
+"""Vectors of every line of a text, in an HDF5 file; an interrupted run can be resumed."""
+
+import argparse
+import hashlib
+import json
+import signal
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Callable, List, NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from bilm.cli import run_main, warn
+from bilm.embed import LAYERS, UNKNOWN, Embedder, plan_blocks
+from bilm.errors import InputError
+from bilm.evaluate import OOV_WARNING_RATE
+from bilm.hardware import select_device, tune_cpu
+from bilm.mixes import VARIANTS
+from bilm.options import parse_boolean
+from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.shards import not_utf8, open_shard, read_lines
+from bilm.vector_file import VectorFile, is_complete, sentence_index_of
+
+
+class Lines:
+    """The lines of a text as lists of words; they can be read again and again.
+
+    Args:
+        path: UTF-8 text, words separated by ASCII white space, as LARK separates them;
+            `.gz` is decompressed; "-" is standard input.
+        cut: Function from a raw line to its words; None: the lines are segmented.
+    """
+
+    def __init__(self, path, cut: Optional[Callable[[str], List[str]]] = None):
+        self._path, self._copy = str(path), None
+        if self._path == "-" or cut is not None:
+            self._copy = tempfile.TemporaryFile()
+            for line in self._read():
+                if cut is not None:
+                    line = " ".join(cut(line.decode("utf-8"))).encode("utf-8")
+                self._copy.write(line.rstrip(b"\r\n") + b"\n")
+
+    def _read(self):
+        with nullcontext(sys.stdin.buffer) if self._path == "-" else open_shard(self._path) as file:
+            for number, line in enumerate(read_lines(file), start=1):
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    raise not_utf8(self._path, number, error) from None
+                yield line
+
+    def __iter__(self):
+        """Yield the words of each line; an empty line is an empty list.
+
+        Raises:
+            InputError: The text is not UTF-8, or a damaged gzip file.
+        """
+        if self._copy is not None:
+            self._copy.seek(0)
+        for line in self._read() if self._copy is None else self._copy:
+            yield [word.decode("utf-8") for word in line.split()]
+
+
+class Survey(NamedTuple):
+    """What is in a text, as a model sees it.
+
+    Attributes:
+        lengths: Words in each line.
+        sentences: The lines, words separated by spaces.
+        unknown: Words that the model does not know.
+        composed: Those of them that have a known character.
+    """
+
+    lengths: List[int]
+    sentences: List[str]
+    unknown: int
+    composed: int
+
+
+def survey(lines: Lines, embedder: Embedder) -> Survey:
+    """Return what is in a text."""
+    lengths, sentences, unknown, composed = [], [], 0, 0
+    vocabulary = embedder.vocabulary
+    for words in lines:
+        lengths.append(len(words))
+        sentences.append(" ".join(words))
+        for word in words if vocabulary else ():
+            if word not in vocabulary:
+                unknown += 1
+                composed += bool(embedder.known_characters(word))
+    return Survey(lengths, sentences, unknown, composed)
+
+
+def embed_lines(
+    embedder: Embedder,
+    lines: Lines,
+    output,
+    dtype: str = "float32",
+    resume: bool = False,
+    show_progress: bool = False,
+) -> dict:
+    """Write the vectors of each line to an HDF5 file, which appears when it is complete.
+
+    See `bilm.vector_file` for the layout, and for what an interrupted call leaves.
+
+    Args:
+        embedder: Its `layers` decide the shape of the datasets; its state must be fresh.
+        lines: The text.
+        output: The file to write.
+        dtype: "float32" or "float16".
+        resume: Go on with what an interrupted call left; nothing is done if it is complete.
+        show_progress: Whether to show a progress bar, if stderr is a terminal.
+
+    Returns:
+        The numbers of lines, words, unknown words and composed words (see `Survey`).
+
+    Raises:
+        InputError: The output cannot be written, or is there already.
+    """
+    found = survey(lines, embedder)
+    report = {
+        "lines": len(found.lengths), "words": sum(found.lengths),
+        "unknown": found.unknown, "composed": found.composed,
+    }
+    digest = hashlib.sha256((embedder.fingerprint() + dtype).encode())
+    for sentence in found.sentences:
+        digest.update(sentence.encode("utf-8") + b"\n")
+    if _is_finished(output, digest.hexdigest(), resume):
+        return report
+    file = VectorFile(
+        output,
+        [embedder.shape(length) for length in found.lengths],
+        np.dtype(dtype),
+        sentence_index_of(found.sentences),
+        digest.hexdigest(),
+        resume,
+    )
+    bar = tqdm(total=report["words"], unit="word", disable=None if show_progress else True)
+    try:
+        with bar, _keeping_what_is_done(file, output):
+            _fill(file, embedder, lines, found.lengths, bar)
+            file.complete()
+    finally:
+        file.close()
+    return report
+
+
+def _is_finished(output, fingerprint, resume):
+    output = Path(output)
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.absolute().parent}; make it first")
+    if not output.exists():
+        return False
+    if resume and is_complete(output, fingerprint):
+        return True
+    raise InputError(f"{output} is there already; remove it or choose another name")
+
+
+@contextmanager
+def _keeping_what_is_done(file, output):
+    """Note what is done when the block is left early, and tell how to go on."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        file.note()
+        warn(f"interrupted; {file.batches_done} batches are done: go on with --resume")
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{output}: cannot be written: {error.strerror}; what is done is kept: mend that and "
+            "go on with --resume"
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _fill(file, embedder, lines, lengths, bar):
+    done, number = file.batches_done, 0
+    embedder.set_state(file.state)
+    numbered = enumerate(lines)
+    for block in plan_blocks(lengths, embedder.batch_size, embedder.stateful):
+        words_of = _read_block(numbered, max(map(max, block)))
+        for batch in block:
+            if number >= done:
+                for row, start, vectors in embedder.pieces([words_of[line] for line in batch]):
+                    file.write(batch[row], start, vectors)
+                file.finish_batch(embedder.get_state())
+            number += 1
+            bar.update(sum(lengths[line] for line in batch))
+
+
+def _read_block(numbered, last):
+    words_of = {}
+    for line, words in numbered:
+        words_of[line] = words
+        if line == last:
+            break
+    return words_of
+
+
+def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str], List[str]]:
+    """Return what cuts raw lines as the model's training text was cut, as far as that is known."""
+    known = embedder.segmentation
+    if known is None or known.get("segmenter") == "space":
+        warn("it is not known what segmented the model's training text; jieba segments this one")
+        known = {}
+    options = known.get("options") or {}
+    if known.get("user_dictionary_sha256") and user_dict is None:
+        warn("the model's training text was segmented with a user dictionary; give --user_dict")
+    chosen = SegmentationOptions(
+        segmenter=known.get("segmenter", "jieba"),
+        user_dict=user_dict,
+        hmm=options.get("hmm", True),
+        normalize=options.get("normalize", "none"),
+    )
+    chosen.describe()  # checks the user dictionary
+    cut = load_segmenter(chosen)
+    return lambda line: segment_sentence(line, cut, chosen.normalize)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("input", metavar="INPUT", help="text, a sentence a line, words separated by spaces; .gz; -")
+    add("output", metavar="OUT.hdf5", help="the file to write")
+    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--layers", choices=LAYERS, default="all", help="what to write of the layers")
+    add("--mix_from", metavar="DIR", help="weights of --layers mix: mixes.json or LARK's ELMo_w")
+    add("--variant", choices=VARIANTS, default="elmo", help="lark: what LARK's encoder computes")
+    add("--unknown", choices=UNKNOWN, default="unk",
+        help="what stands for unknown words: <UNK>, or the mean of their known characters")
+    add("--dtype", choices=("float32", "float16"), default="float32")
+    add("--batch_size", type=int, default=32, metavar="N", help="sentences computed together")
+    add("--stateful", action="store_true", help="carry state from line to line")
+    add("--resume", action="store_true", help="go on with an interrupted run")
+    add("--segment", action="store_true", help="the lines are raw text: segment them")
+    add("--user_dict", metavar="FILE", help="more words for jieba, with --segment")
+    add("--json", action="store_true", help="print the counts as a JSON object")
+    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False")
+    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Embed a text as the command line says."""
+    options = _parser().parse_args(arguments)
+    if options.threads < 0:
+        raise InputError(f"--threads must not be negative, not {options.threads}")
+    if options.user_dict and not options.segment:
+        raise InputError("--user_dict is for --segment")
+    tune_cpu(options.threads)
+    select_device(options.use_gpu)
+    embedder = Embedder(
+        options.model,
+        options.stateful,
+        layers=options.layers,
+        mix_from=options.mix_from,
+        variant=options.variant,
+        unknown=options.unknown,
+        batch_size=options.batch_size,
+        vocab_path=options.vocab_path,
+    )
+    start = time.monotonic()
+    cut = segmenter_for(embedder, options.user_dict) if options.segment else None
+    lines = Lines(options.input, cut)
+    report = embed_lines(
+        embedder, lines, options.output, options.dtype, options.resume, show_progress=True
+    )
+    _print(report, options, time.monotonic() - start)
+
+
+def _print(report, options, seconds):
+    if options.json:
+        print(json.dumps(report))
+    else:
+        rate = report["unknown"] / max(1, report["words"])
+        composed = f", {report['composed']} of them composed" * (options.unknown == "characters")
+        print(
+            f"{report['lines']} lines, {report['words']} words, {report['unknown']} unknown "
+            f"({rate:.2%}{composed}), {seconds:.1f} seconds"
+        )
+    if report["unknown"] > OOV_WARNING_RATE * report["words"]:
+        warn("many words are unknown: was the text segmented as the model's training text was?")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,1 @@
+"""Foreign weight files: one module a format, NumPy only, nothing in them is ever executed."""

@@ -1,0 +1,136 @@
+"""Files of fluid's tensors, one (`save_vars`) or several (`save_combine`) in a file.
+
+    u32 version, 0
+    u64 levels of detail, then for each: u64 bytes, data
+    u32 version, 0
+    i32 size of the description
+    description, a protobuf message: field 1 varint dtype; field 2 varint dimension,
+        repeated, packed or not
+    the values, little-endian, in C order
+
+Arrays are views of a memory map of the file: nothing is copied or executed. A file that says
+something else about itself than its size does is refused.
+"""
+
+import math
+import struct
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+
+from bilm.errors import InputError
+
+DTYPES = {0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1"}
+_MAX_DESCRIPTION = 1 << 16
+_MAX_DIMENSIONS = 9  # fluid's own limit
+
+
+def read_tensor(path) -> np.ndarray:
+    """Return the array in a file that holds one tensor, as a read-only memory map.
+
+    Raises:
+        InputError: The file is no such file, is truncated, or something follows the tensor.
+    """
+    data = _map(path)
+    array, end = _read_record(data, 0, str(path))
+    if end != len(data):
+        raise InputError(
+            f"{path}: {len(data) - end} bytes follow the tensor; expected one tensor in the file"
+        )
+    return array
+
+
+def read_tensors(path) -> List[np.ndarray]:
+    """Return all arrays in a combined file, in its order; it holds no names.
+
+    Raises:
+        InputError: The file is no such file or is truncated.
+    """
+    data, position, arrays = _map(path), 0, []
+    while position < len(data):
+        array, position = _read_record(data, position, f"{path}, tensor {len(arrays) + 1}")
+        arrays.append(array)
+    return arrays
+
+
+def starts_like_tensor(path) -> bool:
+    """Return whether the file at `path` begins as these files do."""
+    with open(path, "rb") as file:
+        head = file.read(16)
+    return len(head) == 16 and head == bytes(16)  # versions 0 and no levels of detail
+
+
+def _map(path):
+    if Path(path).stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; expected a tensor")
+    return np.memmap(path, dtype=np.uint8, mode="r")
+
+
+def _read_record(data, position, source) -> Tuple[np.ndarray, int]:
+    def take(size, what):
+        nonlocal position
+        if size < 0 or size > len(data) - position:
+            raise InputError(
+                f"{source}: truncated or not a tensor: {what} needs {size} bytes, "
+                f"{len(data) - position} are left"
+            )
+        position += size
+        return data[position - size : position]
+
+    def number(code, what):
+        return struct.unpack("<" + code, take(struct.calcsize("<" + code), what).tobytes())[0]
+
+    _check_version(number("I", "the version"), source)
+    levels = number("Q", "the number of levels of detail")
+    if levels:
+        raise InputError(f"{source}: has {levels} levels of detail; weights have none")
+    _check_version(number("I", "the version of the tensor"), source)
+    size = number("i", "the size of the description")
+    if not 0 < size <= _MAX_DESCRIPTION:
+        raise InputError(f"{source}: not a tensor: its description has {size} bytes")
+    dtype, shape = _parse_description(take(size, "the description").tobytes(), source)
+    values = take(math.prod(shape) * dtype.itemsize, f"the array {shape} of {dtype}")
+    return values.view(dtype).reshape(shape), position
+
+
+def _check_version(version, source):
+    if version != 0:
+        raise InputError(f"{source}: not a fluid tensor: version {version}, expected 0")
+
+
+def _parse_description(description, source):
+    dtype, shape, position = None, [], 0
+
+    def varint():
+        nonlocal position
+        value = shift = 0
+        while position < len(description) and shift < 64:
+            byte = description[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+        raise InputError(f"{source}: not a tensor: damaged description")
+
+    while position < len(description):
+        key = varint()
+        value = varint()
+        if key == 1 << 3:
+            dtype = value
+        elif key == 2 << 3:
+            shape.append(value)
+        elif key == 2 << 3 | 2:
+            end = position + value
+            if end > len(description):
+                raise InputError(f"{source}: not a tensor: damaged description")
+            while position < end:
+                shape.append(varint())
+        else:
+            raise InputError(f"{source}: not a tensor: unknown field {key} in its description")
+    if dtype not in DTYPES:
+        raise InputError(f"{source}: values of unknown type {dtype}")
+    if len(shape) > _MAX_DIMENSIONS or any(size >= 1 << 48 for size in shape):  # negative ones, too
+        raise InputError(f"{source}: not a tensor: dimensions {shape}")
+    return np.dtype(DTYPES[dtype]), tuple(shape)
