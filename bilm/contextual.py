@@ -145,7 +145,7 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
         raise InputError(f"token ids must be of type int64, not {token_ids.dtype}")
     if len(token_ids.shape) != (2 if is_word else 3):
         axes = "(batch, steps)" if is_word else "(batch, steps, characters)"
-        raise InputError(f"token ids must have axes {axes}, not the shape {token_ids.shape}")
+        raise InputError(f"token ids must have axes {axes}, not the shape {list(token_ids.shape)}")
     ids = token_ids.numpy()
     size = config.vocab_size if is_word else NUM_CHARACTERS
     wrong = np.argwhere((ids < 0) | (ids >= size))
@@ -163,7 +163,7 @@ def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) ->
         return
     rows, steps = token_ids.shape[:2]
     if list(lengths.shape) != [rows]:
-        raise InputError(f"lengths must have the shape [{rows}], not {lengths.shape}")
+        raise InputError(f"lengths must have the shape [{rows}], not {list(lengths.shape)}")
     counts = lengths.numpy()
     wrong = np.flatnonzero((counts < 0) | (counts > steps))
     if len(wrong):

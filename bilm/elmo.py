@@ -101,7 +101,9 @@ class ELMo(nn.Layer):
         if is_lark:
             layers = paddle.concat([layers[:1], self._drop(layers[1:])])
         mixes = [mix(layers, mask) for mix in self.mixes]
-        return mixes if is_lark else [self._drop(mix) for mix in mixes]
+        if not is_lark:
+            mixes = [self._drop(mix) for mix in mixes]
+        return [mix[: size_of(token_ids, 0)] for mix in mixes]
 
     def layers(
         self, token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
@@ -112,32 +114,32 @@ class ELMo(nn.Layer):
             token_ids: As `forward` takes them.
             lengths: As `forward` takes them.
         """
-        return self._layers(token_ids, lengths)[0]
+        return self._layers(token_ids, lengths)[0][:, : size_of(token_ids, 0)]
 
     def _layers(self, token_ids, lengths):
-        config = self.bilm.config
-        if paddle.in_dynamic_mode():
-            check_token_ids(token_ids, config)
-            check_lengths(lengths, token_ids)
-            with paddle.set_grad_enabled(self.trainable and paddle.is_grad_enabled()):
-                layers = self._compute(token_ids, lengths)
-        else:
+        """Return the layers and the mask of the rows and of the empty ones added to them."""
+        if not paddle.in_dynamic_mode():
+            token_ids, lengths = add_empty_rows(token_ids, lengths)
             layers = self._compute(token_ids, lengths)
             layers.stop_gradient = not self.trainable
+        else:
+            check_token_ids(token_ids, self.bilm.config)
+            check_lengths(lengths, token_ids)
+            token_ids, lengths = add_empty_rows(token_ids, lengths)
+            with paddle.set_grad_enabled(self.trainable and paddle.is_grad_enabled()):
+                layers = self._compute(token_ids, lengths)
         if lengths is None:
             return layers, None
         mask = mask_of(token_ids, lengths)
         return layers * mask.unsqueeze(-1), mask
 
     def _compute(self, token_ids, lengths):
-        inputs, counts = add_empty_rows(token_ids, lengths)
-        if self.variant == "elmo":
-            inputs, counts = add_boundaries(inputs, counts, self.bilm.config)
-        embedded = self.bilm.embed(inputs)
-        layers, _ = contextual_layers(self.bilm, embedded, counts, self.variant)
-        if self.variant == "elmo":
-            layers = layers[:, :, 1:-1]
-        return layers[:, : size_of(token_ids, 0)]
+        if self.variant == "lark":
+            embedded = self.bilm.embed(token_ids)
+            return contextual_layers(self.bilm, embedded, lengths, self.variant)[0]
+        token_ids, lengths = add_boundaries(token_ids, lengths, self.bilm.config)
+        embedded = self.bilm.embed(token_ids)
+        return contextual_layers(self.bilm, embedded, lengths, self.variant)[0][:, :, 1:-1]
 
     def _drop(self, values):
         return F.dropout(values, self.dropout, training=self.training)

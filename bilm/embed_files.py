@@ -27,7 +27,7 @@ from bilm.vector_file import VectorFile, is_complete, sentence_index_of
 
 
 class Lines:
-    """The lines of a text as lists of words; they can be read again and again.
+    """The lines of a text as lists of words; they can be read again and again, until closed.
 
     Args:
         path: UTF-8 text, words separated by ASCII white space, as LARK separates them;
@@ -43,6 +43,17 @@ class Lines:
                 if cut is not None:
                     line = " ".join(cut(line.decode("utf-8"))).encode("utf-8")
                 self._copy.write(line.rstrip(b"\r\n") + b"\n")
+
+    def close(self) -> None:
+        """Forget the copy that was made where the input cannot be read twice as it is."""
+        if self._copy is not None:
+            self._copy.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def _read(self):
         with nullcontext(sys.stdin.buffer) if self._path == "-" else open_shard(self._path) as file:
@@ -272,10 +283,10 @@ def main(arguments=None) -> None:
     )
     start = time.monotonic()
     cut = segmenter_for(embedder, options.user_dict) if options.segment else None
-    lines = Lines(options.input, cut)
-    report = embed_lines(
-        embedder, lines, options.output, options.dtype, options.resume, show_progress=True
-    )
+    with Lines(options.input, cut) as lines:
+        report = embed_lines(
+            embedder, lines, options.output, options.dtype, options.resume, show_progress=True
+        )
     _print(report, options, time.monotonic() - start)
 
 

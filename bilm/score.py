@@ -3,19 +3,20 @@
 import argparse
 import json
 import sys
+from itertools import islice
 from typing import Dict, Iterator, List, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from bilm.cli import run_main
-from bilm.embed import plan_blocks
-from bilm.embed_files import Lines, read_block
+from bilm.embed_files import Lines
 from bilm.errors import InputError
 from bilm.evaluate import sentence_nats
 from bilm.hardware import select_device, tune_cpu
 from bilm.options import parse_boolean
-from bilm.vocabulary import BOS, EOS
+
+_LINES_AT_ONCE = 4096  # sorted by length to fill batches
 
 
 class Score(NamedTuple):
@@ -23,7 +24,7 @@ class Score(NamedTuple):
 
     Attributes:
         words: Its words.
-        forward: log p(word | the words before it), one a word, and last that of </S>.
+        forward: log p(word | words before it), one a word, and last that of </S>.
         backward: log p(word | the words after it), one a word, and last that of <S>; empty
             if the model has no backward direction.
     """
@@ -66,3 +67,90 @@ def score_sentences(model, vocabulary, sentences, batch_size: int = 32) -> List[
         backward = np.concatenate([backward[:-1][::-1], backward[-1:]])
         scores.append(Score(list(words), forward, backward))
     return scores
+
+
+def as_rows(line: int, score: Score, vocabulary) -> Iterator[str]:
+    """Yield the lines of a table: line, place, word, whether known, forward, backward.
+
+    The place "end" has the borders (</S> forward, <S> backward), "sum" the whole sentence.
+    """
+    places = [
+        *((str(place), word, str(int(word in vocabulary)))
+          for place, word in enumerate(score.words, start=1)),
+        ("end", "", ""),
+    ]
+    for number, place in enumerate(places):
+        yield "\t".join([str(line), *place, *(_number(part[number]) for part in _halves(score))])
+    sums = (_number(part.sum(dtype=np.float64)) for part in _halves(score))
+    yield "\t".join([str(line), "sum", "", "", *sums])
+
+
+def as_object(line: int, score: Score, vocabulary) -> dict:
+    """Return a JSON object with what `as_rows` tells."""
+    found = {
+        "line": line,
+        "words": score.words,
+        "known": [word in vocabulary for word in score.words],
+    }
+    for name, part in zip(("forward", "backward"), _halves(score)):
+        found[name] = {
+            "words": [float(_number(value)) for value in part[:-1]],
+            "end": float(_number(part[-1])),
+            "sum": float(_number(part.sum(dtype=np.float64))),
+        }
+    return found
+
+
+def _halves(score):
+    return [part for part in (score.forward, score.backward) if len(part)]
+
+
+def _number(value):
+    return f"{value:.6f}"
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("input", metavar="INPUT", nargs="?", default="-",
+        help="text, a sentence a line, words separated by spaces; .gz; - (the default): stdin")
+    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--json", action="store_true", help="print a JSON object a line instead of a table")
+    add("--batch_size", type=int, default=32, metavar="N", help="sentences computed together")
+    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False")
+    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Print the scores of a text."""
+    options = _parser().parse_args(arguments)
+    if options.batch_size < 1 or options.threads < 0:
+        raise InputError("--batch_size must be at least 1, and --threads not negative")
+    tune_cpu(options.threads)
+    select_device(options.use_gpu)
+    from bilm.pretrained import load_language_model
+
+    model, checkpoint = load_language_model(options.model, options.vocab_path)
+    vocabulary = checkpoint.vocabulary
+    if not options.json:
+        names = ("forward", "backward")[: model.config.num_directions]
+        print("line", "place", "word", "known", *names, sep="\t")
+    show_bar = sys.stderr.isatty() and not sys.stdout.isatty()
+    with Lines(options.input) as lines, tqdm(unit="line", disable=not show_bar) as bar:
+        numbered = enumerate(lines)
+        while block := list(islice(numbered, _LINES_AT_ONCE)):
+            texts = [words for _, words in block]
+            scores = score_sentences(model, vocabulary, texts, options.batch_size)
+            for (line, _), score in zip(block, scores):
+                if options.json:
+                    print(json.dumps(as_object(line, score, vocabulary), ensure_ascii=False))
+                else:
+                    print(*as_rows(line, score, vocabulary), sep="\n")
+            bar.update(len(block))
+
+
+if __name__ == "__main__":
+    run_main(main)

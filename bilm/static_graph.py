@@ -88,7 +88,8 @@ def elmo_encoder(
     if len(word_ids.shape) == num_axes + 1 and word_ids.shape[-1] == 1:
         word_ids = word_ids.squeeze(-1)
     if len(word_ids.shape) != num_axes:
-        raise InputError(f"word_ids must have {num_axes} axes, not the shape {word_ids.shape}")
+        shape = list(word_ids.shape)
+        raise InputError(f"word_ids must have {num_axes} axes, not the shape {shape}")
     if lengths is not None:
         Assert(paddle.all(lengths <= paddle.shape(word_ids)[1].astype(lengths.dtype)), [lengths])
     start = f"{name}_" if name else ""

@@ -11,8 +11,8 @@ are done. OUT.partial and OUT.partial.progress become OUT when all are.
 
 import fcntl
 import json
+import math
 import os
-import shutil
 import time
 from array import array
 from contextlib import suppress
@@ -29,7 +29,8 @@ from bilm.files import sync_folder, write_bytes_atomically
 
 SENTENCE_INDEX = "sentence_to_index"
 _FINGERPRINT = "fingerprint"
-_SECONDS_BETWEEN_NOTES = 5.0
+SECONDS_BETWEEN_NOTES = 5.0
+_BYTES_A_DATASET = 1024  # of what HDF5 needs beside the values; more than was ever seen
 _CONTIGUOUS = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
 _CONTIGUOUS.set_layout(h5py.h5d.CONTIGUOUS)
 _CONTIGUOUS.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -77,46 +78,61 @@ class VectorFile:
                 f"{self._partial} is there, of a run that was interrupted: add --resume to go on "
                 "with it, or remove it"
             )
+        self._shapes, self._noted_at = shapes, time.monotonic()
         self._file = self._open()
-        if occupied and self._note.exists():
-            self._read_note()
-        if not self.batches_done:
-            self._lay_out(shapes, sentence_index)
-        with h5py.File(self._partial, "r", locking=False) as file:
-            self._offsets = array("q", (_offset(file, line) for line in range(len(shapes))))
-        self._shapes = shapes
-        self._noted_at = time.monotonic()
+        try:
+            if occupied and self._note.exists():
+                self._read_note()
+            if not self.batches_done:
+                self._lay_out(sentence_index)
+            with h5py.File(self._partial, "r", locking=False) as file:
+                self._offsets = array("q", (_offset(file, line) for line in range(len(shapes))))
+        except BaseException:
+            self._file.close()
+            if not occupied:
+                self._partial.unlink()
+            raise
 
     def _open(self):
-        file = os.fdopen(os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o666)
+        file = open(descriptor, "r+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.close()
             raise InputError(f"{self._partial}: another process is writing this file") from None
         return file
 
-    def _lay_out(self, shapes, sentence_index):
-        size = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes) * self._dtype.itemsize
-        free = shutil.disk_usage(self._final.parent).free
-        if size > free:
-            raise InputError(
-                f"{self._final}: the vectors need {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are "
-                "free; --dtype float16 halves them, --layers top or mix takes one layer"
-            )
+    def _lay_out(self, sentence_index):
+        size = sum(map(math.prod, self._shapes)) * self._dtype.itemsize
+        # HDF5 itself may crash where it cannot write, so the room is asked for before
+        self._reserve(size + len(self._shapes) * _BYTES_A_DATASET + 8 * len(sentence_index))
         with h5py.File(self._partial, "w", locking=False) as file:
             file.attrs[_FINGERPRINT] = self._fingerprint
             kind = h5py.h5t.py_create(self._dtype.newbyteorder("<"))
-            for line, shape in enumerate(shapes):
+            for line, shape in enumerate(self._shapes):
                 space = h5py.h5s.create_simple(tuple(shape))
                 h5py.h5d.create(file.id, str(line).encode(), kind, space, _CONTIGUOUS)
             text = file.create_dataset(SENTENCE_INDEX, (1,), h5py.string_dtype("utf-8"))
             text[0] = sentence_index
+        self._reserve(os.fstat(self._file.fileno()).st_size)
+
+    def _reserve(self, size):
+        """Take room on the disk for a file of so many bytes."""
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(self._file.fileno(), 0, size)
+        except OSError as error:
+            raise InputError(
+                f"{self._final}: no room for {size / 1e9:.3f} GB: {error.strerror}; --dtype float16 "
+                "takes half of it, --layers top, average or mix one layer's part"
+            ) from None
 
     def _read_note(self):
         try:
             with safe_open(self._note, "numpy") as note:
                 about = note.metadata()
-                self.state = {name: note.get_tensor(name) for name in note.keys()}
+                self.state = {name: note.get_tensor(name) for name in note.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise InputError(f"{self._note}: damaged: {error}; start without --resume") from None
         if about[_FINGERPRINT] != self._fingerprint:
@@ -145,7 +161,7 @@ class VectorFile:
         """Count a batch as done; every few seconds this is made to survive a power failure."""
         self.batches_done += 1
         self.state = state or {}
-        if time.monotonic() - self._noted_at > _SECONDS_BETWEEN_NOTES:
+        if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
             self.note()
 
     def note(self) -> None:

@@ -278,7 +278,7 @@ def test_other_segmentation_than_in_training_gives_a_warning(folder, capsys, cha
     (["--batch_size", "0"], "--batch_size must be at least 1, not 0"),
     (["--num_steps", "-3"], "--num_steps must be at least 1, not -3"),
     (["--data", "nowhere_*"], "no corpus file matches 'nowhere_*'"),
-    (["--model", "nowhere"], "nowhere: not a model folder"),
+    (["--model", "nowhere"], "nowhere: no biLM there"),
 ])
 def test_bad_arguments_are_one_line_and_status_2(folder, capsys, change, message):
     with pytest.raises(SystemExit) as exit_:
@@ -294,5 +294,5 @@ def test_a_folder_without_vocabulary_cannot_be_evaluated(folder, model):
     save_checkpoint(
         folder / "model", Checkpoint(model.config, None, None, weights_of(model), {})
     )
-    with pytest.raises(InputError, match="model: has no vocab.txt, which evaluation needs"):
+    with pytest.raises(InputError, match="model: has no vocab.txt; give its vocabulary with"):
         main(arguments(folder))

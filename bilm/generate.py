@@ -1,0 +1,183 @@
+"""Sentences drawn from a biLM, one direction of it."""
+
+import argparse
+import json
+from typing import List, NamedTuple, Sequence
+
+import numpy as np
+
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.hardware import select_device, tune_cpu
+from bilm.options import parse_boolean
+
+
+class Sampling(NamedTuple):
+    """How the next word is drawn.
+
+    Attributes:
+        temperature: Logits are divided by it; below 1 likely words become likelier. 0 always
+            takes the likeliest word.
+        top_k: Draw from so many of the likeliest words; 0: from all.
+        top_p: Draw from the fewest likeliest words that together have this probability.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Sentence(NamedTuple):
+    """A generated sentence.
+
+    Attributes:
+        words: Its words in text order, the given ones included.
+        is_complete: Whether it came to its border within the largest number of words.
+    """
+
+    words: List[str]
+    is_complete: bool
+
+
+def generate(
+    model,
+    vocabulary,
+    given: Sequence[str] = (),
+    num_sentences: int = 1,
+    max_words: int = 50,
+    sampling: Sampling = Sampling(),
+    backward: bool = False,
+    seed: int = 0,
+) -> List[Sentence]:
+    """Return sentences drawn word by word; <UNK> is never drawn.
+
+    Args:
+        model: A `BiLM` in evaluation mode.
+        vocabulary: Its `Vocabulary`.
+        given: Words that each sentence starts with or, backward, ends with.
+        num_sentences: How many.
+        max_words: Words of a sentence, at most, the given ones included.
+        sampling: How words are drawn.
+        backward: Draw from the backward direction, from the end to the start.
+        seed: The same seed gives the same sentences.
+
+    Raises:
+        InputError: A value is out of range, or a given word is not in the vocabulary.
+    """
+    import paddle
+
+    from bilm.model import BACKWARD, FORWARD
+
+    _check(model, vocabulary, given, num_sentences, max_words, sampling, backward)
+    direction = BACKWARD if backward else FORWARD
+    start, end = vocabulary.bos_id, vocabulary.eos_id
+    if backward:
+        start, end = end, start
+    first = [start, *vocabulary.encode(reversed(given) if backward else given)]
+    softmax, random = model.softmax_of(direction), np.random.default_rng(seed)
+    drawn = [first[1:] for _ in range(num_sentences)]
+    inputs, state, open_rows = np.array([first] * num_sentences), None, set(range(num_sentences))
+    with paddle.no_grad():
+        while open_rows and len(drawn[min(open_rows)]) < max_words:
+            hidden, state = model.predict_from(direction, paddle.to_tensor(inputs), state)
+            logits = paddle.matmul(hidden[:, -1], softmax.weight, transpose_y=True) + softmax.bias
+            logits = logits.numpy().astype(np.float64)
+            logits[:, [start, vocabulary.unk_id]] = -np.inf
+            inputs = np.array([[_draw(row, sampling, random)] for row in logits])
+            open_rows -= {row for row in open_rows if inputs[row, 0] == end}
+            for row in open_rows:
+                drawn[row].append(int(inputs[row, 0]))
+    return [
+        Sentence(vocabulary.decode(ids[::-1] if backward else ids), row not in open_rows)
+        for row, ids in enumerate(drawn)
+    ]
+
+
+def _draw(logits, sampling, random):
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    order = np.argsort(-logits, kind="stable")
+    scaled = (logits[order] - logits[order[0]]) / sampling.temperature
+    if sampling.top_k:
+        scaled[sampling.top_k :] = -np.inf
+    probabilities = np.exp(scaled)
+    probabilities /= probabilities.sum()
+    if sampling.top_p < 1:  # a word counts if those before it have not reached top_p
+        before = np.cumsum(probabilities) - probabilities
+        probabilities[before >= sampling.top_p] = 0
+        probabilities /= probabilities.sum()
+    return int(order[random.choice(len(order), p=probabilities)])
+
+
+def _check(model, vocabulary, given, num_sentences, max_words, sampling, backward):
+    for name, value in (("num_sentences", num_sentences), ("max_words", max_words)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, not {value}")
+    if not 0 <= sampling.temperature < float("inf"):
+        raise InputError(f"temperature must be 0 or positive, not {sampling.temperature}")
+    if sampling.top_k < 0 or not 0 < sampling.top_p <= 1:
+        raise InputError(
+            f"top_k must not be negative and top_p in (0, 1], not {sampling.top_k} and "
+            f"{sampling.top_p}"
+        )
+    unknown = [word for word in given if word not in vocabulary]
+    if unknown:
+        raise InputError(f"not in the model's vocabulary: {', '.join(unknown)}")
+    if backward and not model.config.bidirectional:
+        raise InputError("the model has no backward direction")
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    add, defaults = parser.add_argument, Sampling()
+    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--prefix", default="", metavar="WORDS",
+        help="words, separated by spaces, to start with (with --backward: to end with)")
+    add("--num_sentences", type=int, default=1, metavar="N")
+    add("--max_words", type=int, default=50, metavar="N", help="words of a sentence, at most")
+    add("--temperature", type=float, default=defaults.temperature, metavar="X",
+        help="below 1: likelier words; 0: always the likeliest")
+    add("--top_k", type=int, default=defaults.top_k, metavar="N",
+        help="draw from the N likeliest words; 0: from all")
+    add("--top_p", type=float, default=defaults.top_p, metavar="X",
+        help="draw from the likeliest words that together have probability X")
+    add("--backward", action="store_true", help="draw from the end of the sentence to its start")
+    add("--seed", type=int, default=0)
+    add("--json", action="store_true", help="print a JSON object a sentence")
+    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False")
+    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Print generated sentences, words separated by spaces; a sentence cut short ends with …."""
+    options = _parser().parse_args(arguments)
+    if options.seed < 0 or options.threads < 0:
+        raise InputError("--seed and --threads must not be negative")
+    tune_cpu(options.threads)
+    select_device(options.use_gpu)
+    from bilm.pretrained import load_language_model
+
+    model, checkpoint = load_language_model(options.model, options.vocab_path)
+    sentences = generate(
+        model,
+        checkpoint.vocabulary,
+        options.prefix.split(),
+        options.num_sentences,
+        options.max_words,
+        Sampling(options.temperature, options.top_k, options.top_p),
+        options.backward,
+        options.seed,
+    )
+    for sentence in sentences:
+        if options.json:
+            print(json.dumps(sentence._asdict(), ensure_ascii=False))
+        else:
+            cut = [] if sentence.is_complete else ["…"]
+            print(*([*cut, *sentence.words] if options.backward else [*sentence.words, *cut]))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,352 @@
+"""`bilm embed`: the layout of the file, interruption and resume, and bad input."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import paddle
+import pytest
+
+from bilm import BiLM, BiLMConfig, InputError, Vocabulary, vector_file
+from bilm.cli import run_main
+from bilm.embed import Embedder
+from bilm.embed_files import Lines, embed_lines, main
+from bilm.vocabulary import SPECIAL_TOKENS
+from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
+
+TEXT = "我们 明天 去 公园\n\n下雨\r\n我们 明天 去 公园\n  \n人  天气\t地\n"
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT, encoding="utf-8", newline="")
+    return path
+
+
+def embed(folder, *arguments):  # noqa: F811
+    main([*map(str, arguments), "--model", str(folder)])
+
+
+def content(path):
+    with h5py.File(path) as file:
+        return {name: file[name][...] for name in file}
+
+
+@pytest.mark.smoke
+def test_a_dataset_for_each_line_as_bilm_tf_writes_them(folder, text, tmp_path):  # noqa: F811
+    embed(folder, text, tmp_path / "out.hdf5")
+    found = content(tmp_path / "out.hdf5")
+    lines = [line.split() for line in TEXT.splitlines()]
+    assert sorted(found) == ["0", "1", "2", "3", "4", "5", "sentence_to_index"]
+    for number, vectors in enumerate(Embedder(folder).embed(lines)):
+        assert found[str(number)].dtype == np.float32
+        np.testing.assert_array_equal(found[str(number)], vectors)
+    assert found["1"].shape == (3, 0, 12)
+    (index,) = found["sentence_to_index"]
+    assert json.loads(index) == {
+        "我们 明天 去 公园": "3", "": "4", "下雨": "2", "人 天气 地": "5",
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.hdf5", "text.txt"]
+
+
+@pytest.mark.parametrize("options, shape", [
+    (["--layers", "top"], (4, 12)), (["--layers", "average", "--dtype", "float16"], (4, 12)),
+    (["--dtype", "float16", "--variant", "lark"], (3, 4, 12)),
+])
+def test_other_layers_and_types(folder, text, tmp_path, options, shape):  # noqa: F811
+    embed(folder, text, tmp_path / "out.hdf5", *options)
+    names = dict(zip(options[::2], options[1::2]))
+    embedder = Embedder(folder, layers=names.get("--layers", "all"),
+                        variant=names.get("--variant", "elmo"))
+    dtype = np.dtype(names.get("--dtype", "float32"))
+    found = content(tmp_path / "out.hdf5")["0"]
+    assert (found.shape, found.dtype) == (shape, dtype)
+    (expected,) = embedder.embed([TEXT.splitlines()[0].split()])
+    np.testing.assert_allclose(found, expected, atol=2e-3 if dtype == np.float16 else 1e-6)
+
+
+def test_a_file_of_the_same_text_is_the_same_file(folder, text, tmp_path):  # noqa: F811
+    for name in ("a.hdf5", "b.hdf5"):
+        embed(folder, text, tmp_path / name)
+    assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
+
+
+def test_gzip_and_standard_input_are_read(folder, text, tmp_path):  # noqa: F811
+    import gzip
+
+    embed(folder, text, tmp_path / "a.hdf5")
+    (tmp_path / "text.gz").write_bytes(gzip.compress(TEXT.encode("utf-8")))
+    embed(folder, tmp_path / "text.gz", tmp_path / "b.hdf5")
+    with open(text, "rb") as file:
+        subprocess.run(
+            [sys.executable, "-m", "bilm.embed_files", "-", str(tmp_path / "c.hdf5"),
+             "--model", str(folder)], stdin=file, check=True,
+        )
+    first = content(tmp_path / "a.hdf5")
+    for name in ("b.hdf5", "c.hdf5"):
+        for key, values in content(tmp_path / name).items():
+            np.testing.assert_array_equal(values, first[key])
+
+
+def test_raw_lines_are_segmented_one_dataset_each(folder, tmp_path, capsys):  # noqa: F811
+    (tmp_path / "raw.txt").write_text("明天下雨。我们去公园！\n\n天气\n", encoding="utf-8")
+    embed(folder, tmp_path / "raw.txt", tmp_path / "out.hdf5", "--segment")
+    found = content(tmp_path / "out.hdf5")
+    index = json.loads(found["sentence_to_index"][0])
+    assert index == {"明天 下雨 。 我们 去 公园 ！": "0", "": "1", "天气": "2"}
+    assert [found[str(line)].shape[1] for line in range(3)] == [7, 0, 1]
+    assert "not known what segmented the model's training text" in capsys.readouterr().err
+
+
+def test_the_counts_are_told(folder, text, tmp_path, capsys):  # noqa: F811
+    embed(folder, text, tmp_path / "a.hdf5", "--json")
+    assert json.loads(capsys.readouterr().out) == {
+        "lines": 6, "words": 12, "unknown": 2, "composed": 0
+    }
+    text.write_text("天人 我 鸟\n", encoding="utf-8")
+    embed(folder, text, tmp_path / "b.hdf5", "--unknown", "characters")
+    output, error = capsys.readouterr()
+    assert output.startswith("1 lines, 3 words, 2 unknown (66.67%, 1 of them composed), ")
+    assert "many words are unknown" in error
+
+
+def test_an_empty_text_is_an_empty_file(folder, tmp_path):  # noqa: F811
+    (tmp_path / "empty.txt").write_text("")
+    embed(folder, tmp_path / "empty.txt", tmp_path / "out.hdf5")
+    assert list(content(tmp_path / "out.hdf5")) == ["sentence_to_index"]
+
+
+def numbered_text(path, lines, longest=14):
+    random = np.random.default_rng(0)
+    choices = random.choice(WORDS, lines * longest).tolist()
+    lengths = random.integers(0, longest + 1, lines)
+    path.write_text(
+        "".join(" ".join(choices[n * longest : n * longest + length]) + "\n"
+                for n, length in enumerate(lengths)), encoding="utf-8")
+    return path
+
+
+EMBED = (
+    "import sys; from bilm import vector_file, embed_files\n"
+    "vector_file.SECONDS_BETWEEN_NOTES = 0.05\n"
+    "from bilm.cli import run_main\n"
+    "run_main(embed_files.main)\n"
+)
+
+
+def start(folder, text, out, *options):  # noqa: F811
+    arguments = [sys.executable, "-c", EMBED, text, out, "--model", folder, *options]
+    return subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+
+
+def stop_in_the_middle(process, out, signal_number):
+    """Send the signal when some batches are noted."""
+    note = out.with_name(out.name + ".partial.progress")
+    deadline = time.monotonic() + 120
+    while not note.exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal_number)
+    _, error = process.communicate(timeout=120)
+    assert not out.exists()
+    return error
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful):  # noqa: F811
+    lines, options = (1_000, ["--stateful"]) if stateful else (10_000, [])
+    text = numbered_text(tmp_path / "text.txt", lines)
+    whole, killed = tmp_path / "whole.hdf5", tmp_path / "killed.hdf5"
+    finish(start(folder, text, whole, *options))
+    stop_in_the_middle(start(folder, text, killed, *options), killed, signal.SIGKILL)
+    for _ in range(2):
+        process = start(folder, text, killed, *options, "--resume")
+        time.sleep(2.0)
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+    finish(start(folder, text, killed, *options, "--resume"))
+    expected, found = content(whole), content(killed)
+    assert found.keys() == expected.keys() and len(found) == lines + 1
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert whole.read_bytes() == killed.read_bytes()
+
+
+@pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
+def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):  # noqa: F811
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    process = start(folder, text, out)
+    error = stop_in_the_middle(process, out, signal_number)
+    assert process.returncode == status
+    assert "interrupted; " in error and "go on with --resume" in error
+    assert "Traceback" not in error
+    finish(start(folder, text, out, "--resume"))
+    assert len(content(out)) == 3_001
+
+
+def partial(folder, text, out):  # noqa: F811
+    stop_in_the_middle(start(folder, text, out), out, signal.SIGKILL)
+
+
+@pytest.mark.smoke
+def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # noqa: F811
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    with pytest.raises(InputError, match="out.hdf5.partial is there, of a run that was interrupt"):
+        embed(folder, text, out)
+    for change in (["--layers", "top"], ["--dtype", "float16"], ["--batch_size", "7"],
+                   ["--unknown", "characters"], ["--stateful"], ["--variant", "lark"]):
+        with pytest.raises(InputError, match="was begun with another text, model or option"):
+            embed(folder, text, out, "--resume", *change)
+    with open(text, "a", encoding="utf-8") as file:
+        file.write("人\n")
+    with pytest.raises(InputError, match="was begun with another text, model or option"):
+        embed(folder, text, out, "--resume")
+
+
+def test_a_finished_file_is_left_alone(folder, text, tmp_path):  # noqa: F811
+    out = tmp_path / "out.hdf5"
+    embed(folder, text, out)
+    before = out.stat().st_mtime_ns
+    with pytest.raises(InputError, match="out.hdf5 is there already"):
+        embed(folder, text, out)
+    embed(folder, text, out, "--resume")  # nothing to do
+    assert out.stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="out.hdf5 is there already"):
+        embed(folder, text, out, "--resume", "--layers", "top")
+
+
+def test_resume_without_a_beginning_starts(folder, text, tmp_path):  # noqa: F811
+    embed(folder, text, tmp_path / "out.hdf5", "--resume")
+    assert len(content(tmp_path / "out.hdf5")) == 7
+
+
+def test_a_full_disk_keeps_what_is_done(folder, text, tmp_path, monkeypatch):  # noqa: F811
+    embedder, out = Embedder(folder, batch_size=1), tmp_path / "out.hdf5"
+    pwrite, calls = os.pwrite, []
+
+    def full(*arguments):
+        calls.append(arguments)
+        if len(calls) > 4:
+            raise OSError(28, "No space left on device")
+        return pwrite(*arguments)
+
+    monkeypatch.setattr(vector_file.os, "pwrite", full)
+    with pytest.raises(InputError, match="No space left on device; what is done is kept"):
+        embed_lines(embedder, Lines(text), out)
+    monkeypatch.setattr(vector_file.os, "pwrite", pwrite)
+    embed_lines(embedder, Lines(text), out, resume=True)
+    embed_lines(embedder, Lines(text), tmp_path / "whole.hdf5")  # a path needs no closing
+    assert out.read_bytes() == (tmp_path / "whole.hdf5").read_bytes()
+
+
+def test_too_little_room_is_told_before_anything_is_computed(
+    folder, text, tmp_path, monkeypatch  # noqa: F811
+):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vector_file.os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="no room for 0.0.. GB: No space left on device; --dtype"):
+        embed(folder, text, tmp_path / "out.hdf5")
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.smoke
+def test_an_output_that_cannot_be_written_is_one_line(folder, text, tmp_path, capsys):  # noqa: F811
+    for out, message in (
+        (tmp_path / "none" / "out.hdf5", "there is no folder"),
+        (tmp_path, "is there already"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            run_main(main, [str(text), str(out), "--model", str(folder)])
+        assert exit_.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error and error.count("\n") == 1
+
+
+def limit_file_size():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_a_real_limit_of_the_system_is_one_line(folder, tmp_path):  # noqa: F811
+    text = numbered_text(tmp_path / "text.txt", 300)
+    arguments = [sys.executable, "-m", "bilm.embed_files", text, tmp_path / "out.hdf5",
+                 "--model", folder]
+    done = subprocess.run([str(a) for a in arguments], preexec_fn=limit_file_size,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert not (tmp_path / "out.hdf5").exists()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("arguments, message", [
+    (["none.txt", "out.hdf5"], "none.txt: No such file"),
+    (["bad.txt", "out.hdf5"], "bad.txt, line 2: not UTF-8"),
+    (["good.txt", "out.hdf5", "--user_dict", "x"], "--user_dict is for --segment"),
+    (["good.txt", "out.hdf5", "--threads", "-1"], "--threads must not be negative"),
+    (["good.txt", "out.hdf5", "--model", "."], "no biLM there"),
+])
+def test_bad_arguments_are_one_line(
+    folder, tmp_path, monkeypatch, capsys, arguments, message  # noqa: F811
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.txt").write_text("人\n", encoding="utf-8")
+    (tmp_path / "bad.txt").write_bytes("人\n".encode() + "天\n".encode("gb18030"))
+    with pytest.raises(SystemExit) as exit_:
+        run_main(main, ["--model", str(folder), *arguments])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "good.txt"]
+
+
+def test_two_processes_do_not_write_one_file(folder, tmp_path):  # noqa: F811
+    text, out = numbered_text(tmp_path / "text.txt", 5_000), tmp_path / "out.hdf5"
+    first = start(folder, text, out)
+    note = out.with_name("out.hdf5.partial.progress")
+    while not note.exists() and first.poll() is None:
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(InputError, match="another process is writing this file"):
+            embed(folder, text, out, "--resume")
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_memory_does_not_grow_with_the_length_of_a_sentence(tmp_path):
+    """The vectors of a line of 40,000 words are 61 MB; they are never in memory at once."""
+    paddle.seed(0)
+    config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=64, cell_size=8)
+    BiLM(config).save_pretrained(tmp_path / "model", Vocabulary([*SPECIAL_TOKENS, *WORDS]))
+    sizes = []
+    for words in (5_000, 40_000):
+        text = tmp_path / f"{words}.txt"
+        text.write_text("人 天 " * (words // 2) + "\n", encoding="utf-8")
+        program = (
+            "import resource, sys; from bilm.embed_files import main; main(sys.argv[1:])\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        arguments = [sys.executable, "-c", program, text, tmp_path / f"{words}.hdf5",
+                     "--model", tmp_path / "model"]
+        done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True,
+                              check=True)
+        sizes.append(int(done.stdout.split()[-1]) / 1024)
+    assert sizes[1] - sizes[0] < 25, sizes  # MB

@@ -1,0 +1,124 @@
+"""`bilm generate`: what is drawn has the model's probabilities."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import paddle
+import pytest
+
+from bilm import BiLM, BiLMConfig, Vocabulary
+from bilm.cli import run_main
+from bilm.generate import Sampling, generate, main
+from bilm.score import score_sentences
+from bilm.vocabulary import SPECIAL_TOKENS
+from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
+
+VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS])
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    """A model with clear preferences, so that sentences end."""
+    paddle.seed(3)
+    model = BiLM(BiLMConfig(vocab_size=len(VOCABULARY), projection_size=6, cell_size=10))  # noqa: F811
+    model.softmax.bias.set_value(
+        np.random.default_rng(0).normal(size=len(VOCABULARY)).astype(np.float32)
+    )
+    model.eval()
+    return model
+
+
+@pytest.mark.smoke
+def test_the_same_seed_draws_the_same_sentences(sharp):
+    first = generate(sharp, VOCABULARY, num_sentences=5, seed=7)
+    assert first == generate(sharp, VOCABULARY, num_sentences=5, seed=7)
+    assert first != generate(sharp, VOCABULARY, num_sentences=5, seed=8)
+    drawn = {word for sentence in first for word in sentence.words}
+    assert drawn and not drawn & set(SPECIAL_TOKENS)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_first_words_come_as_often_as_the_model_says(sharp, backward):
+    sentences = generate(sharp, VOCABULARY, num_sentences=4000, max_words=1, backward=backward)
+    counts = Counter(sentence.words[0] if sentence.words else "end" for sentence in sentences)
+    scores = score_sentences(sharp, VOCABULARY, [[word] for word in WORDS] + [[]])
+    place = 1 if backward else 0
+    chances = np.exp([(score.forward, score.backward)[place][0] for score in scores])
+    chances /= chances.sum()  # <UNK> and the other border are left out
+    for word, chance in zip([*WORDS, "end"], chances):
+        deviation = np.sqrt(4000 * chance * (1 - chance))
+        assert abs(counts[word] - 4000 * chance) < 5 * deviation + 1, word
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_greedy_words_are_the_likeliest(sharp, backward):
+    given = ["我们"]
+    (sentence,) = generate(sharp, VOCABULARY, given, max_words=2,
+                           sampling=Sampling(temperature=0), backward=backward)
+    candidates = [[word, *given] if backward else [*given, word] for word in WORDS]
+    scores = score_sentences(sharp, VOCABULARY, [*candidates, given])
+    part = 1 if backward else 0
+    best = max(range(len(WORDS) + 1), key=lambda n: (scores[n].forward[1], scores[n].backward[0] if
+                                                     n < len(WORDS) else scores[n].backward[1])[part])
+    expected = given if best == len(WORDS) else candidates[best]
+    assert sentence.words == expected
+
+
+def test_top_k_and_top_p_cut_off_unlikely_words(sharp):
+    scores = score_sentences(sharp, VOCABULARY, [[word] for word in WORDS] + [[]])
+    chances = np.exp([score.forward[0] for score in scores])
+    names = np.array([*WORDS, "end"])[np.argsort(-chances)]
+    chances = np.sort(chances / chances.sum())[::-1]
+
+    def drawn(**options):
+        found = generate(sharp, VOCABULARY, num_sentences=600, max_words=1,
+                         sampling=Sampling(**options))
+        return {sentence.words[0] if sentence.words else "end" for sentence in found}
+
+    assert drawn(top_k=3) == set(names[:3])
+    assert drawn(top_p=float(chances[:4].sum() - 1e-4)) == set(names[:4])
+    assert drawn(temperature=1e-3) == {names[0]}
+
+
+def test_sentences_are_cut_at_the_largest_number_of_words(sharp):
+    for max_words in (1, 4):
+        for sentence in generate(sharp, VOCABULARY, num_sentences=30, max_words=max_words):
+            assert len(sentence.words) <= max_words
+            assert sentence.is_complete or len(sentence.words) == max_words
+
+
+def test_the_command_prints_sentences(folder, capsys):  # noqa: F811
+    arguments = ["--model", str(folder), "--num_sentences", "3", "--max_words", "5", "--seed", "1"]
+    main([*arguments, "--prefix", "我们 明天"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all(line.startswith("我们 明天") for line in lines)
+    main([*arguments, "--prefix", "下雨", "--backward", "--json"])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(sentence["words"][-1] == "下雨" for sentence in found)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--prefix", "我们 鸟 鱼"], "not in the model's vocabulary: 鸟, 鱼"),
+    (["--top_p", "0"], "top_p in (0, 1], not 0 and 0.0"),
+    (["--top_k", "-1"], "top_k must not be negative"),
+    (["--temperature", "-1"], "temperature must be 0 or positive, not -1.0"),
+    (["--num_sentences", "0"], "num_sentences must be at least 1"),
+    (["--max_words", "0"], "max_words must be at least 1"),
+    (["--seed", "-1"], "--seed and --threads must not be negative"),
+])
+def test_bad_arguments_are_one_line(folder, capsys, arguments, message):  # noqa: F811
+    with pytest.raises(SystemExit) as exit_:
+        run_main(main, ["--model", str(folder), *arguments])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error
+
+
+def test_a_model_of_one_direction_has_no_backward(tmp_path, capsys):
+    config = BiLMConfig(vocab_size=len(VOCABULARY), projection_size=4, cell_size=4,
+                        bidirectional=False)
+    BiLM(config).save_pretrained(tmp_path / "model", VOCABULARY)
+    with pytest.raises(SystemExit):
+        run_main(main, ["--model", str(tmp_path / "model"), "--backward"])
+    assert "the model has no backward direction" in capsys.readouterr().err

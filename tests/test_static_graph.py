@@ -1,0 +1,399 @@
+"""LARK's interface in static programs, on whichever Paddle this is."""
+
+import logging
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import paddle
+import pytest
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder, init_pretraining_params
+from bilm.formats.lark import variable_names
+from tests import lark
+from tests.test_elmo import pad, run, still
+from tests.test_lark_format import TRAINED, combined, trained_variables
+
+CONFIG = BiLMConfig(vocab_size=37, projection_size=8, cell_size=14)
+SHAPES = {"fixed": [4, 7], "unknown": [None, None], "larks": [None, None, 1]}
+
+
+@contextmanager
+def static_programs():
+    """Yield a main and a startup program that are the default ones, and an executor."""
+    paddle.enable_static()
+    main, startup = paddle.static.Program(), paddle.static.Program()
+    try:
+        scope = paddle.static.Scope()
+        with paddle.static.scope_guard(scope), paddle.static.program_guard(main, startup):
+            yield main, startup, paddle.static.Executor(paddle.CPUPlace())
+    finally:
+        paddle.disable_static()
+
+
+def words(shape=(None, None)):
+    return paddle.static.data("word", list(shape), "int64")
+
+
+def data(shape=(None, None)):
+    return words(shape), paddle.static.data("lengths", [shape[0]], "int64")
+
+
+def parameters():
+    """Return the present values of the default program's parameters."""
+    scope = paddle.static.global_scope()
+    block = paddle.static.default_main_program().global_block()
+    return {p.name: np.array(scope.find_var(p.name).get_tensor()) for p in block.all_parameters()}
+
+
+def set_parameter(name, value):
+    tensor = paddle.static.global_scope().find_var(name).get_tensor()
+    tensor.set(np.asarray(value, np.float32), paddle.CPUPlace())
+
+
+def test_mode(program, feeds, fetches):
+    """Return the program that evaluates: `clone(for_test=True)` is not in Paddle 3."""
+    return paddle.static.normalize_program(program, feeds, fetches)
+
+
+test_mode.__test__ = False
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("shape", SHAPES)
+def test_larks_encoder_is_reproduced(shape):
+    golden = lark.golden()
+    rows, lengths = pad(golden)
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data(SHAPES[shape])
+        out = elmo_encoder(word_ids, lengths=counts, config=CONFIG, variant="lark", dropout=0.0)
+        exe.run(startup)
+        init_pretraining_params(exe, str(TRAINED), main)
+        set_parameter("ELMo_w", golden["elmo/w"])
+        set_parameter("ELMo_gamma", golden["elmo/gamma"])
+        feed = {"word": rows.reshape(rows.shape + (1,) * (shape == "larks")), "lengths": lengths}
+        (found,) = exe.run(main, feed=feed, fetch_list=[out])
+    inside = np.arange(rows.shape[1]) < lengths[:, None]
+    np.testing.assert_allclose(found[inside], golden["elmo/out"], atol=1e-5, rtol=0)
+    assert not found[~inside].any()
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("layer_norm", [False, True])
+@pytest.mark.parametrize("variant", ["elmo", "lark"])
+def test_static_equals_dynamic(variant, layer_norm):
+    random = np.random.default_rng(0)
+    ids, lengths = random.integers(3, 37, (5, 6)), np.array([6, 0, 1, 3, 6])
+    options = {"variant": variant, "layer_norm": layer_norm}
+    elmo = still(ELMo(BiLM.from_pretrained(TRAINED), **options), [0.2, -0.5, 0.9], [0.7])
+    expected, full = run(elmo, ids, lengths)[0], run(elmo, ids)[0]
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data()
+        first = elmo_encoder(word_ids, lengths=counts, config=CONFIG, dropout=0.0, **options)
+        second = elmo_encoder(word_ids, config=CONFIG, dropout=0.0, name="full", **options)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        for start in ("", "full_"):
+            set_parameter(start + "ELMo_w", [0.2, -0.5, 0.9])
+            set_parameter(start + "ELMo_gamma", [0.7])
+        feed = {"word": ids, "lengths": lengths}
+        found = exe.run(main, feed=feed, fetch_list=[first, second])
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[1], full, atol=1e-6)
+
+
+def test_without_arguments_it_is_larks_published_model():
+    with static_programs() as (main, _, _):
+        out = elmo_encoder(words())
+        shapes = {p.name: list(p.shape) for p in main.global_block().all_parameters()}
+        assert list(out.shape)[-1] == 1024
+    assert set(shapes) == {*variable_names(2, 2, False).values(), "ELMo_w", "ELMo_gamma"}
+    assert shapes["embedding_para"] == [52445, 512]
+    assert shapes["bw_layer2_gate_w"] == [512, 4 * 4096]
+    assert shapes["lstmp_3.w_1"] == [4096, 512]
+
+
+def test_parameters_keep_larks_names_whatever_else_the_program_holds():
+    with static_programs() as (main, _, _):
+        word_ids = words()
+        hidden = paddle.nn.Embedding(37, 8)(word_ids)
+        paddle.nn.LSTM(8, 8)(hidden)
+        elmo_encoder(word_ids, config=CONFIG)
+        paddle.nn.Linear(16, 2)(elmo_encoder(word_ids, config=CONFIG, name="second"))
+        names = [p.name for p in main.global_block().all_parameters()]
+    assert len(names) == len(set(names))
+    larks = set(variable_names(2, 2, False).values())
+    assert {*larks, "ELMo_w", "ELMo_gamma", "second_ELMo_w", "second_ELMo_gamma"} <= set(names)
+
+
+@pytest.mark.smoke
+def test_a_program_has_one_bilm_and_each_name_once():
+    with static_programs():
+        word_ids = words()
+        elmo_encoder(word_ids, config=CONFIG)
+        with pytest.raises(ValueError, match="name '' is taken by another elmo_encoder"):
+            elmo_encoder(word_ids, config=CONFIG)
+        with pytest.raises(ValueError, match="the program has a biLM already"):
+            elmo_encoder(word_ids, config=CONFIG, trainable=True, name="b")
+        with pytest.raises(ValueError, match="the program has a biLM already"):
+            elmo_encoder(word_ids, config=BiLMConfig(vocab_size=38), name="b")
+
+
+@pytest.mark.smoke
+def test_in_dynamic_mode_it_points_to_elmo():
+    with pytest.raises(InputError, match="bilm.ELMo"):
+        elmo_encoder(paddle.to_tensor([[3]]))
+
+
+def small_tagger(features):
+    hidden = paddle.nn.functional.tanh(paddle.nn.Linear(16, 64)(features))
+    emissions = paddle.nn.Linear(64, 5)(hidden)
+    tags = paddle.static.data("tags", [None, None], "int64")
+    return paddle.nn.functional.cross_entropy(emissions, tags).mean(), emissions
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("trainable", [False, True])
+def test_a_tagger_learns_on_top(trainable):
+    """50 sentences: the loss falls by half."""
+    ids = np.random.default_rng(0).integers(0, 37, (50, 6))
+    ids[:37, 0] = np.arange(37)  # every word occurs
+    feed = {"word": ids, "lengths": np.full(50, 6), "tags": ids % 5}
+    paddle.seed(0)
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data()
+        features = elmo_encoder(
+            word_ids, 0.001, lengths=counts, config=CONFIG, dropout=0.1, trainable=trainable
+        )
+        loss, emissions = small_tagger(features)
+        evaluation = test_mode(main, [word_ids, counts], [emissions])
+        paddle.optimizer.Adam(0.05).minimize(loss)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        before = parameters()
+        losses = [float(exe.run(main, feed=feed, fetch_list=[loss])[0]) for _ in range(60)]
+        after = parameters()
+        seen = {name: feed[name] for name in ("word", "lengths")}
+        twice = [exe.run(evaluation, feed=seen, fetch_list=[emissions])[0] for _ in range(2)]
+    assert losses[-1] < losses[0] / 2
+    np.testing.assert_array_equal(*twice)
+    for name in before:
+        learned = trainable or name not in variable_names(2, 2, False).values()
+        assert np.array_equal(before[name], after[name]) == (not learned), name
+
+
+def test_dropout_follows_the_programs_mode():
+    feed = {"word": np.full((1, 9), 5), "lengths": np.array([9])}
+    for variant in ("elmo", "lark"):
+        with static_programs() as (main, startup, exe):
+            word_ids, counts = data()
+            out = elmo_encoder(word_ids, lengths=counts, config=CONFIG, variant=variant)
+            evaluation = test_mode(main, [word_ids, counts], [out])
+            exe.run(startup)
+            trained = [exe.run(main, feed=feed, fetch_list=[out])[0] for _ in range(2)]
+            tested = [exe.run(evaluation, feed=feed, fetch_list=[out])[0] for _ in range(2)]
+        assert not np.array_equal(*trained)
+        np.testing.assert_array_equal(*tested)
+
+
+LOAD = """
+import sys
+import numpy as np
+import paddle
+paddle.enable_static()
+exe = paddle.static.Executor(paddle.CPUPlace())
+program, names, fetches = paddle.static.load_inference_model(sys.argv[1], exe)
+feed = dict(np.load(sys.argv[2]))
+for number in (0, 1):
+    rows = {name: feed[name + str(number)] for name in names}
+    np.save(sys.argv[3] + str(number), exe.run(program, feed=rows, fetch_list=fetches)[0])
+assert not any(name.split('.')[0] in ('bilm', 'lac') for name in sys.modules)
+"""
+
+
+@pytest.mark.smoke
+def test_a_saved_program_runs_without_this_project(tmp_path):
+    """Another process, another number of rows and steps than before."""
+    random = np.random.default_rng(1)
+    feeds = {"word0": random.integers(0, 37, (3, 5)), "lengths0": np.array([5, 2, 0]),
+             "word1": random.integers(0, 37, (9, 12)), "lengths1": np.full(9, 12)}
+    np.savez(tmp_path / "feeds.npz", **feeds)
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data()
+        features = elmo_encoder(word_ids, lengths=counts, config=CONFIG)
+        loss, emissions = small_tagger(features)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        evaluation = test_mode(main, [word_ids, counts], [emissions])
+        expected = [
+            exe.run(evaluation, feed={"word": feeds[f"word{n}"], "lengths": feeds[f"lengths{n}"]},
+                    fetch_list=[emissions])[0]
+            for n in (0, 1)
+        ]
+        prefix = str(tmp_path / "tagger")
+        paddle.static.save_inference_model(prefix, [word_ids, counts], [emissions], exe,
+                                           program=main)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(
+        [sys.executable, "-c", LOAD, prefix, tmp_path / "feeds.npz", str(tmp_path / "out")],
+        cwd=tmp_path, env=environment, check=True,
+    )
+    for number, values in enumerate(expected):
+        np.testing.assert_array_equal(np.load(tmp_path / f"out{number}.npy"), values)
+
+
+SOURCES = ["folder", "combined", "npz", "ours", "run"]
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_form_of_checkpoint_sets_the_same_parameters(tmp_path, kind, caplog):
+    variables = trained_variables()
+    model = BiLM.from_pretrained(TRAINED)
+    if kind == "combined":
+        path = combined(tmp_path, variables)
+    elif kind == "npz":
+        path = tmp_path / "all.npz"
+        np.savez(path, **variables)
+    elif kind == "ours":
+        path = tmp_path / "model"
+        model.save_pretrained(path)
+    elif kind == "run":
+        path = tmp_path
+        model.save_pretrained(path / "step_00000007")
+        (path / "latest").write_text("step_00000007\n")
+    else:
+        path = TRAINED
+    caplog.set_level(logging.INFO, logger="bilm")
+    with static_programs() as (main, startup, exe):
+        small_tagger(elmo_encoder(words(), config=CONFIG))
+        exe.run(startup)
+        before = parameters()
+        init_pretraining_params(exe, str(path), main)
+        after = parameters()
+    for name, array in after.items():
+        if name in variables:
+            np.testing.assert_array_equal(array, variables[name].reshape(array.shape))
+        else:
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
+    (record,) = [r for r in caplog.records if r.name == "bilm"]
+    assert record.getMessage() == (
+        f"{path}: 17 parameters of the biLM and 0 of its mix set; 6 of the task left as they are"
+    )
+
+
+def test_a_mix_in_the_checkpoint_is_taken_and_a_parameter_of_the_task_is_not(tmp_path):
+    variables = trained_variables()
+    names = {"fc_w": "fc_w", **{name: name for name in variables}}
+    arrays = {**variables, "ELMo_w": np.array([1, 2, 3], np.float32),
+              "ELMo_gamma": np.array([4], np.float32), "fc_w": np.zeros((16, 5), np.float32)}
+    np.savez(tmp_path / "task.npz", **arrays)
+    with static_programs() as (main, startup, exe):
+        features = elmo_encoder(words(), config=CONFIG)
+        paddle.nn.Linear(16, 5, weight_attr=paddle.ParamAttr(name=names["fc_w"]))(features)
+        exe.run(startup)
+        init_pretraining_params(exe, tmp_path / "task.npz", main)
+        after = parameters()
+    assert after["ELMo_w"].tolist() == [1, 2, 3]
+    assert after["ELMo_gamma"].tolist() == [4]
+    assert after["fc_w"].any()
+
+
+def test_leftovers_of_lark_reach_nothing():
+    """LARK's folders hold activations such as concat_1.tmp_0, whose names programs use, too."""
+    leftovers = [path.name for path in TRAINED.iterdir() if ".tmp_" in path.name]
+    assert leftovers
+    with static_programs() as (main, startup, exe):
+        word_ids = words()
+        out = elmo_encoder(word_ids, config=CONFIG, dropout=0.0)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        scope = paddle.static.global_scope()
+        assert not any(scope.find_var(name) for name in leftovers)
+        (found,) = exe.run(main, feed={"word": np.array([[5, 6]])}, fetch_list=[out])
+    (expected,) = run(still(ELMo(BiLM.from_pretrained(TRAINED))), [[5, 6]])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def write_npz(path, **changes):
+    variables = {**trained_variables(), **changes}
+    np.savez(path, **{name: array for name, array in variables.items() if array is not None})
+    return path
+
+
+@pytest.mark.smoke
+def test_all_that_does_not_fit_is_listed(tmp_path):
+    def tell(**changes):
+        with pytest.raises(InputError) as error:
+            init_pretraining_params(exe, write_npz(tmp_path / "x.npz", **changes), main)
+        return str(error.value)
+
+    with static_programs() as (main, startup, exe):
+        elmo_encoder(words(), config=CONFIG)
+        exe.run(startup)
+        before = parameters()
+        missing = {"lstmp_3.b_0": None, "embedding_para": None}
+        assert tell(**missing).endswith("missing embedding_para 37x8; missing lstmp_3.b_0 56")
+        rows = np.zeros((38, 8), np.float32)
+        assert "embedding_para has shape 38x8, expected 37x8" in tell(embedding_para=rows)
+        double = trained_variables()["embedding_para"].astype(np.float64)
+        assert "embedding_para is float64" in tell(embedding_para=double)
+        for name, array in parameters().items():
+            np.testing.assert_array_equal(array, before[name])
+
+
+def test_other_clips_than_the_programs_are_told(tmp_path):
+    paddle.seed(0)
+    BiLM(BiLMConfig(**{**CONFIG.__dict__, "cell_clip": 0.0})).save_pretrained(tmp_path / "m")
+    with static_programs() as (main, startup, exe):
+        elmo_encoder(words(), config=CONFIG)
+        exe.run(startup)
+        with pytest.raises(InputError, match="cell_clip is 0.0, in the program 3.0; call elmo_enc"):
+            init_pretraining_params(exe, tmp_path / "m", main)
+
+
+@pytest.mark.smoke
+def test_the_order_of_the_steps_is_told():
+    with static_programs() as (main, startup, exe):
+        with pytest.raises(InputError, match="the program has no biLM; call elmo_encoder before"):
+            init_pretraining_params(exe, TRAINED, main)
+        elmo_encoder(words(), config=CONFIG)
+        with pytest.raises(InputError, match="run the startup program first"):
+            init_pretraining_params(exe, TRAINED, main)
+
+
+def test_what_is_no_model_is_told(tmp_path):
+    with static_programs() as (main, startup, exe):
+        elmo_encoder(words(), config=CONFIG)
+        exe.run(startup)
+        with pytest.raises(InputError, match="no biLM there"):
+            init_pretraining_params(exe, tmp_path, main)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("word, length, message", [(37, 2, "received ids"), (5, 3, "AssertOp")])
+def test_a_static_program_stops_at_bad_input(word, length, message):
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data()
+        out = elmo_encoder(word_ids, lengths=counts, config=CONFIG)
+        exe.run(startup)
+        feed = {"word": np.array([[5, word]]), "lengths": np.array([length])}
+        with pytest.raises(Exception, match=message):
+            exe.run(main, feed=feed, fetch_list=[out])
+
+
+def test_two_programs_of_one_process_do_not_meet():
+    """A train and a test program with shared names share their values through the scope."""
+    with static_programs() as (main, startup, exe):
+        word_ids = words()
+        first = elmo_encoder(word_ids, config=CONFIG, dropout=0.0)
+        other = paddle.static.Program()
+        with paddle.static.program_guard(other, startup):
+            again = elmo_encoder(words(), config=CONFIG, dropout=0.0)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        feed = {"word": np.array([[5, 6, 7]])}
+        results = [exe.run(program, feed=feed, fetch_list=[out])[0]
+                   for program, out in ((main, first), (other, again))]
+    np.testing.assert_array_equal(*results)
