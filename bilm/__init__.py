@@ -12,6 +12,7 @@ _HOME_OF = {
     "BiLM": "bilm.model",
     "BiLMConfig": "bilm.config",
     "ELMo": "bilm.elmo",
+    "Embedder": "bilm.embed",
     "InputError": "bilm.errors",
     "LSTMState": "bilm.lstm",
     "Vocabulary": "bilm.vocabulary",

@@ -3,7 +3,8 @@
 - a model folder, as training writes it, or a training run's folder, which stands for its
   latest checkpoint;
 - a checkpoint of LARK: a folder with one file a variable, a combined file, or an `.npz`.
-  LARK's clips (3) and ids (<S> 0, </S> 1, <UNK> 2) are assumed, and there is no vocabulary.
+  LARK's clips (3) and ids (<S> 0, </S> 1, <UNK> 2) are assumed, and there is no vocabulary
+  unless somebody put a vocab.txt into the folder.
 """
 
 from dataclasses import replace
@@ -32,6 +33,8 @@ def read_pretrained(path, vocab_path=None) -> Checkpoint:
         config = lark.infer_config(variables, str(path))
         weights = lark.from_lark(variables, config)
         checkpoint = Checkpoint(config, None, None, weights, {})
+        own_vocabulary = Path(path) / "vocab.txt"
+        vocab_path = vocab_path or (own_vocabulary if own_vocabulary.is_file() else None)
     else:
         _check_is_model_folder(path)
         checkpoint = load_checkpoint(path)
@@ -46,11 +49,24 @@ def read_config(path) -> BiLMConfig:
     """
     if lark.is_lark(path):
         return lark.infer_config(lark.read_variables(path), str(path))
+    return BiLMConfig.load(_model_folder(path) / "config.json")
+
+
+def find_vocabulary(path) -> Path:
+    """Return the vocabulary file of the biLM at `path`.
+
+    Raises:
+        InputError: There is no biLM at `path`, or it has no vocabulary.
+    """
+    folder = Path(path) if lark.is_lark(path) else _model_folder(path)
+    if not (folder / "vocab.txt").is_file():
+        raise InputError(f"{path}: has no vocab.txt; load the file that it was trained with")
+    return folder / "vocab.txt"
+
+
+def _model_folder(path):
     _check_is_model_folder(path)
-    path = Path(path)
-    if (path / "latest").is_file():
-        path = latest_checkpoint(path)
-    return BiLMConfig.load(path / "config.json")
+    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
 
 
 def load_model(path, vocab_path=None):

@@ -124,8 +124,8 @@ class VectorFile:
                 os.posix_fallocate(self._file.fileno(), 0, size)
         except OSError as error:
             raise InputError(
-                f"{self._final}: no room for {size / 1e9:.3f} GB: {error.strerror}; --dtype float16 "
-                "takes half of it, --layers top, average or mix one layer's part"
+                f"{self._final}: no room for {size / 1e9:.3f} GB: {error.strerror}; float16 takes "
+                "half of it (--dtype), one layer its part (--layers top, average or mix)"
             ) from None
 
     def _read_note(self):

@@ -1,7 +1,9 @@
 """The words that a biLM knows, in LARK's file format; and how to count them from a corpus."""
 
 from collections import Counter
-from typing import Iterable, Optional
+from typing import Iterable, Optional, Sequence, Tuple
+
+import numpy as np
 
 from bilm.errors import InputError
 from bilm.shards import not_utf8
@@ -78,6 +80,21 @@ class Vocabulary:
         line.decode("utf-8")
         return [self._ids_of_bytes.get(word, self.unk_id) for word in line.split()]
 
+    def pad(self, sentences: Sequence[Sequence[str]]) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the ids of sentences as rows of equal length, and the lengths.
+
+        Args:
+            sentences: Lists of words. No <S> or </S> is added.
+
+        Returns:
+            int64 arrays (batch, steps) and (batch,); eos_id fills the rows.
+        """
+        lengths = np.array([len(tokens) for tokens in sentences], np.int64)
+        rows = np.full((len(sentences), max([*lengths, 0])), self.eos_id, np.int64)
+        for row, tokens in zip(rows, sentences):
+            row[: len(tokens)] = self.encode(tokens)
+        return rows, lengths
+
     def decode(self, token_ids: Iterable[int]) -> list:
         """Return the words that have the given ids."""
         return [self.words[token_id] for token_id in token_ids]
@@ -111,6 +128,20 @@ class Vocabulary:
         if not words:
             raise InputError(f"{path}: the vocabulary is empty; expected one word a line")
         return cls(words, source=str(path))
+
+    @classmethod
+    def from_pretrained(cls, path) -> "Vocabulary":
+        """Return the vocabulary of the biLM at `path`.
+
+        Args:
+            path: See `bilm.pretrained` for what it may be; LARK's checkpoints have none.
+
+        Raises:
+            InputError: There is no biLM at `path`, or it has no vocabulary.
+        """
+        from bilm.pretrained import find_vocabulary
+
+        return cls.load(find_vocabulary(path))
 
     @classmethod
     def from_counts(

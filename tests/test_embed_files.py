@@ -261,7 +261,7 @@ def test_too_little_room_is_told_before_anything_is_computed(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(vector_file.os, "posix_fallocate", full)
-    with pytest.raises(InputError, match="no room for 0.0.. GB: No space left on device; --dtype"):
+    with pytest.raises(InputError, match="no room for 0.0.. GB: No space left on device; float16"):
         embed(folder, text, tmp_path / "out.hdf5")
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 

@@ -56,13 +56,12 @@ def test_greedy_words_are_the_likeliest(sharp, backward):
     given = ["我们"]
     (sentence,) = generate(sharp, VOCABULARY, given, max_words=2,
                            sampling=Sampling(temperature=0), backward=backward)
-    candidates = [[word, *given] if backward else [*given, word] for word in WORDS]
-    scores = score_sentences(sharp, VOCABULARY, [*candidates, given])
-    part = 1 if backward else 0
-    best = max(range(len(WORDS) + 1), key=lambda n: (scores[n].forward[1], scores[n].backward[0] if
-                                                     n < len(WORDS) else scores[n].backward[1])[part])
-    expected = given if best == len(WORDS) else candidates[best]
-    assert sentence.words == expected
+    longer = [[word, *given] if backward else [*given, word] for word in WORDS]
+    *scores, ending = score_sentences(sharp, VOCABULARY, [*longer, given])
+    # of the word that is added, or of the border that could stand in its place
+    chances = [score.backward[0] if backward else score.forward[1] for score in scores]
+    chances.append(ending.backward[-1] if backward else ending.forward[-1])
+    assert sentence.words == [*longer, given][int(np.argmax(chances))]
 
 
 def test_top_k_and_top_p_cut_off_unlikely_words(sharp):

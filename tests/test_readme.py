@@ -42,8 +42,17 @@ def test_readmes_are_short():
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 200
 
 
+@pytest.mark.parametrize("name", ["integrating", "parity"])
+def test_the_documents_of_both_languages_have_the_same_code(name):
+    english, chinese = (
+        [without_comments(code) for _, _, code in blocks(f"docs/{part}{name}.md")]
+        for part in ("", "zh/")
+    )
+    assert english == chinese
+
+
 def test_links_lead_somewhere():
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data/README.md"]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "data/README.md"]
     for page in pages:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
@@ -52,13 +61,13 @@ def test_links_lead_somewhere():
 def test_the_tour_works(tmp_path):
     pytest.importorskip("matplotlib")
     shutil.copytree(ROOT / "data", tmp_path / "data")
-    for tested, language, code in blocks("README.md"):
+    for tested, language, code in [*blocks("README.md"), *blocks("docs/integrating.md")]:
         if tested == "yes":
             command = {"sh": ["sh", "-eu", "-c", code], "python": [sys.executable, "-c", code]}
             result = subprocess.run(command[language], cwd=tmp_path, env=ENVIRONMENT,
                                     capture_output=True, text=True)
             assert result.returncode == 0, result.stdout + result.stderr
-    assert "[3, 1, 6, 128]" in result.stdout
+    assert "(3, 128) (2, 128)" in result.stdout  # of the last block
     assert (tmp_path / "figures.json").is_file() and (tmp_path / "curve.png").is_file()
     assert (tmp_path / "run/latest").read_text() == "step_00000300\n"
 

@@ -15,10 +15,12 @@ from bilm.cli import VERBS
 ROOT = Path(__file__).parents[1]
 LEVELS = ("bilm", "lac", "tools")  # each may import from those before it
 LIGHT = (
-    "bilm", "bilm.checkpoint", "bilm.cli", "bilm.config", "bilm.corpus", "bilm.errors",
-    "bilm.evaluate", "bilm.files", "bilm.hardware", "bilm.metrics", "bilm.options", "bilm.plot",
-    "bilm.prefetch", "bilm.segmentation", "bilm.sentences", "bilm.shards", "bilm.train",
-    "bilm.training_options", "bilm.vocabulary", "bilm.vocabulary_builder",
+    "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.config", "bilm.corpus",
+    "bilm.embed", "bilm.embed_files", "bilm.errors", "bilm.evaluate", "bilm.files",
+    "bilm.formats.lark", "bilm.formats.lod_tensor", "bilm.generate", "bilm.hardware",
+    "bilm.metrics", "bilm.mixes", "bilm.options", "bilm.plot", "bilm.prefetch", "bilm.pretrained",
+    "bilm.score", "bilm.segmentation", "bilm.sentences", "bilm.shards", "bilm.train",
+    "bilm.training_options", "bilm.vector_file", "bilm.vocabulary", "bilm.vocabulary_builder",
 )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -155,3 +156,20 @@ COUNTS = Counter({"河": 5, "A": 5, "z": 5, "船": 9, "<UNK>": 99, "<S>": 1, "�
 def test_words_stand_by_falling_count_then_code_point(limits, words):
     vocabulary = Vocabulary.from_counts(COUNTS, **limits)
     assert vocabulary.words == (*SPECIAL_TOKENS, *words.split())
+
+
+def test_sentences_become_rows_of_equal_length(vocabulary):
+    rows, lengths = vocabulary.pad([["今天", "天气"], [], ["没有的词"]])
+    assert rows.tolist() == [[3, 4], [1, 1], [2, 1]]
+    assert lengths.tolist() == [2, 0, 1]
+    assert vocabulary.pad([])[0].shape == (0, 0)
+
+
+def test_the_vocabulary_of_a_model_is_found(vocabulary, tmp_path):
+    (tmp_path / "config.json").write_text(BiLMConfig(len(vocabulary)).to_json())
+    with pytest.raises(InputError, match="has no vocab.txt"):
+        Vocabulary.from_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text(vocabulary.to_text(), encoding="utf-8")
+    assert Vocabulary.from_pretrained(tmp_path) == vocabulary
+    with pytest.raises(InputError, match="no biLM there"):
+        Vocabulary.from_pretrained(tmp_path / "nothing")
