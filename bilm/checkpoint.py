@@ -9,7 +9,6 @@
                       training/      what resuming needs; the rest is a complete model
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -22,7 +21,13 @@ from safetensors.numpy import load_file, save_file
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
-from bilm.shards import SEGMENTATION_FILE
+from bilm.formats.side_files import (
+    SideFiles,
+    read_json,
+    read_side_files,
+    write_json,
+    write_side_files,
+)
 from bilm.vocabulary import Vocabulary
 
 CHECKSUMS = "checksums.json"
@@ -80,27 +85,24 @@ def save_checkpoint(path, checkpoint: Checkpoint) -> None:
 
 
 def _write_files(folder, checkpoint):
-    (folder / "config.json").write_text(checkpoint.config.to_json(), encoding="utf-8")
-    if checkpoint.vocabulary is not None:
-        with open(folder / "vocab.txt", "w", encoding="utf-8", newline="") as file:
-            file.write(checkpoint.vocabulary.to_text())
-    if checkpoint.segmentation is not None:
-        _write_json(folder / SEGMENTATION_FILE, checkpoint.segmentation)
+    about = SideFiles(checkpoint.config, checkpoint.vocabulary, checkpoint.segmentation, None)
+    write_side_files(folder, about)
     save_file(checkpoint.weights, folder / "model.safetensors")
     if checkpoint.training:
         (folder / "training").mkdir()
     for name, part in checkpoint.training.items():
         if name.endswith(".json"):
-            _write_json(folder / "training" / name, part)
+            write_json(folder / "training" / name, part)
         else:
             save_file(part, folder / "training" / name)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    write_checksums(folder)
+
+
+def write_checksums(folder) -> None:
+    """Write the SHA-256 of every file in a folder to its checksums.json."""
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
-    _write_json(folder / CHECKSUMS, sums)
-
-
-def _write_json(path, value):
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(Path(folder) / CHECKSUMS, sums)
 
 
 def set_latest(run, path) -> None:
@@ -164,20 +166,12 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
     for name in ("config.json", "model.safetensors"):
         if not (path / name).is_file():
             raise InputError(f"{path}: not a model folder: it has no {name}")
-    _verify(path, training)
-    config, vocabulary = BiLMConfig.load(path / "config.json"), None
-    if (path / "vocab.txt").is_file():
-        vocabulary = Vocabulary.load(path / "vocab.txt")
-        if len(vocabulary) != config.vocab_size:
-            raise InputError(
-                f"{path / 'vocab.txt'}: has {len(vocabulary)} words, but vocab_size in "
-                f"config.json is {config.vocab_size}"
-            )
-    segmentation = path / SEGMENTATION_FILE
+    verify_checksums(path, training)
+    about = read_side_files(path)
     return Checkpoint(
-        config,
-        vocabulary,
-        _read_json(segmentation) if segmentation.is_file() else None,
+        about.config,
+        about.vocabulary,
+        about.segmentation,
         _read_arrays(path / "model.safetensors"),
         _read_training(path) if training else {},
     )
@@ -193,15 +187,26 @@ def _read_training(path):
     if missing:
         raise InputError(f"{folder}: missing {', '.join(missing)}; use another checkpoint")
     return {
-        name: _read_json(folder / name) if name.endswith(".json") else _read_arrays(folder / name)
+        name: read_json(folder / name) if name.endswith(".json") else _read_arrays(folder / name)
         for name in TRAINING_FILES
     }
 
 
-def _verify(path, training):
+def verify_checksums(path, training: bool = True) -> None:
+    """Check the files of a model folder that has checksums.
+
+    Args:
+        path: The folder. One without checksums was not written by this program, for example
+            edited by hand, and is not checked.
+        training: Whether to check what resuming needs, too.
+
+    Raises:
+        InputError: A file is missing, truncated or changed; the message names it.
+    """
+    path = Path(path)
     if not (path / CHECKSUMS).is_file():
-        return  # not written by this program, for example edited by hand
-    for name, expected in _read_json(path / CHECKSUMS).items():
+        return
+    for name, expected in read_json(path / CHECKSUMS).items():
         if name.startswith("training/") and not training:
             continue
         if not (path / name).is_file():
@@ -211,16 +216,6 @@ def _verify(path, training):
                 f"{path / name}: the file is truncated or has changed since it was written "
                 f"(its SHA-256 is not the one in {CHECKSUMS}); use another checkpoint"
             )
-
-
-def _read_json(path):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 def _read_arrays(path):
@@ -254,12 +249,19 @@ def check_tensors(expected: dict, found: dict, source: str) -> None:
         raise InputError(f"{source}: " + "; ".join(problems))
 
 
-def check_float32(arrays: dict, source: str) -> None:
-    """Raise an InputError that lists the arrays, given by name, which are not float32."""
+def as_float32(arrays: dict, source: str) -> dict:
+    """Return arrays by name in float32, which those stored in float16 become.
+
+    Raises:
+        InputError: Arrays are of another type; all are listed.
+    """
     others = [f"{name} is {array.dtype}" for name, array in sorted(arrays.items())
-              if array.dtype != np.float32]
+              if array.dtype not in (np.float32, np.float16)]
     if others:
-        raise InputError(f"{source}: expected float32 weights: {'; '.join(others)}")
+        raise InputError(f"{source}: expected float32 or float16 weights: {'; '.join(others)}")
+    # arrays of a memory map need not be aligned
+    requirements = ["C", "A"]
+    return {name: np.require(array, np.float32, requirements) for name, array in arrays.items()}
 
 
 def _shape(shape):
@@ -275,13 +277,12 @@ def set_weights(model, weights: dict, source: str) -> None:
     """Set all parameters of a Paddle layer; unlike `set_state_dict` it leaves none out.
 
     Raises:
-        InputError: Arrays are missing, not known, of another shape or not float32; all
+        InputError: Arrays are missing, not known, of another shape or type; all
             are listed.
     """
     parameters = model.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     check_tensors(shapes, {name: array.shape for name, array in weights.items()}, source)
-    check_float32(weights, source)
+    weights = as_float32(weights, source)
     for name, tensor in parameters.items():
-        # arrays of a memory map need not be aligned
-        tensor.set_value(np.require(weights[name], requirements=["C", "A"]))
+        tensor.set_value(weights[name])

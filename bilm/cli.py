@@ -14,6 +14,9 @@ VERBS = {
     "embed": ("bilm.embed_files", "contextual vectors of every word of a text, as HDF5"),
     "score": ("bilm.score", "log-probability of each word and sentence"),
     "generate": ("bilm.generate", "text drawn from a biLM"),
+    "convert": ("bilm.convert", "a biLM to another format, checked"),
+    "inspect": ("bilm.inspection", "what a checkpoint holds and what it lacks"),
+    "compare": ("bilm.comparison", "how far two checkpoints are apart"),
     "plot": ("bilm.plot", "draw learning curves from metrics.jsonl files"),
 }
 

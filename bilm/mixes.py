@@ -14,7 +14,6 @@ from typing import Iterable, List, NamedTuple, Tuple
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.formats import lark
 
 MIXES_FILE = "mixes.json"
 VARIANTS = ("elmo", "lark")
@@ -110,12 +109,12 @@ def read_mixes(path) -> Mixes:
     file = Path(path) / MIXES_FILE
     if file.is_file():
         return _from_json(file)
+    from bilm.formats import lark  # which knows what a mix is
+
     if lark.is_lark(path):
         found = lark.read_variables(path, (lark.MIX_WEIGHTS, lark.MIX_GAMMA))
         if len(found) == 2:
-            weights, gamma = (np.array(found[name], np.float32).reshape(-1)
-                              for name in (lark.MIX_WEIGHTS, lark.MIX_GAMMA))
-            return Mixes("lark", False, [(weights, gamma)])
+            return lark.mixes_of(found)
     raise InputError(
         f"{path}: no layer mix there: expected {MIXES_FILE}, as ELMo.save_mixes writes it, or a "
         f"LARK checkpoint with {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}"

@@ -3,42 +3,54 @@
 - a model folder, as training writes it, or a training run's folder, which stands for its
   latest checkpoint;
 - a checkpoint of LARK: a folder with one file a variable, a combined file, or an `.npz`.
-  LARK's clips (3) and ids (<S> 0, </S> 1, <UNK> 2) are assumed, and there is no vocabulary
-  unless somebody put a vocab.txt into the folder.
+  LARK's clips (3) and ids (<S> 0, </S> 1, <UNK> 2) are assumed, and there is no vocabulary,
+  unless config.json and vocab.txt stand beside it;
+- bilm-tf's or AllenNLP's HDF5 weights beside their options.json; a state_dict of PyTorch or
+  Paddle: see `bilm.formats`.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
-from bilm.checkpoint import Checkpoint, latest_checkpoint, load_checkpoint, set_weights
+import numpy as np
+
+from bilm.checkpoint import Checkpoint, as_float32, latest_checkpoint, load_checkpoint, set_weights
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.formats import lark
-from bilm.vocabulary import Vocabulary
+from bilm.formats.canonical import StoredModel
+from bilm.formats.known import detect_format, open_model, with_vocabulary
+
+OPTIMIZER_FILE = "optimizer.safetensors"
 
 
-def read_pretrained(path, vocab_path=None) -> Checkpoint:
+def read_pretrained(path, vocab_path=None, moments: bool = False) -> Checkpoint:
     """Return the biLM at `path`: configuration, weights by our names, vocabulary if there is one.
 
     Args:
         path: Any of the forms above.
-        vocab_path: A vocabulary file to use; LARK's checkpoints have none of their own.
+        vocab_path: A vocabulary file to use, where none comes with the model.
+        moments: Whether to read Adagrad's accumulators, too, where they are there.
 
     Raises:
         InputError: There is no biLM at `path`, it is incomplete or damaged, or the vocabulary
             is not of its size.
     """
-    if lark.is_lark(path):
-        variables = lark.read_variables(path)
-        config = lark.infer_config(variables, str(path))
-        weights = lark.from_lark(variables, config)
-        checkpoint = Checkpoint(config, None, None, weights, {})
-        own_vocabulary = Path(path) / "vocab.txt"
-        vocab_path = vocab_path or (own_vocabulary if own_vocabulary.is_file() else None)
-    else:
-        _check_is_model_folder(path)
+    path = _latest(path)
+    if detect_format(path) == "bilm" and not moments:
         checkpoint = load_checkpoint(path)
-    return _with_vocabulary(checkpoint, vocab_path) if vocab_path else checkpoint
+        stored = StoredModel(checkpoint.config, {})
+        stored = with_vocabulary(stored, checkpoint.vocabulary, vocab_path)
+        return checkpoint._replace(config=stored.config, vocabulary=stored.vocabulary)
+    stored = open_model(path, vocab_path=vocab_path)
+    weights, accumulators = (
+        as_float32({name: np.asarray(array) for name, array in arrays.items()}, str(path))
+        for arrays in (stored.tensors, stored.moments if moments else {})
+    )
+    training = {OPTIMIZER_FILE: accumulators} if accumulators else {}
+    return Checkpoint(stored.config, stored.vocabulary, stored.segmentation, weights, training)
+
+
+def _latest(path):
+    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
 
 
 def read_config(path) -> BiLMConfig:
@@ -47,9 +59,10 @@ def read_config(path) -> BiLMConfig:
     Raises:
         InputError: There is no biLM at `path`.
     """
-    if lark.is_lark(path):
-        return lark.infer_config(lark.read_variables(path), str(path))
-    return BiLMConfig.load(_model_folder(path) / "config.json")
+    path = _latest(path)
+    if detect_format(path) == "bilm":
+        return BiLMConfig.load(path / "config.json")
+    return open_model(path).config
 
 
 def find_vocabulary(path) -> Path:
@@ -58,15 +71,11 @@ def find_vocabulary(path) -> Path:
     Raises:
         InputError: There is no biLM at `path`, or it has no vocabulary.
     """
-    folder = Path(path) if lark.is_lark(path) else _model_folder(path)
-    if not (folder / "vocab.txt").is_file():
+    path = _latest(path)
+    detect_format(path)
+    if not (path / "vocab.txt").is_file():
         raise InputError(f"{path}: has no vocab.txt; load the file that it was trained with")
-    return folder / "vocab.txt"
-
-
-def _model_folder(path):
-    _check_is_model_folder(path)
-    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
+    return path / "vocab.txt"
 
 
 def load_model(path, vocab_path=None):
@@ -102,35 +111,3 @@ def load_language_model(path, vocab_path=None):
     if model.config.char_cnn is not None:
         raise InputError(f"{path}: reads characters; this works with models that read words")
     return model, checkpoint
-
-
-def _with_vocabulary(checkpoint, vocab_path):
-    vocabulary = Vocabulary.load(vocab_path)
-    if len(vocabulary) != checkpoint.config.vocab_size:
-        raise InputError(
-            f"{vocab_path}: has {len(vocabulary)} words, but the model has "
-            f"{checkpoint.config.vocab_size}; give the vocabulary that it was trained with"
-        )
-    config = replace(
-        checkpoint.config,
-        bos_id=vocabulary.bos_id, eos_id=vocabulary.eos_id, unk_id=vocabulary.unk_id,
-    )
-    return checkpoint._replace(config=config, vocabulary=vocabulary)
-
-
-def _check_is_model_folder(path):
-    path = Path(path)
-    if (path / "latest").is_file() or (path / "config.json").is_file():
-        return
-    if not path.exists():
-        found = "nothing"
-    elif path.is_dir():
-        names = sorted(item.name for item in path.iterdir())
-        found = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "an empty folder"
-    else:
-        found = "a file of another kind"
-    raise InputError(
-        f"{path}: no biLM there: expected a model folder (config.json and model.safetensors), a "
-        f"training run's folder, or a LARK checkpoint (a folder with {lark.EMBEDDING}, a combined "
-        f"file or .npz); found {found}"
-    )

@@ -14,15 +14,16 @@ from bilm.checkpoint import (
     Checkpoint,
     clear_run,
     list_checkpoints,
-    load_checkpoint,
     set_latest,
     set_weights,
+    weights_of,
 )
 from bilm.cli import warn
 from bilm.corpus import Corpus
 from bilm.errors import InputError
 from bilm.evaluate import warn_of_segmentation
 from bilm.model import BiLM
+from bilm.pretrained import OPTIMIZER_FILE, read_pretrained
 from bilm.segmentation import load_segmentation
 from bilm.trainer import Trainer
 from bilm.training_options import TrainingOptions
@@ -56,7 +57,10 @@ class Setup(NamedTuple):
 
 
 def set_up(
-    options: TrainingOptions, checkpoint: Optional[Checkpoint] = None, source=None
+    options: TrainingOptions,
+    checkpoint: Optional[Checkpoint] = None,
+    source=None,
+    with_moments: bool = False,
 ) -> Setup:
     """Return the parts of a run, new or as they were when `checkpoint` was written.
 
@@ -64,6 +68,8 @@ def set_up(
         options: How to train.
         checkpoint: Where to go on; None starts anew.
         source: The checkpoint's folder.
+        with_moments: Whether Adagrad goes on with the moments that come with
+            options.load_pretraining_params.
 
     Raises:
         InputError: Something in the options does not fit what is there.
@@ -83,9 +89,11 @@ def set_up(
                  "--decay_steps fixes it")
     pretrained = None
     if options.load_pretraining_params and not checkpoint:
-        pretrained = load_checkpoint(options.load_pretraining_params)
+        pretrained = read_pretrained(options.load_pretraining_params, moments=with_moments)
     model = _new_model(options, vocabulary, pretrained)
     trainer = Trainer(model, corpus, options, total_steps)
+    if with_moments:
+        _set_moments(trainer, options, pretrained)
     if checkpoint:
         trainer.restore(checkpoint, str(source))
         segmentation = checkpoint.segmentation
@@ -150,7 +158,7 @@ def _new_model(options, vocabulary, pretrained):
     model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
     if pretrained:
         source = options.load_pretraining_params
-        set_weights(model, pretrained.weights, source)
+        set_weights(model, _with_softmax(pretrained.weights, model, source), source)
         if pretrained.vocabulary not in (None, vocabulary):
             raise InputError(
                 f"{source}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
@@ -161,6 +169,25 @@ def _new_model(options, vocabulary, pretrained):
              f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
     model.train()
     return model
+
+
+def _with_softmax(weights, model, source):
+    """Return the weights; where they have no softmax, with the model's new one."""
+    if "softmax.weight" in weights:
+        return weights
+    warn(f"{source} has no softmax: it is initialised, and has to be learned")
+    own = {name: array for name, array in weights_of(model).items() if "softmax." in name}
+    return {**weights, **own}
+
+
+def _set_moments(trainer, options, pretrained):
+    moments, source = pretrained.training.get(OPTIMIZER_FILE), options.load_pretraining_params
+    if not moments:
+        warn(f"{source} has no moments of Adagrad: the optimiser starts anew")
+    elif options.optimizer != "adagrad":
+        warn(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
+    else:
+        trainer.set_moments(moments, source)
 
 
 def _warn_of_unknown_words(corpus):

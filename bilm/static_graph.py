@@ -9,13 +9,13 @@ import numpy as np
 import paddle
 from paddle.static.nn.control_flow import Assert
 
-from bilm.checkpoint import check_float32, check_tensors
+from bilm.checkpoint import as_float32, check_tensors
 from bilm.config import BiLMConfig
 from bilm.elmo import ELMo
 from bilm.errors import InputError
 from bilm.formats import lark
+from bilm.formats.known import open_model
 from bilm.model import BiLM
-from bilm.pretrained import read_pretrained
 
 LARK_VOCAB_SIZE = 52445  # of LARK's published model
 
@@ -126,7 +126,7 @@ class _NamesOf(dict):
 
 
 def _parameter_names(config) -> Dict[str, str]:
-    return _NamesOf(lark.variable_names(config.num_layers, config.num_directions, True))
+    return _NamesOf(lark.variable_names(config.num_layers, config.num_directions))
 
 
 def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> None:
@@ -158,14 +158,20 @@ def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> 
         raise InputError("the program has no biLM; call elmo_encoder before its parameters are set")
     mixes = {name: shape for name, shape in shapes.items() if _MIX_NAME.fullmatch(name)}
     wanted = {**needed, **{name: shape for name, shape in mixes.items() if name in found}}
-    found = {name: array for name, array in found.items() if name in wanted}
+    found = {name: _in_shape(array, wanted[name]) for name, array in found.items()
+             if name in wanted}
     check_tensors(wanted, {name: array.shape for name, array in found.items()}, str(path))
-    check_float32(found, str(path))
-    _set_parameters(exe, found)
+    _set_parameters(exe, as_float32(found, str(path)))
     _log.info(
         "%s: %d parameters of the biLM and %d of its mix set; %d of the task left as they are",
         path, len(needed), len(wanted) - len(needed), len(shapes) - len(wanted),
     )
+
+
+def _in_shape(array, shape):
+    """Return an array of the checkpoint; a bias, one row in LARK's, without that axis."""
+    array = np.asarray(array)
+    return array[0] if array.shape == (1, *shape) else array
 
 
 def _is_bilm(name):
@@ -174,13 +180,15 @@ def _is_bilm(name):
 
 def _read_variables(path, program):
     """Return the arrays at `path` by the names that they have in a program."""
-    if lark.is_lark(path):
-        found = lark.read_variables(path)
-        return {name: lark.flat_bias(name, array) for name, array in found.items()}
-    checkpoint = read_pretrained(path)
-    _check_silent_fields(checkpoint.config, program, path)
-    names = _parameter_names(checkpoint.config)
-    return {names[ours]: array for ours, array in checkpoint.weights.items()}
+    if lark.is_lark(path):  # whatever is missing is told by the program's names
+        return lark.read_variables(path)
+    model = open_model(path)
+    _check_silent_fields(model.config, program, path)
+    names = _parameter_names(model.config)
+    found = {names[ours]: array for ours, array in model.tensors.items()}
+    if model.mixes is not None and len(model.mixes.parameters) == 1:
+        found.update(zip((lark.MIX_WEIGHTS, lark.MIX_GAMMA), model.mixes.parameters[0]))
+    return found
 
 
 def _check_silent_fields(config, program, path):
@@ -209,5 +217,4 @@ def _set_parameters(exe, arrays):
             f"run the startup program first; without a value are {', '.join(sorted(absent))}"
         )
     for name, variable in variables.items():
-        array = np.require(arrays[name], requirements=["C", "A"])
-        variable.get_tensor().set(array, exe.place)
+        variable.get_tensor().set(arrays[name], exe.place)

@@ -7,8 +7,10 @@ from pathlib import Path
 from bilm.checkpoint import clear_run, latest_checkpoint, list_checkpoints, load_checkpoint
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
+from bilm.formats.known import detect_format
 from bilm.hardware import select_device, tune_cpu
 from bilm.options import add_options
+from bilm.pretrained import read_config
 from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 
@@ -18,7 +20,10 @@ def main(arguments=None) -> None:
     _warn_of_obsolete_flags(given)
     resume, load_dir = given.pop("resume", False), given.pop("load_dir", "")
     checkpoint, source, options = None, None, None
-    if resume or load_dir:
+    with_moments = bool(load_dir) and not resume and not _is_of_a_run(load_dir)
+    if with_moments:
+        given = {**_options_from(load_dir), **given, "load_pretraining_params": load_dir}
+    elif resume or load_dir:
         checkpoint, source = _read_checkpoint(given, load_dir)
         given = _resumed_options(given, checkpoint, source)
     options = TrainingOptions(**given)
@@ -30,7 +35,7 @@ def main(arguments=None) -> None:
     from bilm.run_setup import set_up
 
     distributed.start()
-    run = Run(set_up(options, checkpoint, source))
+    run = Run(set_up(options, checkpoint, source, with_moments))
     del checkpoint  # as large as the model and its optimiser's memory
     run.train()
 
@@ -45,7 +50,8 @@ def _parser():
     parser.add_argument("--resume", action="store_true", default=argparse.SUPPRESS,
                         help="continue from the latest checkpoint in --para_save_dir")
     parser.add_argument("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
-                        help="continue from this checkpoint")
+                        help="continue from this checkpoint; one of LARK's, or a converted one, "
+                        "gives weights and Adagrad's moments, and training starts at step 0")
     for name, _, _ in OBSOLETE:
         parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
                             help=argparse.SUPPRESS)
@@ -57,6 +63,28 @@ def _warn_of_obsolete_flags(given):
         if name in given:
             del given[name]
             warn(f"--{name} is obsolete and ignored: {advice}")
+
+
+def _is_of_a_run(load_dir):
+    """Return whether a checkpoint was written by training here, so that it can be resumed."""
+    path = Path(load_dir)
+    if not path.exists() or (path / "latest").is_file():
+        return True  # what is missing is told later
+    return detect_format(path) == "bilm" and (path / "training" / "state.json").is_file()
+
+
+def _options_from(load_dir):
+    """Return the options that a model without training state decides."""
+    config, path = read_config(load_dir), Path(load_dir)
+    found = {
+        "embed_size": config.projection_size, "hidden_size": config.cell_size,
+        "proj_clip": config.projection_clip,
+        **{name: getattr(config, name) for name in (
+            "num_layers", "cell_clip", "use_skip_connections", "bidirectional", "share_softmax")},
+    }
+    if (path / "vocab.txt").is_file():
+        found["vocab_path"] = str(path / "vocab.txt")
+    return found
 
 
 def _read_checkpoint(given, load_dir):

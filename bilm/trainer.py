@@ -269,6 +269,26 @@ class Trainer:
         self._restore_states(training["lstm.safetensors"])
         self.step, self.tokens = document["step"], document["tokens"]
 
+    def set_moments(self, moments: dict, source: str) -> None:
+        """Give Adagrad the accumulators of an earlier training, before the first step.
+
+        A softmax without accumulators, one that has just been initialised, starts at 1.
+
+        Args:
+            moments: Arrays named `<parameter>.moment_0`.
+            source: Where they come from, for messages.
+
+        Raises:
+            InputError: Arrays are missing, not known or of another shape; all are listed.
+        """
+        new = {
+            f"{name}.moment_0": np.ones(parameter.shape, np.float32)
+            for name, parameter in self._parameters.items()
+            if "softmax." in name
+        }
+        moments = {**new, **moments}
+        unpack_optimizer(self._optimizer, "adagrad", self._parameters, moments, source)
+
     def _restore_states(self, arrays):
         for part, rows in enumerate(self._dealer.parts):
             for direction in range(self._directions):

@@ -167,7 +167,7 @@ def test_all_that_is_missing_is_listed(tmp_path):
     (lambda path: None, "found nothing"),
     (lambda path: path.mkdir(), "found an empty folder"),
     (lambda path: path.write_text("weights"), "found a file of another kind"),
-    (lambda path: [path.mkdir(), (path / "tagger.pdparams").touch()], "found tagger.pdparams"),
+    (lambda path: [path.mkdir(), (path / "tagger.onnx").touch()], "found tagger.onnx"),
 ])
 def test_what_is_no_model_is_told_with_what_was_found(tmp_path, make, message):
     make(tmp_path / "model")

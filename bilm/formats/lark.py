@@ -7,77 +7,69 @@
     ... .recurrent_weight                 lstmp_{n}.w_0 (P, 4D)
     ... .projection_weight                lstmp_{n}.w_1 (D, P)
     ... .bias (4D,)                       lstmp_{n}.b_0 (1, 4D)
+    <parameter>.moment_0                  <variable>_moment_0
 
 with n = direction * layers + l, and bw for the backward direction. The gates are in the same
-order and the forget bias is whole in both, so that only the bias changes its shape. Other
-variables of a LARK model (ELMo_w and ELMo_gamma of the layer mix, Adagrad's moments) and what
-LARK leaves behind (`concat_1.tmp_0`) are no part of the biLM.
+order (c, i, f, o) and the forget bias is whole in both, so that only the bias changes its
+shape. ELMo_w and ELMo_gamma are a layer mix; what LARK leaves behind, such as
+`concat_1.tmp_0`, is never read.
 """
 
 import re
 import zipfile
 from itertools import product
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.formats.lod_tensor import read_tensor, read_tensors, starts_like_tensor
+from bilm.formats.canonical import MOMENT, StoredModel
+from bilm.formats.lod_tensor import read_tensor, read_tensors, starts_like_tensor, write_tensor
+from bilm.formats.tables import AS_ROW, Entry, from_format, rename, simple, to_format
+from bilm.mixes import Mixes
 
 EMBEDDING = "embedding_para"
 MIX_WEIGHTS, MIX_GAMMA = "ELMo_w", "ELMo_gamma"
 MOMENT_SUFFIX = "_moment_0"
-_SOFTMAX = {"softmax.weight": "softmax_weight", "softmax.bias": "softmax_bias"}
+COMBINED_FILE, ARCHIVE_FILE = "params", "params.npz"
 _BILM_NAME = re.compile(
     r"embedding_para|softmax_(weight|bias)|[fb]w_layer\d+_gate_w|lstmp_\d+\.(w_0|w_1|b_0)"
 )
 _MAX_LAYERS = 8  # tried when the records of a combined file are named
 
 
-def variable_names(num_layers: int, num_directions: int, has_softmax: bool) -> Dict[str, str]:
-    """Return LARK's name of each parameter by ours."""
-    names = {"embedding.weight": EMBEDDING, **(_SOFTMAX if has_softmax else {})}
+def table(num_layers: int, num_directions: int = 2) -> List[Entry]:
+    """Return the table of a biLM's parameters and LARK's variables."""
+    entries = [
+        simple("embedding.weight", EMBEDDING),
+        simple("softmax.weight", "softmax_weight"),
+        simple("softmax.bias", "softmax_bias"),
+    ]
     for direction, layer in product(range(num_directions), range(num_layers)):
-        stem = f"{('forward', 'backward')[direction]}_layers.{layer}"
-        number = direction * num_layers + layer
-        names[f"{stem}.input_weight"] = f"{('fw', 'bw')[direction]}_layer{layer + 1}_gate_w"
-        names[f"{stem}.recurrent_weight"] = f"lstmp_{number}.w_0"
-        names[f"{stem}.projection_weight"] = f"lstmp_{number}.w_1"
-        names[f"{stem}.bias"] = f"lstmp_{number}.b_0"
-    return names
+        ours = f"{('forward', 'backward')[direction]}_layers.{layer}"
+        theirs = f"lstmp_{direction * num_layers + layer}"
+        entries += [
+            simple(f"{ours}.input_weight", f"{('fw', 'bw')[direction]}_layer{layer + 1}_gate_w"),
+            simple(f"{ours}.recurrent_weight", f"{theirs}.w_0"),
+            simple(f"{ours}.projection_weight", f"{theirs}.w_1"),
+            simple(f"{ours}.bias", f"{theirs}.b_0", AS_ROW),
+        ]
+    return entries
 
 
-def is_lark(path) -> bool:
-    """Return whether `path` looks like a LARK folder, combined file or `.npz`."""
-    path = Path(path)
-    if path.is_dir():
-        return (path / EMBEDDING).is_file()
-    return path.is_file() and (zipfile.is_zipfile(path) or starts_like_tensor(path))
+def moment_table(entries: Iterable[Entry]) -> List[Entry]:
+    """Return the table of Adagrad's accumulators of the parameters in `entries`."""
+    return [
+        rename(entry, lambda name: name + MOMENT, lambda name: name + MOMENT_SUFFIX)
+        for entry in entries
+    ]
 
 
-def read_variables(path, wanted: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
-    """Return a LARK checkpoint's arrays by LARK's names.
-
-    Args:
-        path: Folder, combined file or `.npz`.
-        wanted: Read these where they are there; None: those of a biLM and of a layer mix.
-
-    Raises:
-        InputError: A file is damaged, or the records of a combined file are not those of a
-            known set of variables.
-    """
-    path = Path(path)
-    chosen = _is_model_variable if wanted is None else set(wanted).__contains__
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if chosen(file.name) and file.is_file())
-        return {file.name: read_tensor(file) for file in files}
-    if zipfile.is_zipfile(path):
-        return _read_npz(path, chosen)
-    arrays = read_tensors(path)
-    names = name_records([array.shape for array in arrays], str(path))
-    return {name: array for name, array in zip(names, arrays) if chosen(name)}
+def variable_names(num_layers: int, num_directions: int = 2) -> Dict[str, str]:
+    """Return LARK's name of each parameter by ours."""
+    return {entry.ours[0]: entry.theirs[0] for entry in table(num_layers, num_directions)}
 
 
 def is_bilm_parameter(name: str) -> bool:
@@ -85,15 +77,65 @@ def is_bilm_parameter(name: str) -> bool:
     return _BILM_NAME.fullmatch(name) is not None
 
 
+def is_lark(path) -> bool:
+    """Return whether `path` looks like a LARK folder, combined file or `.npz`."""
+    path = Path(path)
+    if path.is_dir():
+        if (path / EMBEDDING).is_file():
+            return True
+        return any(is_lark(path / n) for n in (COMBINED_FILE, ARCHIVE_FILE) if (path / n).is_file())
+    if not path.is_file():
+        return False
+    return _is_archive(path) or starts_like_tensor(path)
+
+
+def _is_archive(path):
+    """Return whether a file is an archive of arrays; PyTorch's files are archives of others."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def read_variables(path, wanted: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
+    """Return a LARK checkpoint's arrays by LARK's names.
+
+    Args:
+        path: Folder, combined file or `.npz`, or a folder that holds one of these as `params`
+            or `params.npz`.
+        wanted: Read these where they are there; None: those of a biLM, its moments and a mix.
+
+    Raises:
+        InputError: A file is damaged, or the records of a combined file are not those of a
+            known set of variables.
+    """
+    path = Path(path)
+    chosen = _is_model_variable if wanted is None else set(wanted).__contains__
+    if path.is_dir() and not (path / EMBEDDING).is_file():
+        path = path / (COMBINED_FILE if (path / COMBINED_FILE).is_file() else ARCHIVE_FILE)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if chosen(file.name) and file.is_file())
+        return {file.name: read_tensor(file) for file in files}
+    if _is_archive(path):
+        return _read_npz(path, chosen)
+    arrays = read_tensors(path)
+    names = name_records([array.shape for array in arrays], str(path))
+    return {name: array for name, array in zip(names, arrays) if chosen(name)}
+
+
 def _is_model_variable(name):
-    return is_bilm_parameter(name) or name in (MIX_WEIGHTS, MIX_GAMMA)
+    is_mix = name in (MIX_WEIGHTS, MIX_GAMMA)
+    return is_mix or is_bilm_parameter(name.removesuffix(MOMENT_SUFFIX))
 
 
 def _read_npz(path, chosen):
     try:
         with np.load(path, allow_pickle=False) as values:
             return {name: values[name] for name in sorted(values.files) if chosen(name)}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
         raise InputError(f"{path}: not a readable .npz file of arrays: {error}") from None
 
 
@@ -107,9 +149,9 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
         InputError: The number and shapes of the records fit none of these; both are listed.
     """
     candidates = []
-    flags = product(range(1, _MAX_LAYERS + 1), (True, False), (False, True), (False, True))
-    for num_layers, has_softmax, has_mix, has_moments in flags:
-        symbols = _symbolic_shapes(num_layers, has_softmax, has_mix, has_moments)
+    flags = product(range(1, _MAX_LAYERS + 1), (2, 1), (True, False), (False, True), (False, True))
+    for num_layers, num_directions, has_softmax, has_mix, has_moments in flags:
+        symbols = _symbolic_shapes(num_layers, num_directions, has_softmax, has_mix, has_moments)
         names = sorted(symbols)
         if _fits(shapes, [symbols[name] for name in names]):
             return names
@@ -123,16 +165,16 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
     )
 
 
-def _symbolic_shapes(num_layers, has_softmax, has_mix, has_moments):
+def _symbolic_shapes(num_layers, num_directions, has_softmax, has_mix, has_moments):
     shape_of = {
         "embedding.weight": ("V", "P"), "softmax.weight": ("V", "P"), "softmax.bias": ("V",),
         "input_weight": ("P", "4D"), "recurrent_weight": ("P", "4D"),
         "projection_weight": ("D", "P"), "bias": (1, "4D"),
     }
-    names = variable_names(num_layers, 2, has_softmax)
     shapes = {
         theirs: shape_of.get(ours) or shape_of[ours.split(".")[-1]]
-        for ours, theirs in names.items()
+        for ours, theirs in variable_names(num_layers, num_directions).items()
+        if has_softmax or not ours.startswith("softmax.")
     }
     if has_moments:
         shapes.update({name + MOMENT_SUFFIX: shape for name, shape in [*shapes.items()]})
@@ -153,37 +195,100 @@ def _fits(shapes, symbols):
     return sizes["4D"] == 4 * sizes["D"]
 
 
-def infer_config(variables: Dict[str, np.ndarray], source: str) -> BiLMConfig:
+def infer_config(variables: Dict[str, np.ndarray], source: str, **settings) -> BiLMConfig:
     """Return the configuration that the shapes of LARK's variables tell; clips are LARK's.
+
+    Args:
+        variables: Arrays by LARK's names.
+        source: Where they come from, for messages.
+        settings: Fields of the configuration that shapes do not tell, such as clips.
 
     Raises:
         InputError: Variables that a biLM needs are missing; all are listed.
     """
-    layers = [name for name in variables if re.fullmatch(r"fw_layer\d+_gate_w", name)]
+    num_layers = sum(re.fullmatch(r"fw_layer\d+_gate_w", name) is not None for name in variables)
     bidirectional = any(name.startswith("bw_layer") for name in variables)
-    names = variable_names(max(1, len(layers)), 1 + bidirectional, has_softmax=False)
-    missing = sorted(set(names.values()) - set(variables))
+    needed = variable_names(max(1, num_layers), 1 + bidirectional).values()
+    missing = sorted(name for name in {*needed} - {*variables} if not name.startswith("softmax"))
     if missing:
         raise InputError(f"{source}: an incomplete LARK model: missing {', '.join(missing)}")
-    cell_size = variables["lstmp_0.w_1"].shape[0]
-    vocab_size, projection_size = variables[EMBEDDING].shape
+    for name in (EMBEDDING, "lstmp_0.w_1"):
+        if len(variables[name].shape) != 2:
+            raise InputError(f"{source}: {name} must be a matrix, not {variables[name].shape}")
+    sizes = variables[EMBEDDING].shape
     return BiLMConfig(
-        vocab_size=vocab_size,
-        projection_size=projection_size,
-        cell_size=cell_size,
-        num_layers=len(layers),
+        vocab_size=sizes[0],
+        projection_size=sizes[1],
+        cell_size=variables["lstmp_0.w_1"].shape[0],
+        num_layers=num_layers,
         bidirectional=bidirectional,
+        **settings,
     )
 
 
-def from_lark(variables: Dict[str, np.ndarray], config: BiLMConfig) -> Dict[str, np.ndarray]:
-    """Return the biLM's weights by our names; without softmax where LARK's is incomplete."""
-    has_softmax = all(name in variables for name in _SOFTMAX.values())
-    names = variable_names(config.num_layers, config.num_directions, has_softmax)
-    return {ours: flat_bias(theirs, variables[theirs]) for ours, theirs in names.items()}
+def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
+    """Return the biLM of a LARK checkpoint.
+
+    Args:
+        path: As `read_variables` takes it.
+        config: Its configuration where known; None: `infer_config` with `settings`.
+
+    Raises:
+        InputError: As `read_variables` and `infer_config`.
+    """
+    variables = read_variables(path)
+    config = config or infer_config(variables, str(path), **settings)
+    entries = table(config.num_layers, config.num_directions)
+    mixes = None
+    if MIX_WEIGHTS in variables and MIX_GAMMA in variables:
+        mixes = mixes_of(variables)
+    return StoredModel(
+        config,
+        from_format(entries, variables, str(path)),
+        from_format(moment_table(entries), variables, str(path)),
+        mixes=mixes,
+    )
 
 
-def flat_bias(name: str, array: np.ndarray) -> np.ndarray:
-    """Return LARK's variable in our shape: (4D,) instead of (1, 4D) for an LSTM's bias."""
-    is_row = re.fullmatch(r"lstmp_\d+\.b_0", name) and array.ndim == 2 and len(array) == 1
-    return array[0] if is_row else array
+def mixes_of(variables: Dict[str, np.ndarray]) -> Mixes:
+    """Return the layer mix in LARK's variables."""
+    parameters = (np.array(variables[name], np.float32).reshape(-1)
+                  for name in (MIX_WEIGHTS, MIX_GAMMA))
+    return Mixes("lark", False, [tuple(parameters)])
+
+
+def variables_of(model: StoredModel) -> Iterator[Tuple[str, np.ndarray]]:
+    """Yield LARK's names and arrays of a model, one at a time, in the order of the names."""
+    entries = table(model.config.num_layers, model.config.num_directions)
+    entries += moment_table(entries)
+    tensors = {**model.tensors, **model.moments}
+    if model.mixes is not None and len(model.mixes.parameters) == 1:
+        for name, array in zip((MIX_WEIGHTS, MIX_GAMMA), model.mixes.parameters[0]):
+            entries.append(simple(name, name))
+            tensors[name] = np.asarray(array, np.float32)
+    yield from to_format(sorted(entries, key=lambda entry: entry.theirs), tensors)
+
+
+def write_folder(folder, model: StoredModel, progress) -> None:
+    """Write one file a variable; `progress` is called with the bytes of each tensor."""
+    for name, array in variables_of(model):
+        with open(Path(folder) / name, "wb") as file:
+            write_tensor(file, array)
+        progress(array.nbytes)
+
+
+def write_combined(folder, model: StoredModel, progress) -> None:
+    """Write all variables to one file, in the order of their names, without the names."""
+    with open(Path(folder) / COMBINED_FILE, "wb") as file:
+        for _, array in variables_of(model):
+            write_tensor(file, array)
+            progress(array.nbytes)
+
+
+def write_npz(folder, model: StoredModel, progress) -> None:
+    """Write all variables to an `.npz`, without compression."""
+    with zipfile.ZipFile(Path(folder) / ARCHIVE_FILE, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in variables_of(model):
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+            progress(array.nbytes)

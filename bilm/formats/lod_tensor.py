@@ -54,6 +54,28 @@ def read_tensors(path) -> List[np.ndarray]:
     return arrays
 
 
+def write_tensor(file, array: np.ndarray) -> None:
+    """Write one tensor to an open binary file, as fluid does; several make a combined file.
+
+    Args:
+        file: Open for writing.
+        array: Of a type in DTYPES.
+    """
+    array = np.ascontiguousarray(array)
+    number = next(key for key, name in DTYPES.items() if np.dtype(name) == array.dtype)
+    description = b"\x08" + _varint(number) + b"".join(b"\x10" + _varint(n) for n in array.shape)
+    file.write(struct.pack("<IQIi", 0, 0, 0, len(description)) + description)
+    file.write(memoryview(array.reshape(-1)).cast("B"))
+
+
+def _varint(value):
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
 def starts_like_tensor(path) -> bool:
     """Return whether the file at `path` begins as these files do."""
     with open(path, "rb") as file:

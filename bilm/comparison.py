@@ -1,0 +1,99 @@
+"""How far two checkpoints are apart, tensor by tensor, whatever their formats."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.formats.known import open_model
+
+
+class Difference(NamedTuple):
+    """How far a tensor of one model is from that of the other.
+
+    Attributes:
+        name: Its name here.
+        problem: Why the two cannot be compared, or None.
+        absolute: Largest |a - b|; 0 where they cannot be compared.
+        relative: Largest |a - b| / max(|a|, |b|), 0 where both are 0.
+    """
+
+    name: str
+    problem: Optional[str]
+    absolute: float
+    relative: float
+
+
+def compare(first, second, vocab_path=None) -> list:
+    """Return a `Difference` for each parameter and moment of two models, by name.
+
+    Args:
+        first, second: Models in any known formats.
+        vocab_path: Vocabulary of models that come without.
+
+    Raises:
+        InputError: One is no model, or damaged.
+    """
+    models = [open_model(path, vocab_path=vocab_path) for path in (first, second)]
+    ours, theirs = ({**model.tensors, **model.moments} for model in models)
+    return [_difference(name, ours, theirs) for name in sorted({*ours, *theirs})]
+
+
+def config_differences(first, second) -> list:
+    """Return a line for each field in which the configurations of two models differ."""
+    ours, theirs = (asdict(open_model(path).config) for path in (first, second))
+    return [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
+            if ours[name] != theirs[name]]
+
+
+def _difference(name, ours, theirs):
+    for side, tensors in (("second", theirs), ("first", ours)):
+        if name not in tensors:
+            return Difference(name, f"not in the {side}", 0.0, 0.0)
+    shapes = [tuple(tensors[name].shape) for tensors in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        return Difference(name, f"shapes {shapes[0]} and {shapes[1]}", 0.0, 0.0)
+    a, b = (np.asarray(tensors[name]).astype(np.float64) for tensors in (ours, theirs))
+    apart = np.where(a == b, 0.0, np.abs(a - b))
+    size = np.maximum(np.abs(a), np.abs(b))
+    relative = np.divide(apart, size, out=np.zeros_like(apart), where=apart != 0)
+    return Difference(name, None, *(float(np.max(values, initial=0.0))
+                                    for values in (apart, relative)))
+
+
+def main(arguments=None) -> None:
+    """Print the differences; exit with 1 if there are larger ones than allowed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("first", metavar="A", help="model folder or file, in any known format")
+    add("second", metavar="B", help="another one")
+    add("--tolerance", type=float, default=0.0, metavar="X",
+        help="largest absolute difference that is no difference (default 0)")
+    add("--json", action="store_true", help="print a JSON object")
+    options = parser.parse_args(arguments)
+    if not options.tolerance >= 0:
+        raise InputError(f"--tolerance must not be negative, not {options.tolerance}")
+    found = compare(options.first, options.second)
+    config = config_differences(options.first, options.second)
+    equal = not any(d.problem or not d.absolute <= options.tolerance for d in found)
+    if options.json:
+        report = {"equal": equal, "config": config, "tensors": [d._asdict() for d in found]}
+        print(json.dumps(report, indent=2))
+    else:
+        for line in config:
+            print(f"config      {line}")
+        for d in found:
+            values = d.problem or f"absolute {d.absolute:.3e}, relative {d.relative:.3e}"
+            print(f"{d.name:<44} {values}")
+        print("equal" if equal else f"different: beyond {options.tolerance:g}")
+    if not equal:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_main(main)

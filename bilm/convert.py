@@ -1,0 +1,214 @@
+"""Convert a biLM from one format to another, and check the result."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from bilm.checkpoint import write_checksums
+from bilm.cli import run_main, warn
+from bilm.errors import InputError
+from bilm.files import atomic_folder
+from bilm.formats.canonical import LazyArray, StoredModel
+from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model, side_files_of
+from bilm.formats.side_files import write_side_files
+from bilm.verify import compare_outputs, unequal_tensors
+from bilm.vocabulary import Vocabulary
+from bilm.vocabulary_transfer import count_shared, transfer_vocabulary
+
+
+class Conversion(NamedTuple):
+    """What a conversion did.
+
+    Attributes:
+        source_format: Format that was read.
+        num_tensors: Parameters that were written.
+        num_moments: Optimiser moments that were written.
+        num_bytes: Of all of them.
+        lost: What the format cannot hold, a phrase each.
+        warnings: What is odd about the source, such as values that are not finite.
+        words: How the vocabulary was changed, a phrase; empty if it was not.
+        differences: Largest difference of outputs by the framework that computed them, as
+            `bilm.verify.compare_outputs` finds it; empty if not verified.
+    """
+
+    source_format: str
+    num_tensors: int
+    num_moments: int
+    num_bytes: int
+    lost: List[str]
+    warnings: List[str]
+    words: str
+    differences: Dict[str, float]
+
+
+def convert(
+    source,
+    target,
+    target_format: str,
+    source_format: Optional[str] = None,
+    vocab_path=None,
+    new_vocab_path=None,
+    dtype: str = "float32",
+    verify: bool = True,
+    show_progress: bool = False,
+    **settings,
+) -> Conversion:
+    """Write the model at `source` to the folder `target` in another format.
+
+    Tensors are read, changed and written one at a time. `target` appears when everything is
+    written and, if asked for, verified.
+
+    Args:
+        source: A model in any known format.
+        target: A folder that does not exist, or is empty.
+        target_format: One of `bilm.formats.known.FORMATS`.
+        source_format: None: detected.
+        vocab_path: Vocabulary of a model that comes without.
+        new_vocab_path: Move to this vocabulary: see `transfer_vocabulary`.
+        dtype: "float32" or "float16": the type that is stored.
+        verify: Read the result back and compare, tensor by tensor and in what it computes.
+        show_progress: Whether to show a progress bar, if stderr is a terminal.
+        settings: Fields of the configuration that the source does not tell, such as cell_clip.
+
+    Raises:
+        InputError: The source is no model or damaged, the format cannot hold it, the target
+            cannot be written, or what was written is not what was read.
+    """
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; remove it or choose another name")
+    source_format = source_format or detect_format(source)
+    model = open_model(source, source_format, vocab_path, **settings)
+    words = ""
+    if new_vocab_path:
+        new = Vocabulary.load(new_vocab_path)
+        old, model = model.vocabulary, transfer_vocabulary(model, new)
+        shared = count_shared(old, new)
+        words = f"{shared} words kept their rows, {len(new) - shared} new ones got the mean row"
+    kept = _kept(target_format, model, dtype)
+    num_bytes = sum(
+        int(np.prod(array.shape)) * array.dtype.itemsize
+        for array in [*kept.tensors.values(), *kept.moments.values()]
+    )
+    warnings, differences = [], {}
+    try:
+        with _bar(num_bytes, show_progress) as bar, atomic_folder(target) as folder:
+            FORMATS[target_format].write(folder, kept, bar.update)
+            write_side_files(folder, side_files_of(target_format, kept))
+            if target_format == "bilm":
+                write_checksums(folder)
+            if verify:
+                warnings, differences = _verify(kept, folder, target_format)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    return Conversion(
+        source_format, len(kept.tensors), len(kept.moments), num_bytes,
+        cannot_hold(target_format, model), warnings, words, differences,
+    )
+
+
+def _bar(total, show):
+    return tqdm(total=total, unit="B", unit_scale=True, disable=None if show else True)
+
+
+def _kept(target_format, model, dtype) -> StoredModel:
+    """Return what of a model goes into a format, in the type that is stored."""
+    form = FORMATS[target_format]
+    cannot_hold(target_format, model)  # refuses what would be no model
+    held = {name for entry in form.table(model.config) for name in entry.ours}
+    tensors = {name: array for name, array in model.tensors.items() if name in held}
+    moments = {
+        name: array for name, array in model.moments.items()
+        if form.has_moments and name.rsplit(".", 1)[0] in held
+    }
+    tensors, moments = (
+        {name: _as_type(array, np.dtype(dtype)) for name, array in arrays.items()}
+        for arrays in (tensors, moments)
+    )
+    return model._replace(tensors=tensors, moments=moments)
+
+
+def _as_type(array, dtype):
+    if array.dtype == dtype:
+        return array
+    return LazyArray(array.shape, dtype, lambda: np.asarray(array).astype(dtype))
+
+
+def _verify(model, folder, target_format):
+    """Return warnings and differences; raise where the folder does not hold the model."""
+    written = open_model(folder, target_format)
+    unequal = unequal_tensors(model, written, tolerant=target_format == "hdf5")
+    if unequal:
+        raise InputError(
+            f"{folder.name}: what was written is not what was read: {'; '.join(unequal)}"
+        )
+    differences, limit = compare_outputs(model, written)
+    is_exact = all(array.dtype == np.float32 for array in model.tensors.values())
+    too_large = {name: value for name, value in differences.items() if not value <= limit}
+    if too_large and is_exact:
+        raise InputError(
+            f"the result computes something else than the source: largest differences {too_large}, "
+            f"allowed {limit:.1e}"
+        )
+    return _oddities(model), differences
+
+
+def _oddities(model):
+    wrong = [name for name, array in {**model.tensors, **model.moments}.items()
+             if not np.isfinite(np.asarray(array)).all()]
+    return [f"values that are not finite in {', '.join(wrong)}"] if wrong else []
+
+
+def _parser():
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("source", metavar="SRC", help="model folder or file, in any known format")
+    add("target", metavar="DST", help="folder to write; it appears whole or not at all")
+    add("--to", required=True, choices=FORMATS, help="format to write")
+    add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
+    add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--new_vocab", metavar="FILE", help="move embedding and softmax to this vocabulary")
+    add("--cell_clip", type=float, metavar="X", help="where SRC does not tell (default 3.0)")
+    add("--proj_clip", type=float, metavar="X", help="where SRC does not tell (default 3.0)")
+    add("--dtype", choices=("float32", "float16"), default="float32", help="type to store")
+    add("--no-verify", "--no_verify", dest="verify", action="store_false",
+        help="do not read the result back")
+    add("--json", action="store_true", help="print what was done as a JSON object")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Convert as the command line says, and tell what was done."""
+    options = _parser().parse_args(arguments)
+    start = time.monotonic()
+    done = convert(
+        options.source, options.target, options.to, options.source_format, options.vocab,
+        options.new_vocab, options.dtype, options.verify, show_progress=True,
+        cell_clip=options.cell_clip, projection_clip=options.proj_clip,
+    )
+    seconds = time.monotonic() - start
+    if options.json:
+        print(json.dumps({**done._asdict(), "seconds": round(seconds, 3)}, indent=2))
+        return
+    print(
+        f"{done.source_format} -> {options.to}: {done.num_tensors} tensors, {done.num_moments} "
+        f"moments, {done.num_bytes / 1e6:.1f} MB in {seconds:.1f} s"
+    )
+    if done.differences:
+        found = ", ".join(f"{name} {value:.1e}" for name, value in done.differences.items())
+        print(f"verified: every tensor read back; largest difference of outputs: {found}")
+    if done.words:
+        print(f"vocabulary: {done.words}")
+    for phrase in done.lost:
+        warn(f"{options.to} cannot hold {phrase}")
+    for phrase in done.warnings:
+        warn(phrase)
+
+
+if __name__ == "__main__":
+    run_main(main)
