@@ -209,6 +209,8 @@ def verify_checksums(path, training: bool = True) -> None:
     for name, expected in read_json(path / CHECKSUMS).items():
         if name.startswith("training/") and not training:
             continue
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InputError(f"{path / CHECKSUMS}: {name!r} is no file of the folder")
         if not (path / name).is_file():
             raise InputError(f"{path / name}: the file is missing; use another checkpoint")
         if sha256_of(path / name) != expected:

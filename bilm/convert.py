@@ -90,12 +90,13 @@ def convert(
         old, model = model.vocabulary, transfer_vocabulary(model, new)
         shared = count_shared(old, new)
         words = f"{shared} words kept their rows, {len(new) - shared} new ones got the mean row"
-    kept = _kept(target_format, model, dtype)
+    odd: List[str] = []
+    kept = _kept(target_format, model, dtype, odd)
     num_bytes = sum(
         int(np.prod(array.shape)) * array.dtype.itemsize
         for array in [*kept.tensors.values(), *kept.moments.values()]
     )
-    warnings, differences = [], {}
+    differences: Dict[str, float] = {}
     try:
         with _bar(num_bytes, show_progress) as bar, atomic_folder(target) as folder:
             FORMATS[target_format].write(folder, kept, bar.update)
@@ -103,9 +104,11 @@ def convert(
             if target_format == "bilm":
                 write_checksums(folder)
             if verify:
-                warnings, differences = _verify(kept, folder, target_format)
+                differences = _verify(kept, folder, target_format, is_finite=not odd)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    odd = sorted(set(odd))
+    warnings = [f"values that are not finite in {', '.join(odd)}"] if odd else []
     return Conversion(
         source_format, len(kept.tensors), len(kept.moments), num_bytes,
         cannot_hold(target_format, model), warnings, words, differences,
@@ -116,8 +119,12 @@ def _bar(total, show):
     return tqdm(total=total, unit="B", unit_scale=True, disable=None if show else True)
 
 
-def _kept(target_format, model, dtype) -> StoredModel:
-    """Return what of a model goes into a format, in the type that is stored."""
+def _kept(target_format, model, dtype, odd) -> StoredModel:
+    """Return what of a model goes into a format, in the type that is stored.
+
+    The names of tensors that hold other values than finite ones are added to `odd` when they
+    are read.
+    """
     form = FORMATS[target_format]
     cannot_hold(target_format, model)  # refuses what would be no model
     held = {name for entry in form.table(model.config) for name in entry.ours}
@@ -127,26 +134,32 @@ def _kept(target_format, model, dtype) -> StoredModel:
         if form.has_moments and name.rsplit(".", 1)[0] in held
     }
     tensors, moments = (
-        {name: _as_type(array, np.dtype(dtype)) for name, array in arrays.items()}
+        {name: _watched(name, array, np.dtype(dtype), odd) for name, array in arrays.items()}
         for arrays in (tensors, moments)
     )
     return model._replace(tensors=tensors, moments=moments)
 
 
-def _as_type(array, dtype):
-    if array.dtype == dtype:
-        return array
-    return LazyArray(array.shape, dtype, lambda: np.asarray(array).astype(dtype))
+def _watched(name, array, dtype, odd):
+    def read():
+        values = np.asarray(array).astype(dtype, copy=False)
+        if not np.isfinite(values).all():
+            odd.append(name)
+        return values
+
+    return LazyArray(array.shape, dtype, read)
 
 
-def _verify(model, folder, target_format):
-    """Return warnings and differences; raise where the folder does not hold the model."""
+def _verify(model, folder, target_format, is_finite) -> Dict[str, float]:
+    """Return the differences of outputs; raise where the folder does not hold the model."""
     written = open_model(folder, target_format)
     unequal = unequal_tensors(model, written, tolerant=target_format == "hdf5")
     if unequal:
         raise InputError(
             f"{folder.name}: what was written is not what was read: {'; '.join(unequal)}"
         )
+    if not is_finite:
+        return {}  # outputs would not be finite either
     differences, limit = compare_outputs(model, written)
     is_exact = all(array.dtype == np.float32 for array in model.tensors.values())
     too_large = {name: value for name, value in differences.items() if not value <= limit}
@@ -155,13 +168,7 @@ def _verify(model, folder, target_format):
             f"the result computes something else than the source: largest differences {too_large}, "
             f"allowed {limit:.1e}"
         )
-    return _oddities(model), differences
-
-
-def _oddities(model):
-    wrong = [name for name, array in {**model.tensors, **model.moments}.items()
-             if not np.isfinite(np.asarray(array)).all()]
-    return [f"values that are not finite in {', '.join(wrong)}"] if wrong else []
+    return differences
 
 
 def _parser():

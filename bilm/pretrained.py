@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bilm.checkpoint import Checkpoint, as_float32, latest_checkpoint, load_checkpoint, set_weights
+from bilm.checkpoint import Checkpoint, as_float32, load_checkpoint, set_weights
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.formats.canonical import StoredModel
-from bilm.formats.known import detect_format, open_model, with_vocabulary
+from bilm.formats.known import detect_format, model_path, open_model, with_vocabulary
 
 OPTIMIZER_FILE = "optimizer.safetensors"
 
@@ -34,7 +34,7 @@ def read_pretrained(path, vocab_path=None, moments: bool = False) -> Checkpoint:
         InputError: There is no biLM at `path`, it is incomplete or damaged, or the vocabulary
             is not of its size.
     """
-    path = _latest(path)
+    path = model_path(path)
     if detect_format(path) == "bilm" and not moments:
         checkpoint = load_checkpoint(path)
         stored = StoredModel(checkpoint.config, {})
@@ -49,17 +49,13 @@ def read_pretrained(path, vocab_path=None, moments: bool = False) -> Checkpoint:
     return Checkpoint(stored.config, stored.vocabulary, stored.segmentation, weights, training)
 
 
-def _latest(path):
-    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
-
-
 def read_config(path) -> BiLMConfig:
     """Return the configuration of the biLM at `path`, without reading its weights.
 
     Raises:
         InputError: There is no biLM at `path`.
     """
-    path = _latest(path)
+    path = model_path(path)
     if detect_format(path) == "bilm":
         return BiLMConfig.load(path / "config.json")
     return open_model(path).config
@@ -71,7 +67,7 @@ def find_vocabulary(path) -> Path:
     Raises:
         InputError: There is no biLM at `path`, or it has no vocabulary.
     """
-    path = _latest(path)
+    path = model_path(path)
     detect_format(path)
     if not (path / "vocab.txt").is_file():
         raise InputError(f"{path}: has no vocab.txt; load the file that it was trained with")

@@ -28,7 +28,8 @@ class LazyArray:
 
     def __array__(self, dtype=None, copy=None):
         array = self._read()
-        return array if dtype is None else array.astype(dtype, copy=False)
+        array = array if dtype is None else array.astype(dtype, copy=False)
+        return array.copy() if copy else array
 
 
 class StoredModel(NamedTuple):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional
 
+from bilm.checkpoint import latest_checkpoint
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.formats import bilm_tf, lark, native, pdparams, torch_state
@@ -100,13 +101,22 @@ def cannot_hold(name: str, model: StoredModel) -> List[str]:
     return found + form.remarks(model.config)
 
 
+def model_path(path) -> Path:
+    """Return `path`, or the latest checkpoint of a training run's folder.
+
+    Raises:
+        InputError: The run has none.
+    """
+    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
+
+
 def detect_format(path) -> str:
     """Return the name of the format that `path` has.
 
     Raises:
         InputError: It has none of those known; the message tells what was found.
     """
-    path = Path(path)
+    path = model_path(path)
     if lark.is_lark(path):
         if path.is_file():
             return "lark-npz" if path.suffix == ".npz" else "lark-combined"
@@ -151,7 +161,7 @@ def open_model(
 
     Args:
         path: Folder or file in any known format.
-        source_format: Its format; None: as `detect_format` finds.
+        source_format: The format that it must have; None: any.
         vocab_path: The vocabulary, of a model that has none beside it.
         settings: Fields of the configuration, such as clips, for a format that does not tell
             them; None values count as not given.
@@ -159,13 +169,15 @@ def open_model(
     Raises:
         InputError: There is no model, it is incomplete or damaged, or contradicts the settings.
     """
-    path = Path(path)
+    path = model_path(path)
     settings = {name: value for name, value in settings.items() if value is not None}
-    source_format = source_format or detect_format(path)
+    detected = detect_format(path)
+    if source_format not in (None, detected):
+        raise InputError(f"{path}: is no {source_format} model; it looks like {detected}")
     about = read_side_files(path if path.is_dir() else path.parent)
     if path.is_file():
         about = SideFiles(about.config, None, None, None)
-    model = FORMATS[source_format].read(path, about.config, **settings)
+    model = FORMATS[detected].read(path, about.config, **settings)
     for name, value in settings.items():
         if getattr(model.config, name) != value:
             raise InputError(

@@ -15,8 +15,10 @@ shape. ELMo_w and ELMo_gamma are a layer mix; what LARK leaves behind, such as
 `concat_1.tmp_0`, is never read.
 """
 
+import math
 import re
 import zipfile
+import zlib
 from itertools import product
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
@@ -25,7 +27,7 @@ import numpy as np
 
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.formats.canonical import MOMENT, StoredModel
+from bilm.formats.canonical import MOMENT, LazyArray, StoredModel
 from bilm.formats.lod_tensor import read_tensor, read_tensors, starts_like_tensor, write_tensor
 from bilm.formats.tables import AS_ROW, Entry, from_format, rename, simple, to_format
 from bilm.mixes import Mixes
@@ -117,8 +119,11 @@ def read_variables(path, wanted: Optional[Iterable[str]] = None) -> Dict[str, np
     if path.is_dir() and not (path / EMBEDDING).is_file():
         path = path / (COMBINED_FILE if (path / COMBINED_FILE).is_file() else ARCHIVE_FILE)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if chosen(file.name) and file.is_file())
-        return {file.name: read_tensor(file) for file in files}
+        files = sorted(file for file in path.iterdir() if chosen(file.name))
+        links = [file.name for file in files if file.is_symlink()]
+        if links:
+            raise InputError(f"{path}: {links[0]} is a link; only files in the folder are read")
+        return {file.name: read_tensor(file) for file in files if file.is_file()}
     if _is_archive(path):
         return _read_npz(path, chosen)
     arrays = read_tensors(path)
@@ -133,10 +138,39 @@ def _is_model_variable(name):
 
 def _read_npz(path, chosen):
     try:
-        with np.load(path, allow_pickle=False) as values:
-            return {name: values[name] for name in sorted(values.files) if chosen(name)}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file of arrays: {error}") from None
+        with zipfile.ZipFile(path) as archive:
+            members = {info.filename[: -len(".npy")]: info for info in archive.infolist()
+                       if info.filename.endswith(".npy")}
+            return {name: _archived(path, archive, members[name])
+                    for name in sorted(members) if chosen(name)}
+    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error,
+            zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise _not_an_archive(path, error) from None
+
+
+def _archived(path, archive, info):
+    """Return an array of an archive, which is read when it is asked for."""
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"{info.filename} has version {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or file.tell() + size != info.file_size:
+            raise ValueError(f"{info.filename} is no array of {size} bytes")
+
+    def read():
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(info) as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise _not_an_archive(path, error) from None
+
+    return LazyArray(shape, dtype, read)
+
+
+def _not_an_archive(path, error):
+    return InputError(f"{path}: not a readable .npz file of arrays: {error}")
 
 
 def name_records(shapes: List[tuple], source: str) -> List[str]:

@@ -61,7 +61,7 @@ def write_tensor(file, array: np.ndarray) -> None:
         file: Open for writing.
         array: Of a type in DTYPES.
     """
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     number = next(key for key, name in DTYPES.items() if np.dtype(name) == array.dtype)
     description = b"\x08" + _varint(number) + b"".join(b"\x10" + _varint(n) for n in array.shape)
     file.write(struct.pack("<IQIi", 0, 0, 0, len(description)) + description)

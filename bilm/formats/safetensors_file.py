@@ -61,7 +61,7 @@ def new_safetensors(path, names: Iterable[str]):
 
         def write(name, array):
             nonlocal end
-            array = np.ascontiguousarray(array)
+            array = np.asarray(array, order="C")
             file.write(memoryview(array.reshape(-1)).cast("B"))
             header[name] = {
                 "dtype": _TYPE_NAMES[array.dtype],

@@ -117,7 +117,7 @@ def to_format(
         if all(name in tensors for name in entry.ours):
             arrays = [np.asarray(tensors[name]) for name in entry.ours]
             for name, array in zip(entry.theirs, entry.transform.to(arrays)):
-                yield name, np.ascontiguousarray(array)
+                yield name, np.asarray(array, order="C")
 
 
 def lost(table: Sequence[Entry], tensors: Iterable[str]) -> List[str]:

@@ -1,0 +1,262 @@
+"""Files from strangers: refused with one line, and nothing in them is run.
+
+The fuzz tests run briefly here; for longer see CONTRIBUTING.md.
+"""
+
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bilm import InputError
+from bilm.checkpoint import CHECKSUMS
+from bilm.convert import convert
+from bilm.formats import lark
+from bilm.formats.known import FORMATS, detect_format, open_model
+from bilm.formats.lod_tensor import read_tensor
+from bilm.mixes import read_mixes
+from tests.models import random_model, write
+from tests.test_lark_format import tensor_bytes
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
+FUZZ = settings(max_examples=EXAMPLES, deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+
+class Trap:
+    """When unpickled it would leave a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def refused(path, **options):
+    """Return the one line with which a file is refused."""
+    with pytest.raises(InputError) as error:
+        model = open_model(path, **options)
+        for array in {**model.tensors, **model.moments}.values():
+            np.asarray(array)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def config_beside(tmp_path):
+    (tmp_path / "config.json").write_text(random_model().config.to_json())
+    return tmp_path
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("wrap", [lambda trap: trap, lambda trap: {"a": trap}, lambda trap: [trap]])
+def test_a_pickle_that_runs_code_is_not_run(config_beside, wrap):
+    trap = config_beside / "sprung"
+    file = config_beside / "model.pdparams"
+    file.write_bytes(pickle.dumps(wrap(Trap(trap))))
+    assert "which is not run" in refused(file)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("name", ["numpy.core.multiarray scalar", "builtins eval", "os system",
+                                  "numpy load", "numpy.core.multiarray fromstring"])
+def test_a_pickle_names_arrays_only(config_beside, name):
+    module, attribute = name.split()
+    content = b"\x80\x04c" + f"{module}\n{attribute}\n".encode() + b"."
+    (config_beside / "model.pdparams").write_bytes(content)
+    assert f"it names {module}.{attribute}, which is not run" in refused(config_beside)
+
+
+def test_a_pickle_with_objects_in_an_array_is_refused(config_beside):
+    array = np.array([Trap(config_beside / "sprung")], dtype=object)
+    (config_beside / "model.pdparams").write_bytes(pickle.dumps({"a": array}))
+    refused(config_beside)
+    assert not (config_beside / "sprung").exists()
+
+
+def test_a_pytorch_file_that_runs_code_is_not_run(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"embedding.weight": Trap(tmp_path / "sprung")}, tmp_path / "elmo.pt")
+    assert "without running its code" in refused(tmp_path / "elmo.pt")
+    (tmp_path / "old.pt").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert "without running its code" in refused(tmp_path / "old.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_an_archive_with_objects_is_not_unpickled(tmp_path):
+    array = np.array([Trap(tmp_path / "sprung")], dtype=object)
+    np.savez(tmp_path / "all.npz", embedding_para=array)
+    assert "not a readable .npz" in refused(tmp_path / "all.npz")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_variable_names_lead_nowhere_else(tmp_path):
+    """A name with ../, or a link, is never a file that is read."""
+    folder = write(tmp_path / "m", random_model(), "lark")
+    outside = tmp_path / "embedding_para"
+    outside.write_bytes(tensor_bytes(np.ones((11, 4), np.float32)))
+    (folder / "softmax_weight").unlink()
+    (folder / "softmax_weight").symlink_to(outside)
+    assert "softmax_weight is a link" in refused(folder)
+    names = {"../embedding_para": np.ones(3, np.float32)}
+    np.savez(tmp_path / "x.npz", **names)
+    assert "missing" in refused(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("make", [
+    lambda file, other: file.__setitem__("embedding", h5py.ExternalLink(str(other), "/secret")),
+    lambda file, other: file.__setitem__("embedding", h5py.SoftLink("/other")),
+    lambda file, other: file.create_dataset("embedding", (4,), "f4", external=[(other, 0, 16)]),
+])
+def test_hdf5_that_leads_out_of_the_file_is_refused(tmp_path, make):
+    folder = write(tmp_path / "m", random_model(), "hdf5")
+    other = tmp_path / "other.hdf5"
+    with h5py.File(other, "w") as file:
+        file["secret"] = np.ones((11, 4), np.float32)
+    with h5py.File(folder / "weights.hdf5", "a") as file:
+        del file["embedding"]
+        make(file, other)
+    assert "leads elsewhere" in refused(folder)
+
+
+def test_a_ring_of_groups_ends(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "hdf5")
+    with h5py.File(folder / "weights.hdf5", "a") as file:
+        file["ring/inner"] = file["/"]
+    assert "nested too deeply" in refused(folder)
+
+
+def test_numbers_that_are_none_are_warned_of(tmp_path):
+    model = random_model()
+    model.tensors["softmax.bias"][2] = np.nan
+    model.tensors["embedding.weight"][1, 1] = np.inf
+    folder = write(tmp_path / "m", model, "lark")
+    for verify in (True, False):
+        done = convert(folder, tmp_path / f"out{verify}", "bilm", verify=verify)
+        assert done.warnings == ["values that are not finite in embedding.weight, softmax.bias"]
+
+
+@pytest.mark.parametrize("dtype", ["<f8", "<i8", "<i4"])
+def test_other_types_than_weights_have_are_refused(tmp_path, dtype):
+    folder = write(tmp_path / "m", random_model(), "lark")
+    array = np.ones((11, 4), dtype)
+    (folder / "softmax_weight").write_bytes(tensor_bytes(array))
+    assert f"softmax.weight is {array.dtype}, expected float32 or float16" in refused(folder)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_cut_anywhere_are_refused_or_whole(tmp_path, name):
+    """Whatever is cut off, the model is refused, or is the one that was written."""
+    model = random_model(vocab_size=4, projection_size=1, cell_size=1, num_layers=1, moments=True)
+    folder = write(tmp_path / "m", model, name)
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file():
+            continue
+        whole = file.read_bytes()
+        step = max(1, len(whole) // 400) if name == "hdf5" else 1
+        for size in range(0, len(whole), step):
+            file.write_bytes(whole[:size])
+            try:
+                found = open_model(folder)
+                arrays = {n: np.asarray(a) for n, a in found.tensors.items()}
+            except InputError as error:
+                assert "\n" not in str(error)
+                continue
+            for key, array in arrays.items():
+                np.testing.assert_allclose(array, model.tensors[key], atol=3e-7)
+        file.write_bytes(whole)
+    open_model(folder)
+
+
+def mutate(content, changes):
+    content = bytearray(content)
+    for place, value in changes:
+        if content:
+            content[place % len(content)] = value
+    return bytes(content)
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("name", [n for n in FORMATS if n != "hdf5"])
+@FUZZ
+@given(changes=CHANGES, number=st.integers(0, 1 << 30), start=st.booleans())
+def test_changed_bytes_are_refused_or_read(tmp_path_factory, name, changes, number, start):
+    """Any change gives one line or other values, never another exception."""
+    folder = write(tmp_path_factory.mktemp("fuzz") / "m", random_model(vocab_size=4), name)
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    file = files[number % len(files)]
+    whole = file.read_bytes()
+    if start:  # where the headers are
+        changes = [(place % min(120, len(whole)), value) for place, value in changes]
+    file.write_bytes(mutate(whole, changes))
+    try:
+        model = open_model(folder)
+        for array in {**model.tensors, **model.moments}.values():
+            np.asarray(array)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+@FUZZ
+@given(content=st.binary(max_size=200))
+def test_random_bytes_are_no_tensor(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "tensor"
+    for head in (b"", struct.pack("<IQI", 0, 0, 0)):
+        path.write_bytes(head + content)
+        try:
+            array = read_tensor(path)
+        except InputError:
+            continue
+        assert array.nbytes <= len(content)
+
+
+@FUZZ
+@given(content=st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["variant", "mixes", "layer_norm", "weights", "gamma", "lstm", "dim",
+                         "vocab_size", "char_cnn", "filters"]), inner, max_size=4),
+    max_leaves=8))
+def test_any_json_is_refused_in_one_line(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "mixes.json").write_text(json.dumps(content))
+    with pytest.raises(InputError):
+        read_mixes(folder)
+    hdf5 = write(folder / "m", random_model(), "hdf5")
+    (hdf5 / "options.json").write_text(json.dumps(content))
+    refused(hdf5)
+
+
+def test_an_archive_that_lies_about_its_arrays(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "lark-npz")
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 1 << 20)})
+    with zipfile.ZipFile(folder / "params.npz", "w") as archive:
+        archive.writestr("embedding_para.npy", header.getvalue() + bytes(16))
+    assert "not a readable .npz" in refused(folder)
+
+
+def test_checksums_lead_nowhere_else(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "bilm")
+    (folder / CHECKSUMS).write_text(json.dumps({"../outside": "0" * 64}))
+    assert "checksums.json: '../outside' is no file of the folder" in refused(folder)
+
+
+def test_what_is_detected_needs_not_be_sound(tmp_path):
+    (tmp_path / "weights.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "options.json").write_text("{}")
+    assert detect_format(tmp_path) == "hdf5"
+    assert "not a readable HDF5 file" in refused(tmp_path)
+    assert lark.is_lark(tmp_path) is False
