@@ -7,11 +7,11 @@ Every id is then raised by one, so that 0 stays free for places without a word.
 Source: bilm-tf, for the numbers.
 """
 
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Tuple
 
 import numpy as np
 
-from bilm.vocabulary import BOS, EOS
+from bilm.vocabulary import BOS, EOS, check_sentences
 
 NUM_CHARACTERS = 262  # with the 0 of places without a word
 MAX_CHARACTERS = 50
@@ -32,6 +32,29 @@ def character_ids(tokens: Iterable[str], max_characters: int = MAX_CHARACTERS) -
         content = _BORDER_BYTES.get(token) or list(token.encode("utf-8")[: max_characters - 2])
         row[: len(content) + 2] = [_WORD_START, *content, _WORD_END]
     return ids + 1
+
+
+def pad_characters(
+    sentences: Iterable[Iterable[str]], max_characters: int = MAX_CHARACTERS
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the character ids of sentences as rows of equal length, and the lengths.
+
+    Args:
+        sentences: Lists of words. No <S> or </S> is added.
+        max_characters: As in `character_ids`.
+
+    Returns:
+        int64 arrays (batch, steps, max_characters), 0 where there is no word, and (batch,).
+
+    Raises:
+        InputError: A sentence is no list of strings.
+    """
+    sentences = check_sentences(sentences)
+    lengths = np.array([len(tokens) for tokens in sentences], np.int64)
+    rows = np.zeros((len(sentences), max([*lengths, 0]), max_characters), np.int64)
+    for row, tokens in zip(rows, sentences):
+        row[: len(tokens)] = character_ids(tokens, max_characters)
+    return rows, lengths
 
 
 def character_option_problems(options) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """How far two checkpoints are apart, tensor by tensor, whatever their formats."""
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
@@ -11,6 +10,7 @@ import numpy as np
 from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.formats.known import open_model
+from bilm.options import new_parser
 
 
 class Difference(NamedTuple):
@@ -68,7 +68,7 @@ def _difference(name, ours, theirs):
 
 def main(arguments=None) -> None:
     """Print the differences; exit with 1 if there are larger ones than allowed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("first", metavar="A", help="model folder or file, in any known format")
     add("second", metavar="B", help="another one")

@@ -13,7 +13,22 @@ from bilm.vocabulary import BOS, EOS
 
 # Rows are computed in multiples of so many: the processor's vector instructions take that many
 # numbers at once, and what is left over may be rounded differently.
-ROW_MULTIPLE = 8
+_ROW_MULTIPLE = 8
+
+
+def full_blocks(rows):
+    """Return how many rows to compute where `rows` are asked for.
+
+    A single row becomes two: products of a matrix and a vector are other, slower code.
+
+    Args:
+        rows: A number, or a tensor in a static program.
+    """
+    if isinstance(rows, int):
+        return 2 if rows == 1 else -(-rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
+    is_one = (rows == 1).astype(rows.dtype)
+    blocks = (rows + _ROW_MULTIPLE - 1) // _ROW_MULTIPLE
+    return is_one * 2 + (1 - is_one) * blocks * _ROW_MULTIPLE
 
 
 def contextual_layers(
@@ -104,21 +119,18 @@ def add_boundaries(
 def add_empty_rows(
     token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor]
 ) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
-    """Return the rows and their lengths, with empty rows added up to a multiple of ROW_MULTIPLE.
+    """Return the rows and their lengths, with empty rows added up to `full_blocks`.
 
-    A single row stays one. So a row's place among the others changes no bit of its values.
+    So a row's place among the others changes no bit of its values.
 
     Args:
         token_ids: Shape (batch, steps), or (batch, steps, characters).
         lengths: Shape (batch,); None: all rows are full.
     """
     rows, steps = size_of(token_ids, 0), size_of(token_ids, 1)
-    if isinstance(rows, int):
-        extra = -rows % ROW_MULTIPLE if rows > 1 else 0
-        if not extra:
-            return token_ids, lengths
-    else:
-        extra = ((-rows) % ROW_MULTIPLE) * (rows > 1).astype(rows.dtype)
+    extra = full_blocks(rows) - rows
+    if isinstance(extra, int) and not extra:
+        return token_ids, lengths
     tail = [token_ids.shape[-1]] if len(token_ids.shape) == 3 else []
     more = paddle.zeros([extra, steps, *tail], dtype=token_ids.dtype)
     if lengths is not None:
@@ -141,6 +153,8 @@ def size_of(tensor: paddle.Tensor, axis: int):
 def check_token_ids(token_ids: paddle.Tensor, config) -> None:
     """Raise an InputError that names an id outside the vocabulary and its place."""
     is_word = config.char_cnn is None
+    if not isinstance(token_ids, paddle.Tensor):
+        raise InputError(f"token ids must be a paddle.Tensor, not {type(token_ids).__name__}")
     if token_ids.dtype not in (paddle.int64, paddle.int32):
         raise InputError(f"token ids must be of type int64, not {token_ids.dtype}")
     if len(token_ids.shape) != (2 if is_word else 3):
@@ -161,6 +175,8 @@ def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) ->
     """Raise an InputError that names a length which is not within its row."""
     if lengths is None:
         return
+    if not isinstance(lengths, paddle.Tensor):
+        raise InputError(f"lengths must be a paddle.Tensor, not {type(lengths).__name__}")
     rows, steps = token_ids.shape[:2]
     if list(lengths.shape) != [rows]:
         raise InputError(f"lengths must have the shape [{rows}], not {list(lengths.shape)}")

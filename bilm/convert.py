@@ -1,6 +1,5 @@
 """Convert a biLM from one format to another, and check the result."""
 
-import argparse
 import json
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from bilm.files import atomic_folder
 from bilm.formats.canonical import LazyArray, StoredModel
 from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model, side_files_of
 from bilm.formats.side_files import write_side_files
+from bilm.options import new_parser
 from bilm.verify import compare_outputs, unequal_tensors
 from bilm.vocabulary import Vocabulary
 from bilm.vocabulary_transfer import count_shared, transfer_vocabulary
@@ -172,7 +172,7 @@ def _verify(model, folder, target_format, is_finite) -> Dict[str, float]:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("source", metavar="SRC", help="model folder or file, in any known format")
     add("target", metavar="DST", help="folder to write; it appears whole or not at all")

@@ -41,7 +41,8 @@ class ELMo(nn.Layer):
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
     Args:
-        bilm: The biLM. Its parameters' `trainable` is set as below.
+        bilm: The biLM. Its parameters' `trainable` is set as below; several ELMos may share it
+            if they agree on that.
         num_mixes: Number of mixes, each with weights of its own.
         dropout: Probability while training: on each mix; in variant "lark", on the LSTM
             layers, before they are mixed.
@@ -73,13 +74,14 @@ class ELMo(nn.Layer):
         self.variant = variant
         self.trainable = trainable
         if paddle.in_dynamic_mode():  # static parameters are made trainable or not
-            for parameter in bilm.parameters():
-                parameter.trainable = trainable
+            _set_trainable(bilm, trainable)
         self.mixes = nn.LayerList(
             ScalarMix(bilm.config.num_layers + 1, layer_norm, l2_coef, name)
             for _ in range(num_mixes)
         )
 
+    # Traced as it is: the tracer's own reading of sizes, as tensors, would stop it.
+    @paddle.jit.not_to_static
     def forward(
         self, token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
     ) -> List[paddle.Tensor]:
@@ -185,6 +187,18 @@ class ELMo(nn.Layer):
         for mix, (weights, gamma) in zip(self.mixes, mixes.parameters):
             mix.weights.set_value(weights)
             mix.gamma.set_value(gamma)
+
+
+def _set_trainable(bilm, trainable):
+    before = getattr(bilm, "_trainable_in_elmo", trainable)
+    if before != trainable:
+        raise InputError(
+            f"the biLM is in an ELMo with trainable={before} already: give both the same, or each "
+            "a BiLM of its own"
+        )
+    bilm._trainable_in_elmo = trainable
+    for parameter in bilm.parameters():
+        parameter.trainable = trainable
 
 
 def _check_options(bilm, num_mixes, dropout, variant, name):

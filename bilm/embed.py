@@ -10,8 +10,8 @@ from bilm.characters import character_ids
 from bilm.checkpoint import weights_of
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
-from bilm.pretrained import load_model
-from bilm.vocabulary import BOS, EOS
+from bilm.pretrained import NAME_VOCABULARY, load_model
+from bilm.vocabulary import BOS, EOS, check_sentences
 
 LAYERS = ("all", "top", "mix", "average")
 UNKNOWN = ("unk", "characters")
@@ -78,10 +78,11 @@ class Embedder:
     """Gives the words of sentences their contextual vectors.
 
     Each sentence stands by itself unless `stateful`: the same sentence has the same vectors
-    whenever and with whatever others it is embedded (to the bit in batches of the same shape,
-    within 1e-6 otherwise). Sentences of more than BATCH_TOKENS words run in windows with
-    carried state, so that memory is bounded; the backward direction then runs twice, first
-    from the end to the start to find the state before each window, then window by window.
+    whenever and with whatever others it is embedded (to the bit in batches of the same shape, and
+    otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS
+    words run in windows with carried state, so that memory is bounded; the backward direction
+    then runs twice, first from the end to the start to find the state before each window, then
+    window by window.
 
     Attributes:
         vocabulary: The model's; None where it needs none.
@@ -127,7 +128,7 @@ class Embedder:
             if unknown != "unk":
                 raise InputError("a model with a character encoder needs no other `unknown`")
         elif self.vocabulary is None:
-            raise InputError(f"{path}: has no vocab.txt; give its vocabulary with --vocab_path")
+            raise InputError(f"{path}: has no vocab.txt; {NAME_VOCABULARY}")
         self._variant, self._unknown, self._layers = variant, unknown, layers
         self.batch_size, self.stateful = batch_size, stateful
         self.num_layers = config.num_layers + 1
@@ -180,12 +181,9 @@ class Embedder:
             asked for.
 
         Raises:
-            InputError: A sentence is a string; give a list of words.
+            InputError: A sentence is no list of strings.
         """
-        for sentence in sentences:
-            if isinstance(sentence, str):
-                raise InputError(f"a sentence must be a list of words, not the string {sentence!r}")
-        sentences = [list(sentence) for sentence in sentences]
+        sentences = check_sentences(sentences)
         found = [np.empty(self.shape(len(sentence)), np.float32) for sentence in sentences]
         blocks = plan_blocks(map(len, sentences), self.batch_size, self.stateful)
         for batch in chain.from_iterable(blocks):
@@ -240,12 +238,12 @@ class Embedder:
     def _batch_layers(self, batch):
         import paddle
 
-        from bilm.contextual import ROW_MULTIPLE, contextual_layers
+        from bilm.contextual import contextual_layers, full_blocks
 
         batch = [self._with_borders(words) for words in batch]
         lengths = [len(words) for words in batch]
-        # whole blocks of rows, so that a sentence's place among them changes no bit
-        rows = len(batch) if len(batch) == 1 else -(-len(batch) // ROW_MULTIPLE) * ROW_MULTIPLE
+        # so that a sentence's place among the others changes no bit; a state has one row
+        rows = len(batch) if self.stateful else full_blocks(len(batch))
         padding = [EOS] * max(lengths)
         words = [(words + padding)[: max(lengths)] for words in batch]
         words += [padding] * (rows - len(batch))
@@ -280,12 +278,16 @@ class Embedder:
                 values[row, step] = vector
         return paddle.to_tensor(values)
 
-    def known_characters(self, word: str) -> List[int]:
+    def is_composed(self, word: str) -> bool:
+        """Return whether an unknown word gets its vector from its known characters."""
+        return self._unknown == "characters" and bool(self._known_characters(word))
+
+    def _known_characters(self, word):
         """Return the ids of the characters of `word` that are words of the vocabulary."""
         return [i for i in self.vocabulary.encode(word) if i != self.vocabulary.unk_id]
 
     def _vector_from_characters(self, word):
-        ids = self.known_characters(word)
+        ids = self._known_characters(word)
         if not ids:
             return None
         if self._table is None:

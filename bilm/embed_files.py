@@ -1,6 +1,5 @@
 """Vectors of every line of a text, in an HDF5 file; an interrupted run can be resumed."""
 
-import argparse
 import hashlib
 import json
 import signal
@@ -18,12 +17,13 @@ from bilm.cli import run_main, warn
 from bilm.embed import LAYERS, UNKNOWN, Embedder, plan_blocks
 from bilm.errors import InputError
 from bilm.evaluate import OOV_WARNING_RATE
-from bilm.hardware import select_device, tune_cpu
+from bilm.hardware import prepare_device
 from bilm.mixes import VARIANTS
-from bilm.options import parse_boolean
+from bilm.options import add_model_options, new_parser
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.shards import not_utf8, open_shard, read_lines
 from bilm.vector_file import VectorFile, is_complete, sentence_index_of
+from bilm.vocabulary import split_words
 
 
 class Lines:
@@ -37,6 +37,8 @@ class Lines:
 
     def __init__(self, path, cut: Optional[Callable[[str], List[str]]] = None):
         self._path, self._copy = str(path), None
+        if self._path != "-":
+            open_shard(path).close()  # for its error: better now than later
         if self._path == "-" or cut is not None:
             self._copy = tempfile.TemporaryFile()
             for line in self._read():
@@ -73,7 +75,7 @@ class Lines:
         if self._copy is not None:
             self._copy.seek(0)
         for line in self._read() if self._copy is None else self._copy:
-            yield [word.decode("utf-8") for word in line.split()]
+            yield split_words(line.decode("utf-8"))
 
 
 class Survey(NamedTuple):
@@ -83,7 +85,7 @@ class Survey(NamedTuple):
         lengths: Words in each line.
         sentences: The lines, words separated by spaces.
         unknown: Words that the model does not know.
-        composed: Those of them that have a known character.
+        composed: Those of them that get a vector from their known characters.
     """
 
     lengths: List[int]
@@ -102,7 +104,7 @@ def survey(lines: Lines, embedder: Embedder) -> Survey:
         for word in words if vocabulary else ():
             if word not in vocabulary:
                 unknown += 1
-                composed += bool(embedder.known_characters(word))
+                composed += embedder.is_composed(word)
     return Survey(lengths, sentences, unknown, composed)
 
 
@@ -141,6 +143,7 @@ def embed_lines(
     for sentence in found.sentences:
         digest.update(sentence.encode("utf-8") + b"\n")
     if _is_finished(output, digest.hexdigest(), resume):
+        warn(f"{output} is complete already; there is nothing to do")
         return report
     file = VectorFile(
         output,
@@ -152,7 +155,7 @@ def embed_lines(
     )
     bar = tqdm(total=report["words"], unit="word", disable=None if show_progress else True)
     try:
-        with bar, _keeping_what_is_done(file, output):
+        with bar, _keeping_what_is_done(file, output, bar):
             _fill(file, embedder, lines, found.lengths, bar)
             file.complete()
     finally:
@@ -172,7 +175,7 @@ def _is_finished(output, fingerprint, resume):
 
 
 @contextmanager
-def _keeping_what_is_done(file, output):
+def _keeping_what_is_done(file, output, bar):
     """Note what is done when the block is left early, and tell how to go on."""
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -182,7 +185,8 @@ def _keeping_what_is_done(file, output):
         yield
     except KeyboardInterrupt:
         file.note()
-        warn(f"interrupted; {file.batches_done} batches are done: go on with --resume")
+        warn(f"interrupted after {bar.n} of {bar.total} words: the same command with --resume "
+             "goes on")
         raise
     except OSError as error:
         raise InputError(
@@ -238,39 +242,33 @@ def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
+    add_model_options(parser)
     add = parser.add_argument
-    add("input", metavar="INPUT", help="text, a sentence a line, words separated by spaces; .gz; -")
+    add("input", metavar="INPUT",
+        help="text, a sentence a line, words separated by spaces; may be .gz; - is stdin")
     add("output", metavar="OUT.hdf5", help="the file to write")
-    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
-    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
     add("--layers", choices=LAYERS, default="all", help="what to write of the layers")
     add("--mix_from", metavar="DIR", help="weights of --layers mix: mixes.json or LARK's ELMo_w")
     add("--variant", choices=VARIANTS, default="elmo", help="lark: what LARK's encoder computes")
     add("--unknown", choices=UNKNOWN, default="unk",
         help="what stands for unknown words: <UNK>, or the mean of their known characters")
-    add("--dtype", choices=("float32", "float16"), default="float32")
+    add("--dtype", choices=("float32", "float16"), default="float32", help="type to store")
     add("--batch_size", type=int, default=32, metavar="N", help="sentences computed together")
     add("--stateful", action="store_true", help="carry state from line to line")
     add("--resume", action="store_true", help="go on with an interrupted run")
     add("--segment", action="store_true", help="the lines are raw text: segment them")
     add("--user_dict", metavar="FILE", help="more words for jieba, with --segment")
     add("--json", action="store_true", help="print the counts as a JSON object")
-    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
-        metavar="True|False")
-    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     return parser
 
 
 def main(arguments=None) -> None:
     """Embed a text as the command line says."""
     options = _parser().parse_args(arguments)
-    if options.threads < 0:
-        raise InputError(f"--threads must not be negative, not {options.threads}")
     if options.user_dict and not options.segment:
         raise InputError("--user_dict is for --segment")
-    tune_cpu(options.threads)
-    select_device(options.use_gpu)
+    prepare_device(options.use_gpu, options.threads)
     embedder = Embedder(
         options.model,
         options.stateful,
@@ -300,8 +298,10 @@ def _print(report, options, seconds):
             f"{report['lines']} lines, {report['words']} words, {report['unknown']} unknown "
             f"({rate:.2%}{composed}), {seconds:.1f} seconds"
         )
-    if report["unknown"] > OOV_WARNING_RATE * report["words"]:
-        warn("many words are unknown: was the text segmented as the model's training text was?")
+    rate = report["unknown"] / max(1, report["words"])
+    if rate > OOV_WARNING_RATE:
+        warn(f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
+             "training text was?")
 
 
 if __name__ == "__main__":

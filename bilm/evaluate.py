@@ -1,6 +1,5 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
-import argparse
 import json
 import math
 import sys
@@ -15,9 +14,9 @@ from bilm.cli import run_main, warn
 from bilm.corpus import Corpus, WindowReader
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
-from bilm.hardware import select_device, tune_cpu
+from bilm.hardware import prepare_device
 from bilm.metrics import perplexity_of
-from bilm.options import parse_boolean
+from bilm.options import add_model_options, new_parser
 from bilm.segmentation import load_segmentation, segmentation_differences
 
 OOV_WARNING_RATE = 0.05
@@ -252,20 +251,15 @@ def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="model folder, or a training run's folder")
+    parser = new_parser(__doc__)
+    add_model_options(parser)
     parser.add_argument("--data", required=True, action="append", help="glob of segmented text")
-    parser.add_argument("--vocab_path", metavar="FILE",
-                        help="vocabulary of a model that comes without")
     parser.add_argument("--json", metavar="FILE", help="write the figures there ('-': stdout)")
     parser.add_argument("--batch_size", type=int, default=32, help="sentences computed together")
     parser.add_argument("--stateful", action="store_true", help="windows with carried state")
     parser.add_argument("--num_steps", type=int, default=20, help="steps of a stateful window")
     parser.add_argument("--unigram", metavar="GLOB", action="append",
                         help="also report a unigram model counted on this text, for comparison")
-    parser.add_argument("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
-                        metavar="True|False")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     return parser
 
 
@@ -277,10 +271,7 @@ def main(arguments=None) -> None:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
     if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
         raise InputError(f"--json {options.json}: there is no such folder")
-    if options.threads < 0:
-        raise InputError(f"--threads must not be negative, not {options.threads}")
-    tune_cpu(options.threads)
-    select_device(options.use_gpu)
+    prepare_device(options.use_gpu, options.threads)
     from bilm.pretrained import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)

@@ -14,8 +14,15 @@ def write_text_atomically(path, text: str) -> None:
 
 
 def write_bytes_atomically(path, content: bytes) -> None:
-    """Write `content` to the file at `path`, which holds either its old or its new content."""
-    path = Path(path)
+    """Write `content` to the file at `path`, which holds either its old or its new content.
+
+    A link is followed. A device or a pipe is written to, as it cannot be replaced.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            file.write(content)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -1,6 +1,5 @@
 """Sentences drawn from a biLM, one direction of it."""
 
-import argparse
 import json
 from typing import List, NamedTuple, Sequence
 
@@ -8,8 +7,9 @@ import numpy as np
 
 from bilm.cli import run_main
 from bilm.errors import InputError
-from bilm.hardware import select_device, tune_cpu
-from bilm.options import parse_boolean
+from bilm.hardware import prepare_device
+from bilm.options import add_model_options, new_parser
+from bilm.vocabulary import SPECIAL_TOKENS, split_words
 
 
 class Sampling(NamedTuple):
@@ -59,7 +59,7 @@ def generate(
         max_words: Words of a sentence, at most, the given ones included.
         sampling: How words are drawn.
         backward: Draw from the backward direction, from the end to the start.
-        seed: The same seed gives the same sentences.
+        seed: The same seed gives the same sentences, however many are asked for.
 
     Raises:
         InputError: A value is out of range, or a given word is not in the vocabulary.
@@ -74,7 +74,8 @@ def generate(
     if backward:
         start, end = end, start
     first = [start, *vocabulary.encode(reversed(given) if backward else given)]
-    softmax, random = model.softmax_of(direction), np.random.default_rng(seed)
+    softmax = model.softmax_of(direction)
+    randoms = [np.random.default_rng([seed, number]) for number in range(num_sentences)]
     drawn = [first[1:] for _ in range(num_sentences)]
     inputs, state, open_rows = np.array([first] * num_sentences), None, set(range(num_sentences))
     with paddle.no_grad():
@@ -83,7 +84,7 @@ def generate(
             logits = paddle.matmul(hidden[:, -1], softmax.weight, transpose_y=True) + softmax.bias
             logits = logits.numpy().astype(np.float64)
             logits[:, [start, vocabulary.unk_id]] = -np.inf
-            inputs = np.array([[_draw(row, sampling, random)] for row in logits])
+            inputs = np.array([[_draw(*pair, sampling)] for pair in zip(logits, randoms)])
             open_rows -= {row for row in open_rows if inputs[row, 0] == end}
             for row in open_rows:
                 drawn[row].append(int(inputs[row, 0]))
@@ -93,7 +94,7 @@ def generate(
     ]
 
 
-def _draw(logits, sampling, random):
+def _draw(logits, random, sampling):
     if sampling.temperature == 0:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")
@@ -114,27 +115,26 @@ def _check(model, vocabulary, given, num_sentences, max_words, sampling, backwar
         if value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
     if not 0 <= sampling.temperature < float("inf"):
-        raise InputError(f"temperature must be 0 or positive, not {sampling.temperature}")
+        raise InputError(f"temperature must be a number from 0 on, not {sampling.temperature}")
     if sampling.top_k < 0 or not 0 < sampling.top_p <= 1:
         raise InputError(
             f"top_k must not be negative and top_p in (0, 1], not {sampling.top_k} and "
             f"{sampling.top_p}"
         )
-    unknown = [word for word in given if word not in vocabulary]
+    unknown = [word for word in given if word not in vocabulary or word in SPECIAL_TOKENS]
     if unknown:
-        raise InputError(f"not in the model's vocabulary: {', '.join(unknown)}")
+        raise InputError(f"not among the words that the model knows: {', '.join(unknown)}")
     if backward and not model.config.bidirectional:
         raise InputError("the model has no backward direction")
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
+    add_model_options(parser)
     add, defaults = parser.add_argument, Sampling()
-    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
-    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
     add("--prefix", default="", metavar="WORDS",
         help="words, separated by spaces, to start with (with --backward: to end with)")
-    add("--num_sentences", type=int, default=1, metavar="N")
+    add("--num_sentences", type=int, default=1, metavar="N", help="how many")
     add("--max_words", type=int, default=50, metavar="N", help="words of a sentence, at most")
     add("--temperature", type=float, default=defaults.temperature, metavar="X",
         help="below 1: likelier words; 0: always the likeliest")
@@ -143,28 +143,24 @@ def _parser():
     add("--top_p", type=float, default=defaults.top_p, metavar="X",
         help="draw from the likeliest words that together have probability X")
     add("--backward", action="store_true", help="draw from the end of the sentence to its start")
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, metavar="N", help="other numbers, other sentences")
     add("--json", action="store_true", help="print a JSON object a sentence")
-    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
-        metavar="True|False")
-    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     return parser
 
 
 def main(arguments=None) -> None:
     """Print generated sentences, words separated by spaces; a sentence cut short ends with …."""
     options = _parser().parse_args(arguments)
-    if options.seed < 0 or options.threads < 0:
-        raise InputError("--seed and --threads must not be negative")
-    tune_cpu(options.threads)
-    select_device(options.use_gpu)
+    if options.seed < 0:
+        raise InputError(f"--seed must not be negative, not {options.seed}")
+    prepare_device(options.use_gpu, options.threads)
     from bilm.pretrained import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     sentences = generate(
         model,
         checkpoint.vocabulary,
-        options.prefix.split(),
+        split_words(options.prefix),
         options.num_sentences,
         options.max_words,
         Sampling(options.temperature, options.top_k, options.top_p),

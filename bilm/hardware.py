@@ -94,6 +94,18 @@ def select_device(use_gpu: bool) -> str:
     return paddle.device.get_device()
 
 
+def prepare_device(use_gpu: bool, threads: int) -> None:
+    """Make Paddle compute as the flags --use_gpu and --threads say.
+
+    Raises:
+        InputError: See `tune_cpu` and `select_device`; or the number is negative.
+    """
+    if threads < 0:
+        raise InputError(f"--threads must not be negative, not {threads}")
+    tune_cpu(threads)
+    select_device(use_gpu)
+
+
 def usable_cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -1,6 +1,5 @@
 """What a checkpoint holds, what it lacks, and checksums of its tensors."""
 
-import argparse
 import hashlib
 import json
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import numpy as np
 from bilm.cli import run_main
 from bilm.formats.canonical import StoredModel
 from bilm.formats.known import FORMATS, detect_format, open_model
+from bilm.options import new_parser
 
 
 def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dict:
@@ -97,7 +97,7 @@ def _print(found, sha):
 
 def main(arguments=None) -> None:
     """Print what a checkpoint holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add("path", type=Path, metavar="PATH", help="model folder or file, in any known format")
     add("--from", dest="source_format", choices=FORMATS, help="its format (default: detected)")

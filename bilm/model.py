@@ -194,6 +194,7 @@ class BiLM(nn.Layer):
         """
         return self.run_stack(direction, self.embed(token_ids), state, lengths, self.training)
 
+    @paddle.jit.not_to_static
     def run_stack(
         self,
         direction: int,
@@ -256,6 +257,7 @@ class BiLM(nn.Layer):
         layers, state = self.run_direction(direction, token_ids, state)
         return F.dropout(layers[-1], self.config.dropout, training=self.training), state
 
+    @paddle.jit.not_to_static
     def forward(
         self,
         token_ids: paddle.Tensor,

@@ -37,6 +37,32 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
         parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
 
 
+class _DefaultsShown(argparse.HelpFormatter):
+    def _get_help_string(self, action):
+        is_told = action.default not in (None, False, argparse.SUPPRESS, "-") and action.help
+        return f"{action.help} (default: %(default)s)" if is_told else action.help
+
+
+def new_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser whose help shows defaults."""
+    return argparse.ArgumentParser(description=description, formatter_class=_DefaultsShown)
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of programs that run a model: which one, and on what."""
+    parser.add_argument(
+        "--model", required=True, help="model folder, training run's folder or LARK checkpoint"
+    )
+    parser.add_argument(
+        "--vocab_path", metavar="FILE", help="vocabulary of a model that comes without"
+    )
+    parser.add_argument(
+        "--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False", help="compute on a GPU",
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+
+
 def parse_boolean(text: str) -> bool:
     """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case."""
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

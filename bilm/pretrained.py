@@ -19,6 +19,7 @@ from bilm.errors import InputError
 from bilm.formats.canonical import StoredModel
 from bilm.formats.known import detect_format, model_path, open_model, with_vocabulary
 
+NAME_VOCABULARY = "name the file with --vocab_path, in Python vocab_path="
 OPTIMIZER_FILE = "optimizer.safetensors"
 
 
@@ -70,7 +71,7 @@ def find_vocabulary(path) -> Path:
     path = model_path(path)
     detect_format(path)
     if not (path / "vocab.txt").is_file():
-        raise InputError(f"{path}: has no vocab.txt; load the file that it was trained with")
+        raise InputError(f"{path}: has no vocab.txt; use Vocabulary.load with its own file")
     return path / "vocab.txt"
 
 
@@ -100,10 +101,10 @@ def load_language_model(path, vocab_path=None):
             characters, whose vocabulary is that of its predictions only.
     """
     model, checkpoint = load_model(path, vocab_path)
-    if checkpoint.vocabulary is None:
-        raise InputError(f"{path}: has no vocab.txt; give its vocabulary with --vocab_path")
-    if not model.has_softmax:
-        raise InputError(f"{path}: has no softmax: it gives word vectors, but predicts no words")
     if model.config.char_cnn is not None:
         raise InputError(f"{path}: reads characters; this works with models that read words")
+    if not model.has_softmax:
+        raise InputError(f"{path}: has no softmax: it gives word vectors, but predicts no words")
+    if checkpoint.vocabulary is None:
+        raise InputError(f"{path}: has no vocab.txt; {NAME_VOCABULARY}")
     return model, checkpoint

@@ -1,6 +1,5 @@
 """Log-probability, in nats, of every word and sentence of a text, in both directions."""
 
-import argparse
 import json
 import sys
 from itertools import islice
@@ -13,8 +12,8 @@ from bilm.cli import run_main
 from bilm.embed_files import Lines
 from bilm.errors import InputError
 from bilm.evaluate import sentence_nats
-from bilm.hardware import select_device, tune_cpu
-from bilm.options import parse_boolean
+from bilm.hardware import prepare_device
+from bilm.options import add_model_options, new_parser
 
 _LINES_AT_ONCE = 4096  # sorted by length to fill batches
 
@@ -110,37 +109,32 @@ def _number(value):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = new_parser(__doc__)
+    add_model_options(parser)
     add = parser.add_argument
     add("input", metavar="INPUT", nargs="?", default="-",
         help="text, a sentence a line, words separated by spaces; .gz; - (the default): stdin")
-    add("--model", required=True, help="model folder, training run's folder or LARK checkpoint")
-    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
     add("--json", action="store_true", help="print a JSON object a line instead of a table")
     add("--batch_size", type=int, default=32, metavar="N", help="sentences computed together")
-    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
-        metavar="True|False")
-    add("--threads", type=int, default=0, help="CPU threads; 0: all cores")
     return parser
 
 
 def main(arguments=None) -> None:
     """Print the scores of a text."""
     options = _parser().parse_args(arguments)
-    if options.batch_size < 1 or options.threads < 0:
-        raise InputError("--batch_size must be at least 1, and --threads not negative")
-    tune_cpu(options.threads)
-    select_device(options.use_gpu)
+    if options.batch_size < 1:
+        raise InputError(f"--batch_size must be at least 1, not {options.batch_size}")
+    prepare_device(options.use_gpu, options.threads)
     from bilm.pretrained import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     vocabulary = checkpoint.vocabulary
-    if not options.json:
-        names = ("forward", "backward")[: model.config.num_directions]
-        print("line", "place", "word", "known", *names, sep="\t")
     show_bar = sys.stderr.isatty() and not sys.stdout.isatty()
     with Lines(options.input) as lines, tqdm(unit="line", disable=not show_bar) as bar:
         numbered = enumerate(lines)
+        if not options.json:
+            names = ("forward", "backward")[: model.config.num_directions]
+            print("line", "place", "word", "known", *names, sep="\t")
         while block := list(islice(numbered, _LINES_AT_ONCE)):
             texts = [words for _, words in block]
             scores = score_sentences(model, vocabulary, texts, options.batch_size)

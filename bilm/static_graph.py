@@ -90,8 +90,7 @@ def elmo_encoder(
     if len(word_ids.shape) != num_axes:
         shape = list(word_ids.shape)
         raise InputError(f"word_ids must have {num_axes} axes, not the shape {shape}")
-    if lengths is not None:
-        Assert(paddle.all(lengths <= paddle.shape(word_ids)[1].astype(lengths.dtype)), [lengths])
+    _assert_sound(word_ids, lengths)
     start = f"{name}_" if name else ""
     elmo = ELMo(note.bilm, 1, dropout, layer_norm, trainable, variant, elmo_l2_coef, start)
     return elmo(word_ids, lengths)[0]
@@ -113,9 +112,22 @@ def _note_of(program, config, trainable, name) -> _Note:
             f"now {config}, trainable={trainable}"
         )
     if name in note.names:
-        raise InputError(f"name {name!r} is taken by another elmo_encoder of the program")
+        raise InputError(
+            f"name {name!r} is taken by another elmo_encoder of the program; give name=..."
+        )
     note.names.add(name)
     return note
+
+
+def _assert_sound(word_ids, lengths):
+    """Make the program stop at what it would compute nonsense of; Paddle itself checks the rest."""
+    Assert(paddle.all(word_ids >= 0), [word_ids], name="word_ids_from_0_on")
+    if lengths is None:
+        return
+    rows, steps = (paddle.shape(word_ids)[axis].astype(lengths.dtype) for axis in (0, 1))
+    Assert(paddle.shape(lengths)[0].astype(lengths.dtype) == rows, [lengths], name="a_length_a_row")
+    within = paddle.logical_and(lengths >= 0, lengths <= steps)
+    Assert(paddle.all(within), [lengths], name="lengths_within_rows")
 
 
 class _NamesOf(dict):
@@ -155,7 +167,9 @@ def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> 
     found = _read_variables(path, program)
     needed = {name: shape for name, shape in shapes.items() if _is_bilm(name)}
     if not needed:
-        raise InputError("the program has no biLM; call elmo_encoder before its parameters are set")
+        raise InputError(
+            "the program has no biLM; call elmo_encoder before, or give the program that did"
+        )
     mixes = {name: shape for name, shape in shapes.items() if _MIX_NAME.fullmatch(name)}
     wanted = {**needed, **{name: shape for name, shape in mixes.items() if name in found}}
     found = {name: _in_shape(array, wanted[name]) for name, array in found.items()

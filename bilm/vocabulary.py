@@ -1,7 +1,7 @@
 """The words that a biLM knows, in LARK's file format; and how to count them from a corpus."""
 
 from collections import Counter
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,6 +12,35 @@ BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
 # LARK's preparation scripts leave this marker in the file; it is not a word and has no id.
 _MARKER = "!!!MAXTERMID"
+
+
+def split_words(line: str) -> List[str]:
+    """Return the words of a line: what stands between ASCII white space.
+
+    So LARK separates them: an ideographic space (U+3000) is part of a word.
+    """
+    return [word.decode("utf-8") for word in line.encode("utf-8").split()]
+
+
+def check_sentences(sentences: Iterable[Iterable[str]]) -> List[List[str]]:
+    """Return sentences as lists of words.
+
+    Raises:
+        InputError: One is a string, or holds something else than strings.
+    """
+    if isinstance(sentences, str):
+        raise InputError(f"expected a list of sentences, found the string {sentences!r}")
+    found = []
+    for number, sentence in enumerate(sentences):
+        if isinstance(sentence, str):
+            raise InputError(
+                f"sentence {number} must be a list of words, not the string {sentence!r}"
+            )
+        found.append(list(sentence))
+        wrong = next((word for word in found[-1] if not isinstance(word, str)), None)
+        if wrong is not None:
+            raise InputError(f"sentence {number}: a word must be a string, not {wrong!r}")
+    return found
 
 
 class Vocabulary:
@@ -88,7 +117,11 @@ class Vocabulary:
 
         Returns:
             int64 arrays (batch, steps) and (batch,); eos_id fills the rows.
+
+        Raises:
+            InputError: A sentence is no list of strings.
         """
+        sentences = check_sentences(sentences)
         lengths = np.array([len(tokens) for tokens in sentences], np.int64)
         rows = np.full((len(sentences), max([*lengths, 0])), self.eos_id, np.int64)
         for row, tokens in zip(rows, sentences):

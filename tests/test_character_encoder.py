@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder
-from bilm.characters import character_ids
+from bilm.characters import character_ids, pad_characters
 from bilm.checkpoint import weights_of
 from bilm.embed import Embedder
 from tests import lark, numpy_elmo
@@ -121,18 +121,19 @@ def test_masked_places_are_zero_vectors_of_characters():
     np.testing.assert_allclose(model.embed(masked).numpy()[0, 0], expected, atol=1e-6)
 
 
-def rows_of(sentences):
-    lengths = np.array([len(sentence) for sentence in sentences])
-    rows = np.zeros((len(sentences), lengths.max(), 50), np.int64)
-    for row, sentence in zip(rows, sentences):
-        row[: len(sentence)] = character_ids(sentence)
-    return rows, lengths
+def test_sentences_become_rows_of_equal_length():
+    rows, lengths = pad_characters(SENTENCES)
+    assert (rows.shape, lengths.tolist()) == ((4, 5, 50), [5, 3, 1, 0])
+    np.testing.assert_array_equal(rows[1, :3], character_ids(SENTENCES[1]))
+    assert not rows[1, 3:].any()
+    with pytest.raises(InputError, match="must be a list of words"):
+        pad_characters(["我们"])
 
 
 @pytest.mark.smoke
 def test_static_equals_dynamic():
     model = make()
-    rows, lengths = rows_of(SENTENCES)
+    rows, lengths = pad_characters(SENTENCES)
     (expected,) = run(still(ELMo(model)), rows, lengths)
     weights = weights_of(model)
     with static_programs() as (main, startup, exe):
@@ -201,5 +202,5 @@ def test_words_cannot_be_predicted_without_a_softmax(tmp_path):
     with pytest.raises(InputError, match="the model has no softmax"):
         make().softmax_of(0)
     make().save_pretrained(tmp_path / "m")
-    with pytest.raises(InputError, match="has no vocab.txt"):
+    with pytest.raises(InputError, match="reads characters; this works"):
         load_language_model(tmp_path / "m")

@@ -296,6 +296,14 @@ def test_bad_input_is_told_with_its_place(trained, ids, lengths, message):
         run(ELMo(trained), ids, lengths)
 
 
+def test_arrays_are_no_tensors(trained):
+    elmo, ids = ELMo(trained), np.array([[3, 4]])
+    with pytest.raises(InputError, match="token ids must be a paddle.Tensor, not ndarray"):
+        elmo(ids)
+    with pytest.raises(InputError, match="lengths must be a paddle.Tensor, not list"):
+        elmo(paddle.to_tensor(ids), [2])
+
+
 @pytest.mark.parametrize("options, message", [
     ({"variant": "bert"}, "variant must be one of elmo, lark"),
     ({"dropout": 1.0}, r"dropout must be in \[0, 1\)"),
@@ -304,6 +312,40 @@ def test_bad_input_is_told_with_its_place(trained, ids, lengths, message):
 def test_bad_options_are_told(trained, options, message):
     with pytest.raises(InputError, match=message):
         ELMo(trained, **options)
+
+
+def test_elmos_that_share_a_bilm_agree_on_training_it(bilm):
+    ELMo(bilm, trainable=True)
+    ELMo(bilm, num_mixes=2, trainable=True)
+    with pytest.raises(InputError, match="in an ELMo with trainable=True already"):
+        ELMo(bilm)
+    assert not any(p.stop_gradient for p in bilm.parameters())
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("shape", [[None, None], [2, None], [None, 5]], ids=str)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_traced_layer_computes_the_same(bilm, variant, shape, tmp_path):
+    elmo = still(ELMo(bilm, variant=variant, layer_norm=True))
+
+    class First(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.elmo = elmo
+
+        def forward(self, token_ids, lengths):
+            return self.elmo(token_ids, lengths)[0]
+
+    layer = First()
+    layer.eval()
+    specs = [paddle.static.InputSpec(shape, "int64"), paddle.static.InputSpec(shape[:1], "int64")]
+    traced = paddle.jit.to_static(layer, input_spec=specs, full_graph=True)
+    paddle.jit.save(traced, str(tmp_path / "layer"))
+    loaded = paddle.jit.load(str(tmp_path / "layer"))
+    ids, lengths = np.random.default_rng(0).integers(3, 30, (2, 5)), np.array([5, 3])
+    (expected,) = run(elmo, ids, lengths)
+    found = loaded(paddle.to_tensor(ids), paddle.to_tensor(lengths)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_another_kind_of_model_is_refused(bilm, tmp_path):

@@ -208,7 +208,7 @@ def test_a_mix_of_another_kind_is_told(model, folder, tmp_path):
 
 
 def test_larks_folder_needs_a_vocabulary(tmp_path):
-    with pytest.raises(InputError, match="has no vocab.txt; give its vocabulary with --vocab_path"):
+    with pytest.raises(InputError, match="has no vocab.txt; name the file with --vocab_path"):
         Embedder(lark.FOLDER / "checkpoint_trained")
     words = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(34))]
     (tmp_path / "v.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
@@ -217,7 +217,13 @@ def test_larks_folder_needs_a_vocabulary(tmp_path):
 
 
 def test_a_string_is_no_list_of_words(folder):
-    with pytest.raises(InputError, match="must be a list of words, not the string '我们'"):
-        Embedder(folder).embed(["我们"])
+    for wrong, message in (
+        (["我们"], "sentence 0 must be a list of words, not the string '我们'"),
+        ("我们", "expected a list of sentences, found the string '我们'"),
+        ([["我们"], ["好", 3]], "sentence 1: a word must be a string, not 3"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Embedder(folder).embed(wrong)
+    assert len(Embedder(folder).embed(iter([iter(["我们"])]))) == 1
     sentence = ("我们", "下雨")
     assert Embedder(folder).embed((sentence,))[0].shape == (3, 2, 12)

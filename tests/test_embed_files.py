@@ -114,7 +114,7 @@ def test_the_counts_are_told(folder, text, tmp_path, capsys):  # noqa: F811
     embed(folder, text, tmp_path / "b.hdf5", "--unknown", "characters")
     output, error = capsys.readouterr()
     assert output.startswith("1 lines, 3 words, 2 unknown (66.67%, 1 of them composed), ")
-    assert "many words are unknown" in error
+    assert "66.7% of the words are unknown to the model" in error
 
 
 def test_an_empty_text_is_an_empty_file(folder, tmp_path):  # noqa: F811
@@ -192,7 +192,7 @@ def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):  
     process = start(folder, text, out)
     error = stop_in_the_middle(process, out, signal_number)
     assert process.returncode == status
-    assert "interrupted; " in error and "go on with --resume" in error
+    assert "interrupted after " in error and "with --resume goes on" in error
     assert "Traceback" not in error
     finish(start(folder, text, out, "--resume"))
     assert len(content(out)) == 3_001

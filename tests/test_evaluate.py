@@ -294,5 +294,5 @@ def test_a_folder_without_vocabulary_cannot_be_evaluated(folder, model):
     save_checkpoint(
         folder / "model", Checkpoint(model.config, None, None, weights_of(model), {})
     )
-    with pytest.raises(InputError, match="model: has no vocab.txt; give its vocabulary with"):
+    with pytest.raises(InputError, match="model: has no vocab.txt; name the file with"):
         main(arguments(folder))

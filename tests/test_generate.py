@@ -34,6 +34,7 @@ def test_the_same_seed_draws_the_same_sentences(sharp):
     first = generate(sharp, VOCABULARY, num_sentences=5, seed=7)
     assert first == generate(sharp, VOCABULARY, num_sentences=5, seed=7)
     assert first != generate(sharp, VOCABULARY, num_sentences=5, seed=8)
+    assert first[:2] == generate(sharp, VOCABULARY, num_sentences=2, seed=7)
     drawn = {word for sentence in first for word in sentence.words}
     assert drawn and not drawn & set(SPECIAL_TOKENS)
 
@@ -98,13 +99,14 @@ def test_the_command_prints_sentences(folder, capsys):  # noqa: F811
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--prefix", "我们 鸟 鱼"], "not in the model's vocabulary: 鸟, 鱼"),
+    (["--prefix", "我们 鸟 鱼"], "not among the words that the model knows: 鸟, 鱼"),
+    (["--prefix", "我们 </S>"], "not among the words that the model knows: </S>"),
     (["--top_p", "0"], "top_p in (0, 1], not 0 and 0.0"),
     (["--top_k", "-1"], "top_k must not be negative"),
-    (["--temperature", "-1"], "temperature must be 0 or positive, not -1.0"),
+    (["--temperature", "-1"], "temperature must be a number from 0 on, not -1.0"),
     (["--num_sentences", "0"], "num_sentences must be at least 1"),
     (["--max_words", "0"], "max_words must be at least 1"),
-    (["--seed", "-1"], "--seed and --threads must not be negative"),
+    (["--seed", "-1"], "--seed must not be negative, not -1"),
 ])
 def test_bad_arguments_are_one_line(folder, capsys, arguments, message):  # noqa: F811
     with pytest.raises(SystemExit) as exit_:

@@ -40,7 +40,7 @@ def pretrain(monkeypatch):
         def train(self):
             pass
 
-    def set_up(options, checkpoint, source):
+    def set_up(options, checkpoint, source, with_moments):
         assert checkpoint is source is None
         return options
 

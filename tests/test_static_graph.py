@@ -372,13 +372,16 @@ def test_what_is_no_model_is_told(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("word, length, message", [(37, 2, "received ids"), (5, 3, "AssertOp")])
+@pytest.mark.parametrize("word, length, message", [
+    (37, [2], "received ids"), (-1, [2], "AssertOp"), (5, [3], "AssertOp"), (5, [-1], "AssertOp"),
+    (5, [1, 2], "AssertOp"),
+])
 def test_a_static_program_stops_at_bad_input(word, length, message):
     with static_programs() as (main, startup, exe):
         word_ids, counts = data()
         out = elmo_encoder(word_ids, lengths=counts, config=CONFIG)
         exe.run(startup)
-        feed = {"word": np.array([[5, word]]), "lengths": np.array([length])}
+        feed = {"word": np.array([[5, word]]), "lengths": np.array(length)}
         with pytest.raises(Exception, match=message):
             exe.run(main, feed=feed, fetch_list=[out])
 
