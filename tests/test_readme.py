@@ -5,12 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"(?:<!-- tested: (yes|no).*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(?:<!-- tested: (\w+).*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 # Paddle's own remarks about the number of threads and about a compiler cache
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT),
                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -42,7 +43,15 @@ def test_readmes_are_short():
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 200
 
 
-@pytest.mark.parametrize("name", ["integrating", "parity"])
+def run_block(language, code, folder):
+    command = {"sh": ["sh", "-eu", "-c", code], "python": [sys.executable, "-c", code]}
+    result = subprocess.run(command[language], cwd=folder, env=ENVIRONMENT, capture_output=True,
+                            text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("name", ["integrating", "parity", "converting"])
 def test_the_documents_of_both_languages_have_the_same_code(name):
     english, chinese = (
         [without_comments(code) for _, _, code in blocks(f"docs/{part}{name}.md")]
@@ -63,13 +72,22 @@ def test_the_tour_works(tmp_path):
     shutil.copytree(ROOT / "data", tmp_path / "data")
     for tested, language, code in [*blocks("README.md"), *blocks("docs/integrating.md")]:
         if tested == "yes":
-            command = {"sh": ["sh", "-eu", "-c", code], "python": [sys.executable, "-c", code]}
-            result = subprocess.run(command[language], cwd=tmp_path, env=ENVIRONMENT,
-                                    capture_output=True, text=True)
-            assert result.returncode == 0, result.stdout + result.stderr
-    assert "(3, 128) (2, 128)" in result.stdout  # of the last block
+            printed = run_block(language, code, tmp_path)
+    assert "(3, 128) (2, 128)" in printed  # of the last block
     assert (tmp_path / "figures.json").is_file() and (tmp_path / "curve.png").is_file()
     assert (tmp_path / "run/latest").read_text() == "step_00000300\n"
+
+
+def test_the_recipes_of_converting_work(tmp_path):
+    shutil.copytree(ROOT / "tests/fixtures", tmp_path / "tests/fixtures")
+    assigned = "lark=tests/fixtures/lark-bilm/checkpoint_trained\n"
+    for tested, language, code in blocks("docs/converting.md"):
+        needed = {"torch": ["torch"], "onnx": ["torch", "onnxscript"]}.get(tested, [])
+        if tested and all(find_spec(name) for name in needed):
+            printed = run_block(language, assigned * (language == "sh") + code, tmp_path)
+            assert ("verified: every tensor read back" in printed) == ("convert" in code)
+    assert (tmp_path / "from-allennlp/model.safetensors").is_file()
+    assert (tmp_path / "elmo.onnx").is_file() == bool(find_spec("onnxscript"))
 
 
 def test_run_sh_trains_and_the_perplexity_falls(tmp_path):

@@ -15,12 +15,17 @@ from bilm.cli import VERBS
 ROOT = Path(__file__).parents[1]
 LEVELS = ("bilm", "lac", "tools")  # each may import from those before it
 LIGHT = (
-    "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.config", "bilm.corpus",
+    "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.comparison", "bilm.config",
+    "bilm.convert", "bilm.corpus",
     "bilm.embed", "bilm.embed_files", "bilm.errors", "bilm.evaluate", "bilm.files",
-    "bilm.formats.lark", "bilm.formats.lod_tensor", "bilm.generate", "bilm.hardware",
+    "bilm.formats.bilm_tf", "bilm.formats.canonical", "bilm.formats.known", "bilm.formats.lark",
+    "bilm.formats.lod_tensor", "bilm.formats.native", "bilm.formats.pdparams",
+    "bilm.formats.safetensors_file", "bilm.formats.side_files", "bilm.formats.tables",
+    "bilm.formats.torch_state", "bilm.generate", "bilm.hardware", "bilm.inspection",
     "bilm.metrics", "bilm.mixes", "bilm.options", "bilm.plot", "bilm.prefetch", "bilm.pretrained",
     "bilm.score", "bilm.segmentation", "bilm.sentences", "bilm.shards", "bilm.train",
-    "bilm.training_options", "bilm.vector_file", "bilm.vocabulary", "bilm.vocabulary_builder",
+    "bilm.training_options", "bilm.numpy_model", "bilm.vector_file", "bilm.verify",
+    "bilm.vocabulary_transfer", "bilm.vocabulary", "bilm.vocabulary_builder",
 )
 
 
