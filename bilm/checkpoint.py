@@ -84,6 +84,20 @@ def save_checkpoint(path, checkpoint: Checkpoint) -> None:
         raise InputError(f"{path}: the checkpoint cannot be written: {reason}") from None
 
 
+def check_replaceable(path) -> None:
+    """Raise an InputError if `path` holds anything else than a model without training state."""
+    path, known = Path(path), {
+        "config.json", "vocab.txt", "segmentation.json", "mixes.json", "model.safetensors",
+        CHECKSUMS,
+    }
+    others = sorted({item.name for item in path.iterdir()} - known) if path.is_dir() else []
+    if others or (path.exists() and not path.is_dir()):
+        raise InputError(
+            f"{path}: would be replaced, but is no model folder: it has "
+            f"{', '.join(others[:5]) or 'other content'}; choose another name"
+        )
+
+
 def _write_files(folder, checkpoint):
     about = SideFiles(checkpoint.config, checkpoint.vocabulary, checkpoint.segmentation, None)
     write_side_files(folder, about)

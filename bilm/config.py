@@ -55,9 +55,14 @@ class BiLMConfig:
     char_cnn: Optional[dict] = None
 
     def __post_init__(self):
+        if isinstance(self.char_cnn, dict):  # a copy of its own, as plain JSON
+            object.__setattr__(self, "char_cnn", _plain_copy(self.char_cnn))
         problems = [*self._type_problems()] or [*self._range_problems()]
         if problems:
             raise InputError("BiLMConfig: " + "; ".join(problems))
+
+    def __hash__(self):
+        return hash(self.to_json())
 
     @property
     def num_directions(self) -> int:
@@ -143,3 +148,12 @@ class BiLMConfig:
         from bilm.pretrained import read_config
 
         return read_config(path)
+
+
+def _plain_copy(value):
+    """Return a copy of a JSON value, with lists for tuples."""
+    if isinstance(value, dict):
+        return {name: _plain_copy(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_copy(item) for item in value]
+    return value

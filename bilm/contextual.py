@@ -5,30 +5,12 @@ from typing import Optional, Tuple
 import numpy as np
 import paddle
 
-from bilm.characters import NUM_CHARACTERS, character_ids
+from bilm.characters import MAX_CHARACTERS, NUM_CHARACTERS, character_ids
 from bilm.errors import InputError
 from bilm.lstm import LSTMState
 from bilm.model import FORWARD, BiLM, reverse_rows
+from bilm.row_blocks import full_blocks
 from bilm.vocabulary import BOS, EOS
-
-# Rows are computed in multiples of so many: the processor's vector instructions take that many
-# numbers at once, and what is left over may be rounded differently.
-_ROW_MULTIPLE = 8
-
-
-def full_blocks(rows):
-    """Return how many rows to compute where `rows` are asked for.
-
-    A single row becomes two: products of a matrix and a vector are other, slower code.
-
-    Args:
-        rows: A number, or a tensor in a static program.
-    """
-    if isinstance(rows, int):
-        return 2 if rows == 1 else -(-rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
-    is_one = (rows == 1).astype(rows.dtype)
-    blocks = (rows + _ROW_MULTIPLE - 1) // _ROW_MULTIPLE
-    return is_one * 2 + (1 - is_one) * blocks * _ROW_MULTIPLE
 
 
 def contextual_layers(
@@ -160,6 +142,10 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
     if len(token_ids.shape) != (2 if is_word else 3):
         axes = "(batch, steps)" if is_word else "(batch, steps, characters)"
         raise InputError(f"token ids must have axes {axes}, not the shape {list(token_ids.shape)}")
+    if not is_word and token_ids.shape[2] != _max_characters(config):
+        raise InputError(
+            f"a word must have {_max_characters(config)} character ids, not {token_ids.shape[2]}"
+        )
     ids = token_ids.numpy()
     size = config.vocab_size if is_word else NUM_CHARACTERS
     wrong = np.argwhere((ids < 0) | (ids >= size))
@@ -171,12 +157,18 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
         )
 
 
+def _max_characters(config):
+    return config.char_cnn.get("max_characters_per_token", MAX_CHARACTERS)
+
+
 def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) -> None:
     """Raise an InputError that names a length which is not within its row."""
     if lengths is None:
         return
     if not isinstance(lengths, paddle.Tensor):
         raise InputError(f"lengths must be a paddle.Tensor, not {type(lengths).__name__}")
+    if lengths.dtype not in (paddle.int64, paddle.int32):
+        raise InputError(f"lengths must be of type int64, not {lengths.dtype}")
     rows, steps = token_ids.shape[:2]
     if list(lengths.shape) != [rows]:
         raise InputError(f"lengths must have the shape [{rows}], not {list(lengths.shape)}")

@@ -1,5 +1,6 @@
 """ELMo: contextual word vectors from the layers of a biLM, for the networks of other tasks."""
 
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import List, Optional
 
@@ -122,11 +123,13 @@ class ELMo(nn.Layer):
         """Return the layers and the mask of the rows and of the empty ones added to them."""
         if not paddle.in_dynamic_mode():
             token_ids, lengths = add_empty_rows(token_ids, lengths)
-            layers = self._compute(token_ids, lengths)
-            layers.stop_gradient = not self.trainable
+            with nullcontext() if self.trainable else _without_gradients():
+                layers = self._compute(token_ids, lengths)
         else:
             check_token_ids(token_ids, self.bilm.config)
             check_lengths(lengths, token_ids)
+            if 0 in token_ids.shape[:2]:
+                return self._no_layers(token_ids), None
             token_ids, lengths = add_empty_rows(token_ids, lengths)
             with paddle.set_grad_enabled(self.trainable and paddle.is_grad_enabled()):
                 layers = self._compute(token_ids, lengths)
@@ -134,6 +137,11 @@ class ELMo(nn.Layer):
             return layers, None
         mask = mask_of(token_ids, lengths)
         return layers * mask.unsqueeze(-1), mask
+
+    def _no_layers(self, token_ids):
+        config = self.bilm.config
+        features = config.num_directions * config.projection_size
+        return paddle.zeros([config.num_layers + 1, *token_ids.shape[:2], features])
 
     def _compute(self, token_ids, lengths):
         if self.variant == "lark":
@@ -187,6 +195,24 @@ class ELMo(nn.Layer):
         for mix, (weights, gamma) in zip(self.mixes, mixes.parameters):
             mix.weights.set_value(weights)
             mix.gamma.set_value(gamma)
+
+
+@contextmanager
+def _without_gradients():
+    """Mark what a static program computes in this block such that nothing is traced back into it.
+
+    Without it Paddle 3 makes the backward pass of loops, whose arrays it takes for trainable.
+    """
+    block = paddle.static.default_main_program().global_block()
+    first = len(block.ops)
+    yield
+    for operator in list(block.ops)[first:]:
+        if hasattr(operator, "results"):  # Paddle 3
+            values = operator.results()
+        else:
+            values = [block.vars[name] for name in operator.output_arg_names if name in block.vars]
+        for value in values:
+            value.stop_gradient = True
 
 
 def _set_trainable(bilm, trainable):

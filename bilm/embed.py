@@ -11,7 +11,8 @@ from bilm.checkpoint import weights_of
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
 from bilm.pretrained import NAME_VOCABULARY, load_model
-from bilm.vocabulary import BOS, EOS, check_sentences
+from bilm.row_blocks import full_blocks, rows_within
+from bilm.vocabulary import BOS, EOS, UNK, check_sentences
 
 LAYERS = ("all", "top", "mix", "average")
 UNKNOWN = ("unk", "characters")
@@ -20,7 +21,8 @@ UNKNOWN = ("unk", "characters")
 # padding.
 SORTED_SENTENCES = 4096
 SORTED_WORDS = 1 << 20
-# A batch holds at most so many tokens, padding included. A longer sentence runs in windows.
+# A batch holds at most so many tokens, padding included, and twice as many if it is a single
+# sentence. A longer sentence runs in windows.
 BATCH_TOKENS = 4096
 
 
@@ -68,8 +70,7 @@ def _batches_of(block, batch_size):
     block.sort()
     start = 0
     while start < len(block):
-        longest = -block[start][0] + 2
-        rows = max(1, min(batch_size, BATCH_TOKENS // longest))
+        rows = rows_within(BATCH_TOKENS, -block[start][0] + 2, batch_size)
         yield [number for _, number in block[start : start + rows]]
         start += rows
 
@@ -238,7 +239,7 @@ class Embedder:
     def _batch_layers(self, batch):
         import paddle
 
-        from bilm.contextual import contextual_layers, full_blocks
+        from bilm.contextual import contextual_layers
 
         batch = [self._with_borders(words) for words in batch]
         lengths = [len(words) for words in batch]
@@ -273,7 +274,8 @@ class Embedder:
             return embedded
         values = embedded.numpy()
         for row, step in np.argwhere(ids == config.unk_id):
-            vector = self._vector_from_characters(rows[row][step])
+            word = rows[row][step]
+            vector = None if word == UNK else self._vector_from_characters(word)
             if vector is not None:
                 values[row, step] = vector
         return paddle.to_tensor(values)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from bilm.mixes import VARIANTS
 from bilm.options import add_model_options, new_parser
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.shards import not_utf8, open_shard, read_lines
-from bilm.vector_file import VectorFile, is_complete, sentence_index_of
+from bilm.vector_file import VectorFile, is_complete, remove_leftovers, sentence_index_of
 from bilm.vocabulary import split_words
 
 
@@ -37,9 +38,9 @@ class Lines:
 
     def __init__(self, path, cut: Optional[Callable[[str], List[str]]] = None):
         self._path, self._copy = str(path), None
-        if self._path != "-":
-            open_shard(path).close()  # for its error: better now than later
-        if self._path == "-" or cut is not None:
+        if self._path != "-" and not os.path.exists(self._path):
+            raise InputError(f"{self._path}: No such file")
+        if cut is not None or not os.path.isfile(self._path):  # such as "-", or a pipe
             self._copy = tempfile.TemporaryFile()
             for line in self._read():
                 if cut is not None:
@@ -86,26 +87,28 @@ class Survey(NamedTuple):
         sentences: The lines, words separated by spaces.
         unknown: Words that the model does not know.
         composed: Those of them that get a vector from their known characters.
+        digest: SHA-256 of the words.
     """
 
     lengths: List[int]
     sentences: List[str]
     unknown: int
     composed: int
+    digest: str
 
 
 def survey(lines: Lines, embedder: Embedder) -> Survey:
     """Return what is in a text."""
     lengths, sentences, unknown, composed = [], [], 0, 0
-    vocabulary = embedder.vocabulary
-    for words in lines:
+    vocabulary, digest = embedder.vocabulary, hashlib.sha256()
+    for words in _digested(lines, digest):
         lengths.append(len(words))
         sentences.append(" ".join(words))
         for word in words if vocabulary else ():
             if word not in vocabulary:
                 unknown += 1
                 composed += embedder.is_composed(word)
-    return Survey(lengths, sentences, unknown, composed)
+    return Survey(lengths, sentences, unknown, composed, digest.hexdigest())
 
 
 def embed_lines(
@@ -139,9 +142,7 @@ def embed_lines(
         "lines": len(found.lengths), "words": sum(found.lengths),
         "unknown": found.unknown, "composed": found.composed,
     }
-    digest = hashlib.sha256((embedder.fingerprint() + dtype).encode())
-    for sentence in found.sentences:
-        digest.update(sentence.encode("utf-8") + b"\n")
+    digest = hashlib.sha256((embedder.fingerprint() + dtype + found.digest).encode())
     if _is_finished(output, digest.hexdigest(), resume):
         warn(f"{output} is complete already; there is nothing to do")
         return report
@@ -156,31 +157,45 @@ def embed_lines(
     bar = tqdm(total=report["words"], unit="word", disable=None if show_progress else True)
     try:
         with bar, _keeping_what_is_done(file, output, bar):
-            _fill(file, embedder, lines, found.lengths, bar)
+            _fill(file, embedder, lines, found, bar)
             file.complete()
     finally:
         file.close()
     return report
 
 
-def _is_finished(output, fingerprint, resume):
+def check_output(output, resume: bool = False) -> None:
+    """Raise an InputError if a file of vectors cannot be written to `output`.
+
+    Args:
+        output: The file.
+        resume: Whether it may be there already, if it turns out to be the same.
+    """
     output = Path(output)
     if not output.absolute().parent.is_dir():
         raise InputError(f"{output}: there is no folder {output.absolute().parent}; make it first")
-    if not output.exists():
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; give the name of a file")
+    if output.exists() and not resume:
+        raise InputError(f"{output} is there already; remove it or choose another name")
+
+
+def _is_finished(output, fingerprint, resume):
+    check_output(output, resume)
+    if not Path(output).exists():
         return False
-    if resume and is_complete(output, fingerprint):
-        return True
-    raise InputError(f"{output} is there already; remove it or choose another name")
+    if not is_complete(output, fingerprint):
+        raise InputError(
+            f"{output} is there already, of another text, model or option; remove it or choose "
+            "another name"
+        )
+    remove_leftovers(output)
+    return True
 
 
 @contextmanager
 def _keeping_what_is_done(file, output, bar):
     """Note what is done when the block is left early, and tell how to go on."""
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     except KeyboardInterrupt:
@@ -193,14 +208,13 @@ def _keeping_what_is_done(file, output, bar):
             f"{output}: cannot be written: {error.strerror}; what is done is kept: mend that and "
             "go on with --resume"
         ) from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
-def _fill(file, embedder, lines, lengths, bar):
-    done, number = file.batches_done, 0
+def _fill(file, embedder, lines, found, bar):
+    lengths, done, number = found.lengths, file.batches_done, 0
     embedder.set_state(file.state)
-    numbered = enumerate(lines)
+    digest = hashlib.sha256()
+    numbered = enumerate(_digested(lines, digest))
     for block in plan_blocks(lengths, embedder.batch_size, embedder.stateful):
         words_of = _read_block(numbered, max(map(max, block)))
         for batch in block:
@@ -210,6 +224,19 @@ def _fill(file, embedder, lines, lengths, bar):
                 file.finish_batch(embedder.get_state())
             number += 1
             bar.update(sum(lengths[line] for line in batch))
+    for _ in numbered:
+        pass  # empty lines at the end
+    if digest.hexdigest() != found.digest:
+        raise InputError("the text was changed while it was read; start again without --resume")
+    if file.batches_done != number:
+        raise InputError(f"{file.batches_done} batches are said to be done, there are {number}")
+
+
+def _digested(lines, digest):
+    """Yield the lines; `digest` gets their words."""
+    for words in lines:
+        digest.update(" ".join(words).encode("utf-8") + b"\n")
+        yield words
 
 
 def _read_block(numbered, last):
@@ -227,16 +254,19 @@ def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str
     if known is None or known.get("segmenter") == "space":
         warn("it is not known what segmented the model's training text; jieba segments this one")
         known = {}
-    options = known.get("options") or {}
-    if known.get("user_dictionary_sha256") and user_dict is None:
-        warn("the model's training text was segmented with a user dictionary; give --user_dict")
+    options = known.get("options")
+    options = options if isinstance(options, dict) else {}
     chosen = SegmentationOptions(
         segmenter=known.get("segmenter", "jieba"),
         user_dict=user_dict,
         hmm=options.get("hmm", True),
         normalize=options.get("normalize", "none"),
     )
-    chosen.describe()  # checks the user dictionary
+    description = chosen.describe()
+    for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
+        if known and known.get(name) != description[name]:
+            warn(f"the model's training text was segmented with another {name}: "
+                 f"{known.get(name)}, here {description[name]}")
     cut = load_segmenter(chosen)
     return lambda line: segment_sentence(line, cut, chosen.normalize)
 
@@ -268,6 +298,7 @@ def main(arguments=None) -> None:
     options = _parser().parse_args(arguments)
     if options.user_dict and not options.segment:
         raise InputError("--user_dict is for --segment")
+    check_output(options.output, options.resume)
     prepare_device(options.use_gpu, options.threads)
     embedder = Embedder(
         options.model,
@@ -279,6 +310,7 @@ def main(arguments=None) -> None:
         batch_size=options.batch_size,
         vocab_path=options.vocab_path,
     )
+    signal.signal(signal.SIGTERM, _interrupt)
     start = time.monotonic()
     cut = segmenter_for(embedder, options.user_dict) if options.segment else None
     with Lines(options.input, cut) as lines:
@@ -286,6 +318,10 @@ def main(arguments=None) -> None:
             embedder, lines, options.output, options.dtype, options.resume, show_progress=True
         )
     _print(report, options, time.monotonic() - start)
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def _print(report, options, seconds):

@@ -114,6 +114,8 @@ def _check(model, vocabulary, given, num_sentences, max_words, sampling, backwar
     for name, value in (("num_sentences", num_sentences), ("max_words", max_words)):
         if value < 1:
             raise InputError(f"{name} must be at least 1, not {value}")
+    if len(given) > max_words:
+        raise InputError(f"the given words are {len(given)}, max_words is {max_words}")
     if not 0 <= sampling.temperature < float("inf"):
         raise InputError(f"temperature must be a number from 0 on, not {sampling.temperature}")
     if sampling.top_k < 0 or not 0 < sampling.top_p <= 1:

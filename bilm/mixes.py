@@ -126,12 +126,14 @@ def _from_json(file):
         content = json.loads(file.read_text(encoding="utf-8"))
         variant, layer_norm = content["variant"], content["layer_norm"]
         parameters = [
-            (np.array(entry["weights"], np.float32), np.array([entry["gamma"]], np.float32))
+            (np.array([float(value) for value in entry["weights"]], np.float32),
+             np.array([float(entry["gamma"])], np.float32))
             for entry in content["mixes"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{file}: not a file of layer mixes: {error!r}") from None
-    sizes = {weights.shape for weights, _ in parameters}
-    if variant not in VARIANTS or type(layer_norm) is not bool or len(sizes) != 1:
+    sizes = {len(weights) for weights, _ in parameters}
+    is_finite = all(np.isfinite(part).all() for pair in parameters for part in pair)
+    if variant not in VARIANTS or type(layer_norm) is not bool or len(sizes) != 1 or not is_finite:
         raise InputError(f"{file}: not a file of layer mixes: a wrong value in it")
     return Mixes(variant, layer_norm, parameters)

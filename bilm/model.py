@@ -120,20 +120,23 @@ class BiLM(nn.Layer):
 
         return load_model(path)[0]
 
-    def save_pretrained(self, path, vocabulary=None) -> None:
+    def save_pretrained(self, path, vocabulary=None, segmentation=None) -> None:
         """Write a model folder that `from_pretrained` reads; it appears whole or not at all.
 
         Args:
-            path: The folder; an old one of this name is replaced.
+            path: The folder; a model folder of this name is replaced.
             vocabulary: The `Vocabulary` to store beside the weights, which commands that
                 read words need.
+            segmentation: How its training text was segmented, where known.
 
         Raises:
-            InputError: The folder cannot be written.
+            InputError: The folder cannot be written, or holds something else than a model.
         """
-        from bilm.checkpoint import Checkpoint, save_checkpoint, weights_of
+        from bilm.checkpoint import Checkpoint, check_replaceable, save_checkpoint, weights_of
 
-        save_checkpoint(path, Checkpoint(self.config, vocabulary, None, weights_of(self), {}))
+        check_replaceable(path)
+        weights = weights_of(self)
+        save_checkpoint(path, Checkpoint(self.config, vocabulary, segmentation, weights, {}))
 
     @property
     def has_softmax(self) -> bool:

@@ -3,12 +3,14 @@
 import logging
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Dict, Optional, Set
 
 import numpy as np
 import paddle
 from paddle.static.nn.control_flow import Assert
 
+from bilm.characters import NUM_CHARACTERS
 from bilm.checkpoint import as_float32, check_tensors
 from bilm.config import BiLMConfig
 from bilm.elmo import ELMo
@@ -16,10 +18,11 @@ from bilm.errors import InputError
 from bilm.formats import lark
 from bilm.formats.known import open_model
 from bilm.model import BiLM
+from bilm.pretrained import read_config
 
 LARK_VOCAB_SIZE = 52445  # of LARK's published model
 
-_MIX_NAME = re.compile(rf"(\w+_)?({lark.MIX_WEIGHTS}|{lark.MIX_GAMMA})")
+_OUR_OWN_NAME = re.compile(r"character_encoder\.(embedding\.weight|\w+_(weight|bias))$")
 # Fields of a configuration that change what is computed, but no parameter's shape.
 _SILENT_FIELDS = ("cell_clip", "projection_clip", "use_skip_connections", "bos_id", "eos_id")
 
@@ -30,6 +33,7 @@ _log = logging.getLogger("bilm")
 class _Note:
     """What a program's biLM is; kept as an attribute of the program."""
 
+    program: object
     bilm: BiLM
     trainable: bool
     names: Set[str] = field(default_factory=set)
@@ -82,52 +86,69 @@ def elmo_encoder(
             "bilm.ELMo(bilm.BiLM.from_pretrained(path)) in dynamic mode"
         )
     config = config or BiLMConfig(vocab_size=LARK_VOCAB_SIZE)
-    program = paddle.static.default_main_program()
-    note = _note_of(program, config, trainable, name)
     num_axes = 2 if config.char_cnn is None else 3
     if len(word_ids.shape) == num_axes + 1 and word_ids.shape[-1] == 1:
         word_ids = word_ids.squeeze(-1)
     if len(word_ids.shape) != num_axes:
         shape = list(word_ids.shape)
         raise InputError(f"word_ids must have {num_axes} axes, not the shape {shape}")
-    _assert_sound(word_ids, lengths)
+    note = _note_of(paddle.static.default_main_program(), config, trainable)
+    if name in note.names:
+        raise InputError(
+            f"name {name!r} is taken by another elmo_encoder of the program; give name=..."
+        )
     start = f"{name}_" if name else ""
     elmo = ELMo(note.bilm, 1, dropout, layer_norm, trainable, variant, elmo_l2_coef, start)
-    return elmo(word_ids, lengths)[0]
+    note.names.add(name)
+    return elmo(*_sound_input(word_ids, lengths, config))[0]
 
 
-def _note_of(program, config, trainable, name) -> _Note:
+def _note_of(program, config, trainable) -> _Note:
     note = getattr(program, "_elmo_encoder", None)
-    if note is None:
+    if note is None or note.program is not program:
+        present = {p.name for p in program.global_block().all_parameters()}
         names = _parameter_names(config)
+        if lark.EMBEDDING in present or "character_encoder.embedding.weight" in present:
+            raise InputError(
+                "the program is a copy of one with an elmo_encoder; call it before copying"
+            )
 
         def attr_of(ours):
             return paddle.ParamAttr(name=names[ours], trainable=trainable)
 
-        note = program._elmo_encoder = _Note(BiLM(config, False, False, attr_of), trainable)
+        bilm = BiLM(config, has_softmax=False, attr_of=attr_of)
+        note = program._elmo_encoder = _Note(program, bilm, trainable)
     if (note.bilm.config, note.trainable) != (config, trainable):
         raise InputError(
             "the program has a biLM already, with another config or trainable: one program "
             f"has one biLM; first {note.bilm.config}, trainable={note.trainable}; "
             f"now {config}, trainable={trainable}"
         )
-    if name in note.names:
-        raise InputError(
-            f"name {name!r} is taken by another elmo_encoder of the program; give name=..."
-        )
-    note.names.add(name)
     return note
 
 
-def _assert_sound(word_ids, lengths):
-    """Make the program stop at what it would compute nonsense of; Paddle itself checks the rest."""
-    Assert(paddle.all(word_ids >= 0), [word_ids], name="word_ids_from_0_on")
-    if lengths is None:
-        return
-    rows, steps = (paddle.shape(word_ids)[axis].astype(lengths.dtype) for axis in (0, 1))
-    Assert(paddle.shape(lengths)[0].astype(lengths.dtype) == rows, [lengths], name="a_length_a_row")
-    within = paddle.logical_and(lengths >= 0, lengths <= steps)
-    Assert(paddle.all(within), [lengths], name="lengths_within_rows")
+def _sound_input(word_ids, lengths, config):
+    """Return ids and lengths, with ids outside the vocabulary for what cannot be computed with.
+
+    At that Paddle's lookup stops, also in programs from which operators without a result, such
+    as Assert, were taken out. Assert shows what is wrong before.
+    """
+    sound = word_ids >= 0
+    Assert(paddle.all(sound), [word_ids], name="word_ids_from_0_on")
+    if lengths is not None:
+        rows, steps = (paddle.shape(word_ids)[axis].astype(lengths.dtype) for axis in (0, 1))
+        is_pair = paddle.shape(lengths)[0].astype(lengths.dtype) == rows
+        Assert(is_pair, [lengths], name="a_length_a_row")
+        within = paddle.logical_and(lengths >= 0, lengths <= steps)
+        Assert(paddle.all(within), [lengths], name="lengths_within_rows")
+        within = paddle.logical_and(within, is_pair.reshape([1]))
+        axes = [-1] + [1] * (len(word_ids.shape) - 1)
+        sound = paddle.logical_and(sound, within.reshape(axes))
+        kept = within.astype(lengths.dtype)
+        lengths = lengths * kept + steps * (1 - kept)  # so that the ids are looked up
+    size = config.vocab_size if config.char_cnn is None else NUM_CHARACTERS
+    sound = sound.astype(word_ids.dtype)
+    return word_ids * sound + (1 - sound) * size, lengths
 
 
 class _NamesOf(dict):
@@ -164,14 +185,14 @@ def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> 
         parameter.name: tuple(parameter.shape)
         for parameter in program.global_block().all_parameters()
     }
-    found = _read_variables(path, program)
-    needed = {name: shape for name, shape in shapes.items() if _is_bilm(name)}
+    needed = {name: shape for name, shape in shapes.items() if _is_of_encoder(name)}
     if not needed:
         raise InputError(
             "the program has no biLM; call elmo_encoder before, or give the program that did"
         )
-    mixes = {name: shape for name, shape in shapes.items() if _MIX_NAME.fullmatch(name)}
-    wanted = {**needed, **{name: shape for name, shape in mixes.items() if name in found}}
+    found = _read_variables(path, program)
+    mixes = {lark.MIX_WEIGHTS, lark.MIX_GAMMA} & shapes.keys() & found.keys()
+    wanted = {**needed, **{name: shapes[name] for name in mixes}}
     found = {name: _in_shape(array, wanted[name]) for name, array in found.items()
              if name in wanted}
     check_tensors(wanted, {name: array.shape for name, array in found.items()}, str(path))
@@ -188,13 +209,18 @@ def _in_shape(array, shape):
     return array[0] if array.shape == (1, *shape) else array
 
 
-def _is_bilm(name):
-    return lark.is_bilm_parameter(name) or name.startswith("character_encoder.")
+def _is_of_encoder(name):
+    """Return whether a parameter is one of those that `elmo_encoder` creates, but for its mix."""
+    if name.startswith("softmax_"):  # the task's: an encoder has none
+        return False
+    return lark.is_bilm_parameter(name) or _OUR_OWN_NAME.match(name) is not None
 
 
 def _read_variables(path, program):
     """Return the arrays at `path` by the names that they have in a program."""
     if lark.is_lark(path):  # whatever is missing is told by the program's names
+        if (Path(path) / "config.json").is_file():
+            _check_silent_fields(read_config(path), program, path)
         return lark.read_variables(path)
     model = open_model(path)
     _check_silent_fields(model.config, program, path)
@@ -207,7 +233,7 @@ def _read_variables(path, program):
 
 def _check_silent_fields(config, program, path):
     note = getattr(program, "_elmo_encoder", None)
-    if note is None:
+    if note is None or note.program is not program:
         return  # a copy of the program that elmo_encoder saw
     differences = [
         f"{name} is {getattr(config, name)}, in the program {getattr(note.bilm.config, name)}"

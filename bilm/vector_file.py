@@ -5,11 +5,12 @@ bilm-tf's layout: dataset `"<line number from 0>"` for each line; and AllenNLP's
 
 The file is created with all its datasets, without their values, and closed. From then on HDF5
 has no part in it: vectors are written to where they belong, so that a process killed at any
-moment leaves a file that is whole but for some values, and a note beside it says which batches
-are done. OUT.partial and OUT.partial.progress become OUT when all are.
+moment leaves a file that is whole but for some values, and a note beside it says how many batches
+are done, and of which file. OUT.partial becomes OUT when all are.
 """
 
 import fcntl
+import glob
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import time
 from array import array
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 import h5py
 import numpy as np
@@ -49,10 +50,6 @@ class VectorFile:
         fingerprint: Tells what the values depend on; only a file with the same one is resumed.
         resume: Whether to go on with what an interrupted run left.
 
-    Attributes:
-        batches_done: How many batches are in the file already.
-        state: Arrays that the last of these batches left, by name.
-
     Raises:
         InputError: The file cannot be written, there is no room for it, or what is there does
             not allow it.
@@ -68,42 +65,59 @@ class VectorFile:
         resume: bool = False,
     ):
         self._final = Path(path)
-        self._partial = self._final.with_name(self._final.name + ".partial")
-        self._note = self._partial.with_name(self._partial.name + ".progress")
+        self._partial, self._note = _working_files(path)
         self._fingerprint, self._dtype = fingerprint, np.dtype(dtype)
-        self.batches_done, self.state = 0, {}
+        self._shapes, self._noted_at = shapes, time.monotonic()
+        self._done, self._is_complete = (0, {}), False
         occupied = self._partial.exists()
         if occupied and not resume:
             raise InputError(
                 f"{self._partial} is there, of a run that was interrupted: add --resume to go on "
-                "with it, or remove it"
+                f"with it, or remove it and {self._note.name}"
             )
-        self._shapes, self._noted_at = shapes, time.monotonic()
         self._file = self._open()
         try:
             if occupied and self._note.exists():
                 self._read_note()
             if not self.batches_done:
                 self._lay_out(sentence_index)
-            with h5py.File(self._partial, "r", locking=False) as file:
-                self._offsets = array("q", (_offset(file, line) for line in range(len(shapes))))
+            self._offsets = self._read_offsets()
         except BaseException:
             self._file.close()
             if not occupied:
-                self._partial.unlink()
+                self._partial.unlink(missing_ok=True)
             raise
 
+    @property
+    def batches_done(self) -> int:
+        """How many batches are in the file already."""
+        return self._done[0]
+
+    @property
+    def state(self) -> Dict[str, np.ndarray]:
+        """Arrays that the last of these batches left, by name."""
+        return self._done[1]
+
     def _open(self):
-        descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise InputError(f"{self._partial}: cannot be written: {error.strerror}") from None
         file = open(descriptor, "r+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = _is_same(file, self._partial)
         except BlockingIOError:
+            is_ours = False
+        if not is_ours:
             file.close()
-            raise InputError(f"{self._partial}: another process is writing this file") from None
+            raise InputError(f"{self._partial}: another process is writing this file")
         return file
 
     def _lay_out(self, sentence_index):
+        # a note of an earlier file must never be taken for one of this
+        self._note.unlink(missing_ok=True)
+        sync_folder(self._final.absolute().parent)
         size = sum(map(math.prod, self._shapes)) * self._dtype.itemsize
         # HDF5 itself may crash where it cannot write, so the room is asked for before
         self._reserve(size + len(self._shapes) * _BYTES_A_DATASET + 8 * len(sentence_index))
@@ -132,19 +146,44 @@ class VectorFile:
         try:
             with safe_open(self._note, "numpy") as note:
                 about = note.metadata()
-                self.state = {name: note.get_tensor(name) for name in note.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{self._note}: damaged: {error}; start without --resume") from None
-        if about[_FINGERPRINT] != self._fingerprint:
+                state = {name: note.get_tensor(name) for name in note.keys()}  # noqa: SIM118
+            found = about[_FINGERPRINT], int(about["inode"])
+            batches = int(about["batches"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self._note}: damaged ({error!r}); {self._advice}") from None
+        if found[0] != self._fingerprint:
             raise InputError(
                 f"{self._partial} was begun with another text, model or option; repeat that "
-                "command with --resume, or remove the file"
+                f"command with --resume, or {self._advice}"
             )
-        self.batches_done = int(about["batches"])
+        if found[1] != os.fstat(self._file.fileno()).st_ino or batches < 0:
+            raise InputError(f"{self._note} belongs to another file; {self._advice}")
+        self._done = batches, state
+
+    @property
+    def _advice(self):
+        return f"remove {self._partial.name} and {self._note.name}"
+
+    def _read_offsets(self):
+        """Return where the values of each line begin; -1 for a line without words."""
+        try:
+            with h5py.File(self._partial, "r", locking=False) as file:
+                if file.attrs.get(_FINGERPRINT) != self._fingerprint:
+                    raise KeyError(_FINGERPRINT)
+                return array("q", (_offset(file, line) for line in range(len(self._shapes))))
+        except (OSError, KeyError, RuntimeError) as error:
+            reason = str(error).strip()
+            raise InputError(f"{self._partial}: damaged ({reason}); {self._advice}") from None
 
     def write(self, line: int, start: int, vectors: np.ndarray) -> None:
-        """Write the vectors of consecutive words of a line, from its word `start` on."""
+        """Write the vectors of consecutive words of a line, from its word `start` on.
+
+        Raises:
+            ValueError: The line has fewer words.
+        """
         shape, vectors = self._shapes[line], np.ascontiguousarray(vectors, self._dtype)
+        if start + vectors.shape[-2] > shape[-2]:
+            raise ValueError(f"line {line} has {shape[-2]} words, not so many")
         row_size = shape[-1] * self._dtype.itemsize
         planes = vectors if len(shape) == 3 else vectors[None]
         for number, plane in enumerate(planes):
@@ -159,27 +198,61 @@ class VectorFile:
 
     def finish_batch(self, state: Optional[Dict[str, np.ndarray]] = None) -> None:
         """Count a batch as done; every few seconds this is made to survive a power failure."""
-        self.batches_done += 1
-        self.state = state or {}
+        self._done = self.batches_done + 1, state or {}  # in one step: a signal may come between
         if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
             self.note()
 
     def note(self) -> None:
         """Make what is done survive."""
+        if self._is_complete:
+            return
+        batches, state = self._done
         os.fsync(self._file.fileno())
-        about = {_FINGERPRINT: self._fingerprint, "batches": str(self.batches_done)}
-        write_bytes_atomically(self._note, save(self.state, about))
+        about = {
+            _FINGERPRINT: self._fingerprint,
+            "batches": str(batches),
+            "inode": str(os.fstat(self._file.fileno()).st_ino),
+        }
+        write_bytes_atomically(self._note, save(state, about))
         self._noted_at = time.monotonic()
 
     def complete(self) -> None:
-        """Give the file its name: all batches are done."""
+        """Give the file its name: all batches are done.
+
+        Raises:
+            InputError: Somebody has put another file in its place.
+        """
         os.fsync(self._file.fileno())
+        if not _is_same(self._file, self._partial):
+            raise InputError(f"{self._partial}: is another file now; start again")
+        self._is_complete = True
         os.replace(self._partial, self._final)
-        self._note.unlink(missing_ok=True)
-        sync_folder(self._final.parent)
+        remove_leftovers(self._final)
+        sync_folder(self._final.absolute().parent)
 
     def close(self) -> None:
         self._file.close()
+
+
+def _working_files(path) -> Tuple[Path, Path]:
+    """Return where a file is filled, and where the note of what is done stands."""
+    partial = Path(path).with_name(Path(path).name + ".partial")
+    return partial, partial.with_name(partial.name + ".progress")
+
+
+def remove_leftovers(path) -> None:
+    """Remove the notes of a file that is finished."""
+    _, note = _working_files(path)
+    for leftover in (note, *note.parent.glob(f".{glob.escape(note.name)}.*.tmp")):
+        leftover.unlink(missing_ok=True)
+
+
+def _is_same(file, path) -> bool:
+    """Return whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _offset(file, line) -> int:

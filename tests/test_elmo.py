@@ -355,6 +355,34 @@ def test_another_kind_of_model_is_refused(bilm, tmp_path):
         BiLM.from_pretrained(tmp_path)
 
 
+def test_a_folder_of_other_things_is_not_replaced(bilm, tmp_path):
+    bilm.save_pretrained(tmp_path / "model")
+    bilm.save_pretrained(tmp_path / "model")
+    (tmp_path / "model/thesis.tex").touch()
+    with pytest.raises(InputError, match="would be replaced, but is no model folder: .*thesis.tex"):
+        bilm.save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model/thesis.tex").exists()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 0)])
+def test_no_rows_or_no_steps_give_no_vectors(bilm, variant, shape):
+    elmo = still(ELMo(bilm, variant=variant))
+    for lengths in (None, np.zeros(shape[0], np.int64)):
+        (found,) = run(elmo, np.zeros(shape, np.int64), lengths)
+        assert found.shape == (*shape, 12)
+
+
+def test_other_borders_than_larks_are_used():
+    config = BiLMConfig(**{**CONFIG.__dict__, "bos_id": 7, "eos_id": 9})
+    paddle.seed(2)
+    model = BiLM(config)
+    params = {theirs: weights_of(model)[ours] for ours, theirs in lark.names().items()}
+    expected = numpy_elmo.sentence_layers(params, [5, 6], bos=7, eos=9)
+    found = ELMo(model).layers(paddle.to_tensor([[5, 6]]))[:, 0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.smoke
 def test_a_saved_model_is_the_same_model(bilm, tmp_path, vocabulary):
     bilm.save_pretrained(tmp_path / "model")

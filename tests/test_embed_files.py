@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm import BiLM, BiLMConfig, InputError, Vocabulary, vector_file
+from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary, vector_file
 from bilm.cli import run_main
 from bilm.embed import Embedder
 from bilm.embed_files import Lines, embed_lines, main
@@ -172,11 +172,14 @@ def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful): 
     whole, killed = tmp_path / "whole.hdf5", tmp_path / "killed.hdf5"
     finish(start(folder, text, whole, *options))
     stop_in_the_middle(start(folder, text, killed, *options), killed, signal.SIGKILL)
+    note = tmp_path / "killed.hdf5.partial.progress"
     for _ in range(2):
+        noted = note.stat().st_mtime_ns
         process = start(folder, text, killed, *options, "--resume")
-        time.sleep(2.0)
-        if process.poll() is None:
-            process.kill()
+        while note.stat().st_mtime_ns == noted:  # it goes on from there
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
         process.communicate()
     finish(start(folder, text, killed, *options, "--resume"))
     expected, found = content(whole), content(killed)
@@ -216,6 +219,133 @@ def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # 
         file.write("人\n")
     with pytest.raises(InputError, match="was begun with another text, model or option"):
         embed(folder, text, out, "--resume")
+
+
+def test_a_note_of_another_file_is_never_taken(folder, tmp_path):  # noqa: F811
+    """Killed, its file removed by hand, begun again and killed before the first note, resumed."""
+    text, out = numbered_text(tmp_path / "text.txt", 4_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    note, filled = (tmp_path / f"out.hdf5.partial{end}" for end in (".progress", ""))
+    old_note = note.read_bytes()
+    filled.unlink()
+    slow = EMBED.replace("0.05", "99")  # no note until the end
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, str(text), str(out), "--model", str(folder)])
+    while not filled.exists() or filled.stat().st_size < 100_000:
+        time.sleep(0.01)
+    assert not note.exists()
+    process.kill()
+    process.wait()
+    finish(start(folder, text, out, "--resume"))
+    whole = tmp_path / "whole.hdf5"
+    finish(start(folder, text, whole))
+    assert out.read_bytes() == whole.read_bytes()
+    note.write_bytes(old_note)  # beside a file that it was not written for
+    filled.write_bytes(whole.read_bytes())
+    out.unlink()
+    with pytest.raises(InputError, match="belongs to another file; remove out.hdf5.partial and"):
+        embed(folder, text, out, "--resume")
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 50, None, {"batches": "1"},
+                                     {"batches": "x", "inode": "1", "fingerprint": "y"}])
+def test_a_damaged_note_is_told(folder, tmp_path, content):  # noqa: F811
+    from safetensors.numpy import save
+
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    damaged = content if isinstance(content, bytes) else save({}, content)
+    (tmp_path / "out.hdf5.partial.progress").write_bytes(damaged)
+    with pytest.raises(InputError, match="damaged .*; remove out.hdf5.partial and out.hdf5.part"):
+        embed(folder, text, out, "--resume")
+
+
+def test_a_note_that_says_too_much_is_found_out(folder, tmp_path, monkeypatch):  # noqa: F811
+    text = numbered_text(tmp_path / "text.txt", 50)
+    lines, out = Lines(text), tmp_path / "out.hdf5"
+    monkeypatch.setattr(vector_file.VectorFile, "batches_done", 9999)
+    with pytest.raises(InputError, match="9999 batches are said to be done, there are 2"):
+        embed_lines(Embedder(folder), lines, out)
+    assert not out.exists()
+
+
+def test_a_truncated_partial_file_is_told(folder, tmp_path):  # noqa: F811
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    with open(tmp_path / "out.hdf5.partial", "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(InputError, match="out.hdf5.partial: damaged .*; remove out.hdf5.partial"):
+        embed(folder, text, out, "--resume")
+
+
+def test_a_signal_during_the_end_leaves_the_whole_file(folder, text, tmp_path, monkeypatch):  # noqa: F811
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vector_file, "remove_leftovers", interrupted)
+    out = tmp_path / "out.hdf5"
+    with pytest.raises(KeyboardInterrupt):
+        embed(folder, text, out)
+    assert sorted(os.listdir(tmp_path)) == ["out.hdf5", "text.txt"]
+    monkeypatch.undo()
+    embed(folder, text, out, "--resume")  # nothing is left to do
+
+
+def test_another_model_or_mix_is_not_resumed(folder, tmp_path):  # noqa: F811
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    paddle.seed(99)
+    config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
+    BiLM(config).save_pretrained(tmp_path / "other", Vocabulary([*SPECIAL_TOKENS, *WORDS]))
+    with pytest.raises(InputError, match="was begun with another text, model or option"):
+        embed(tmp_path / "other", text, out, "--resume")
+    prints = set()
+    for weight in (0.0, 1.0):
+        elmo = ELMo(BiLM.from_pretrained(folder))
+        elmo.mixes[0].gamma.set_value(np.array([weight], np.float32))
+        elmo.save_mixes(tmp_path / "mix")
+        prints.add(Embedder(folder, layers="mix", mix_from=tmp_path / "mix").fingerprint())
+    assert len(prints) == 2
+
+
+def test_a_resumed_run_does_not_begin_anew(folder, text, tmp_path, monkeypatch):  # noqa: F811
+    embedder, out = Embedder(folder, batch_size=1), tmp_path / "out.hdf5"
+    monkeypatch.setattr(vector_file, "SECONDS_BETWEEN_NOTES", -1)
+    seen = []
+
+    def interrupted(batch):
+        seen.append(batch)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        yield from Embedder.pieces(embedder, batch)
+
+    monkeypatch.setattr(embedder, "pieces", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        embed_lines(embedder, Lines(text), out)
+    embed_lines(embedder, Lines(text), out, resume=True)
+    assert len(seen) == 5  # four lines with words, of which the third came twice
+
+
+def test_a_pipe_is_read_once(folder, text, tmp_path):  # noqa: F811
+    embed(folder, text, tmp_path / "a.hdf5")
+    os.mkfifo(tmp_path / "pipe")
+    writer = subprocess.Popen(["sh", "-c", f"cat {text} > {tmp_path / 'pipe'}"])
+    embed(folder, tmp_path / "pipe", tmp_path / "b.hdf5")
+    writer.wait(10)
+    assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
+
+
+def test_a_text_that_changes_while_it_is_read_is_told(folder, text, tmp_path):  # noqa: F811
+    class Changing(Lines):
+        reads = 0
+
+        def __iter__(self):
+            self.reads += 1
+            for words in super().__iter__():
+                yield [*words[:-1], "人"] if words and self.reads > 1 else words
+
+    with pytest.raises(InputError, match="the text was changed while it was read"):
+        embed_lines(Embedder(folder), Changing(text), tmp_path / "out.hdf5")
 
 
 def test_a_finished_file_is_left_alone(folder, text, tmp_path):  # noqa: F811
@@ -270,7 +400,7 @@ def test_too_little_room_is_told_before_anything_is_computed(
 def test_an_output_that_cannot_be_written_is_one_line(folder, text, tmp_path, capsys):  # noqa: F811
     for out, message in (
         (tmp_path / "none" / "out.hdf5", "there is no folder"),
-        (tmp_path, "is there already"),
+        (tmp_path, "is a folder; give the name of a file"),
     ):
         with pytest.raises(SystemExit) as exit_:
             run_main(main, [str(text), str(out), "--model", str(folder)])

@@ -12,7 +12,7 @@ import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder, init_pretraining_params
 from bilm.formats.lark import variable_names
-from tests import lark
+from tests import lark, numpy_bilm, numpy_elmo
 from tests.test_elmo import pad, run, still
 from tests.test_lark_format import TRAINED, combined, trained_variables
 
@@ -374,16 +374,112 @@ def test_what_is_no_model_is_told(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("word, length, message", [
     (37, [2], "received ids"), (-1, [2], "AssertOp"), (5, [3], "AssertOp"), (5, [-1], "AssertOp"),
-    (5, [1, 2], "AssertOp"),
 ])
 def test_a_static_program_stops_at_bad_input(word, length, message):
     with static_programs() as (main, startup, exe):
         word_ids, counts = data()
         out = elmo_encoder(word_ids, lengths=counts, config=CONFIG)
         exe.run(startup)
+        evaluation = test_mode(main, [word_ids, counts], [out])
         feed = {"word": np.array([[5, word]]), "lengths": np.array(length)}
         with pytest.raises(Exception, match=message):
             exe.run(main, feed=feed, fetch_list=[out])
+        # Assert is taken out of programs for inference, where Paddle's lookup stops instead
+        with pytest.raises(Exception, match="received ids"):
+            exe.run(evaluation, feed=feed, fetch_list=[out])
+
+
+def count_operators(program, word):
+    names = [op.name() if hasattr(op, "results") else op.type for op in program.global_block().ops]
+    return sum(word in name for name in names)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_frozen_bilm_has_no_backward_pass(shape):
+    found = {}
+    for trainable in (False, True):
+        with static_programs() as (main, _, _):
+            word_ids, counts = data(SHAPES[shape])
+            out = elmo_encoder(word_ids, lengths=counts, config=CONFIG, trainable=trainable)
+            loss, _ = small_tagger(out)
+            before = count_operators(main, "while"), count_operators(main, "tanh")
+            paddle.optimizer.SGD(0.1).minimize(loss)
+            after = count_operators(main, "while"), count_operators(main, "tanh")
+        found[trainable] = after[0] - before[0], after[1] - before[1]
+    assert found[False] == (0, 1)  # the tagger's own tanh
+    assert sum(found[True]) > 1
+
+
+def test_a_copy_of_a_program_is_told():
+    with static_programs() as (main, _, _):
+        word_ids = words()
+        elmo_encoder(word_ids, config=CONFIG)
+        copy = main.clone()
+        with paddle.static.program_guard(copy), pytest.raises(InputError, match="a copy of"):
+            elmo_encoder(words(), config=CONFIG, name="b")
+
+
+def test_a_wrong_option_leaves_the_program_as_it_was():
+    with static_programs():
+        with pytest.raises(InputError, match="variant must be one of"):
+            elmo_encoder(words(), config=CONFIG, variant="bert")
+        elmo_encoder(words(), config=CONFIG)
+
+
+def test_parameters_of_the_task_may_have_larks_other_names():
+    with static_programs() as (main, startup, exe):
+        features = elmo_encoder(words(), config=CONFIG)
+        paddle.nn.Linear(16, 5, weight_attr=paddle.ParamAttr(name="softmax_weight"),
+                         bias_attr=paddle.ParamAttr(name="softmax_bias"))(features)
+        exe.run(startup)
+        before = parameters()
+        init_pretraining_params(exe, TRAINED, main)
+        for name in ("softmax_weight", "softmax_bias"):
+            np.testing.assert_array_equal(parameters()[name], before[name])
+
+
+def test_the_l2_coefficient_reaches_the_mix_weights():
+    found = []
+    for coefficient in (0.0, 0.5):
+        with static_programs() as (main, startup, exe):
+            out = elmo_encoder(words(), coefficient, config=CONFIG, dropout=0.0)
+            paddle.optimizer.SGD(1.0).minimize(out.sum())
+            exe.run(startup)
+            init_pretraining_params(exe, TRAINED, main)
+            set_parameter("ELMo_w", [1.0, 2.0, -1.0])
+            exe.run(main, feed={"word": np.array([[5, 6]])})
+            found.append(parameters()["ELMo_w"])
+    expected = found[0] - 0.5 * np.array([1.0, 2.0, -1.0])
+    np.testing.assert_allclose(found[1], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 11])
+def test_neighbours_and_their_order_change_no_bit(rows):
+    random = np.random.default_rng(rows)
+    ids, lengths = random.integers(3, 37, (rows, 6)), random.integers(0, 7, rows)
+    order = random.permutation(rows)
+    with static_programs() as (main, startup, exe):
+        word_ids, counts = data()
+        out = elmo_encoder(word_ids, lengths=counts, config=CONFIG, layer_norm=True, dropout=0.0)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        first, second = (
+            exe.run(main, feed={"word": ids[rows], "lengths": lengths[rows]}, fetch_list=[out])[0]
+            for rows in (slice(None), order)
+        )
+    np.testing.assert_array_equal(second, first[order])
+
+
+def test_other_borders_than_larks_are_used():
+    config = BiLMConfig(**{**CONFIG.__dict__, "bos_id": 7, "eos_id": 9})
+    with static_programs() as (main, startup, exe):
+        out = elmo_encoder(words(), config=config, dropout=0.0)
+        exe.run(startup)
+        init_pretraining_params(exe, TRAINED, main)
+        (found,) = exe.run(main, feed={"word": np.array([[5, 6]])}, fetch_list=[out])
+    params = numpy_bilm.read_lark_folder(TRAINED)
+    layers = numpy_elmo.sentence_layers(params, [5, 6], bos=7, eos=9)
+    np.testing.assert_allclose(found[0], layers.mean(axis=0), atol=1e-5)
 
 
 def test_two_programs_of_one_process_do_not_meet():

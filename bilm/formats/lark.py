@@ -18,7 +18,6 @@ shape. ELMo_w and ELMo_gamma are a layer mix; what LARK leaves behind, such as
 import math
 import re
 import zipfile
-import zlib
 from itertools import product
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
@@ -39,6 +38,7 @@ COMBINED_FILE, ARCHIVE_FILE = "params", "params.npz"
 _BILM_NAME = re.compile(
     r"embedding_para|softmax_(weight|bias)|[fb]w_layer\d+_gate_w|lstmp_\d+\.(w_0|w_1|b_0)"
 )
+_TOLD = 60  # records listed in a message
 _MAX_LAYERS = 8  # tried when the records of a combined file are named
 
 
@@ -98,7 +98,7 @@ def _is_archive(path):
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # whatever a damaged archive raises
         return False
 
 
@@ -143,8 +143,7 @@ def _read_npz(path, chosen):
                        if info.filename.endswith(".npy")}
             return {name: _archived(path, archive, members[name])
                     for name in sorted(members) if chosen(name)}
-    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error,
-            zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+    except Exception as error:  # whatever a damaged archive raises
         raise _not_an_archive(path, error) from None
 
 
@@ -163,7 +162,7 @@ def _archived(path, archive, info):
         try:
             with zipfile.ZipFile(path) as archive, archive.open(info) as file:
                 return np.lib.format.read_array(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except Exception as error:  # whatever a damaged archive raises
             raise _not_an_archive(path, error) from None
 
     return LazyArray(shape, dtype, read)
@@ -191,7 +190,8 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
             return names
         candidates.append((abs(len(names) - len(shapes)), names, symbols))
     _, names, symbols = min(candidates, key=lambda candidate: candidate[0])
-    found = ", ".join("x".join(map(str, shape)) for shape in shapes)
+    found = ", ".join("x".join(map(str, shape)) for shape in shapes[:_TOLD])
+    found += f" and {len(shapes) - _TOLD} more" if len(shapes) > _TOLD else ""
     expected = ", ".join(f"{name} {'x'.join(map(str, symbols[name]))}" for name in names)
     raise InputError(
         f"{source}: a combined file has no names, and its {len(shapes)} records ({found}) are not "

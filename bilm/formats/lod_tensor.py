@@ -153,6 +153,9 @@ def _parse_description(description, source):
             raise InputError(f"{source}: not a tensor: unknown field {key} in its description")
     if dtype not in DTYPES:
         raise InputError(f"{source}: values of unknown type {dtype}")
-    if len(shape) > _MAX_DIMENSIONS or any(size >= 1 << 48 for size in shape):  # negative ones, too
+    # sizes that are negative are huge when they are read as varints
+    if len(shape) > _MAX_DIMENSIONS or any(size >= 1 << 40 for size in shape) or (
+        math.prod(max(1, size) for size in shape) >= 1 << 56
+    ):
         raise InputError(f"{source}: not a tensor: dimensions {shape}")
     return np.dtype(DTYPES[dtype]), tuple(shape)
