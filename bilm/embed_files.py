@@ -229,7 +229,10 @@ def _fill(file, embedder, lines, found, bar):
     if digest.hexdigest() != found.digest:
         raise InputError("the text was changed while it was read; start again without --resume")
     if file.batches_done != number:
-        raise InputError(f"{file.batches_done} batches are said to be done, there are {number}")
+        raise InputError(
+            f"{file.batches_done} batches are said to be done, there are {number}; remove the "
+            ".partial files and start again"
+        )
 
 
 def _digested(lines, digest):

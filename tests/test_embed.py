@@ -180,6 +180,7 @@ def test_blocks_of_batches_depend_on_lengths_alone(monkeypatch):
     monkeypatch.setattr(embed_module, "BATCH_TOKENS", 48)  # 8 rows of 6 steps, or one long one
     assert list(plan_blocks([3, 3, 30, 4], 9)) == [[[2], [3, 0, 1]]]
     assert list(plan_blocks([3, 3, 5, 5], 9)) == [[[2], [3], [0, 1]]]
+    monkeypatch.setattr(embed_module, "SORTED_SENTENCES", 99)
     assert list(plan_blocks([4] * 20, 17)) == [[[*range(8)], [*range(8, 16)], [*range(16, 20)]]]
     monkeypatch.setattr(embed_module, "SORTED_WORDS", 10)
     assert list(plan_blocks([9, 3, 4, 2], 1)) == [[[0], [1]], [[2], [3]]]

@@ -260,12 +260,18 @@ def test_a_damaged_note_is_told(folder, tmp_path, content):  # noqa: F811
         embed(folder, text, out, "--resume")
 
 
-def test_a_note_that_says_too_much_is_found_out(folder, tmp_path, monkeypatch):  # noqa: F811
-    text = numbered_text(tmp_path / "text.txt", 50)
-    lines, out = Lines(text), tmp_path / "out.hdf5"
-    monkeypatch.setattr(vector_file.VectorFile, "batches_done", 9999)
-    with pytest.raises(InputError, match="9999 batches are said to be done, there are 2"):
-        embed_lines(Embedder(folder), lines, out)
+def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
+    from safetensors import safe_open
+    from safetensors.numpy import save
+
+    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    partial(folder, text, out)
+    note = tmp_path / "out.hdf5.partial.progress"
+    with safe_open(note, "numpy") as file:
+        about = file.metadata()
+    note.write_bytes(save({}, {**about, "batches": "9999"}))
+    with pytest.raises(InputError, match="9999 batches are said to be done, there are 9"):
+        embed(folder, text, out, "--resume")
     assert not out.exists()
 
 
