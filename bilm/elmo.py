@@ -99,6 +99,10 @@ class ELMo(nn.Layer):
             InputError: An id is not in the vocabulary, or a length is not within the row; in
                 dynamic mode only. A static program stops with an error of Paddle's.
         """
+        if 0 in token_ids.shape[:2]:  # Paddle 2.6 computes with no empty tensors
+            config = self.bilm.config
+            features = config.num_directions * config.projection_size
+            return [paddle.zeros([*token_ids.shape[:2], features]) for _ in self.mixes]
         layers, mask = self._layers(token_ids, lengths)
         is_lark = self.variant == "lark"
         if is_lark:
@@ -128,8 +132,6 @@ class ELMo(nn.Layer):
         else:
             check_token_ids(token_ids, self.bilm.config)
             check_lengths(lengths, token_ids)
-            if 0 in token_ids.shape[:2]:
-                return self._no_layers(token_ids), None
             token_ids, lengths = add_empty_rows(token_ids, lengths)
             with paddle.set_grad_enabled(self.trainable and paddle.is_grad_enabled()):
                 layers = self._compute(token_ids, lengths)
@@ -137,11 +139,6 @@ class ELMo(nn.Layer):
             return layers, None
         mask = mask_of(token_ids, lengths)
         return layers * mask.unsqueeze(-1), mask
-
-    def _no_layers(self, token_ids):
-        config = self.bilm.config
-        features = config.num_directions * config.projection_size
-        return paddle.zeros([config.num_layers + 1, *token_ids.shape[:2], features])
 
     def _compute(self, token_ids, lengths):
         if self.variant == "lark":

@@ -270,7 +270,7 @@ def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
     with safe_open(note, "numpy") as file:
         about = file.metadata()
     note.write_bytes(save({}, {**about, "batches": "9999"}))
-    with pytest.raises(InputError, match="9999 batches are said to be done, there are 9"):
+    with pytest.raises(InputError, match=r"9999 batches are said to be done, there are \d+;"):
         embed(folder, text, out, "--resume")
     assert not out.exists()
 
