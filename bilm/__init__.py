@@ -26,7 +26,15 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'bilm' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    try:
+        return getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "paddle":
+            raise
+        raise ModuleNotFoundError(
+            f"bilm.{name} needs PaddlePaddle: install this package with its extra [cpu] or [gpu]",
+            name="paddle",
+        ) from None
 
 
 def __dir__():

@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
 
 def compare(first, second, vocab_path=None) -> list:
-    """Return a `Difference` for each parameter and moment of two models, by name.
+    """Return a `Difference` for each parameter of two models, and each moment if both have some.
 
     Args:
         first, second: Models in any known formats.
@@ -40,15 +40,21 @@ def compare(first, second, vocab_path=None) -> list:
         InputError: One is no model, or damaged.
     """
     models = [open_model(path, vocab_path=vocab_path) for path in (first, second)]
-    ours, theirs = ({**model.tensors, **model.moments} for model in models)
+    both = all(model.moments for model in models)
+    ours, theirs = ({**model.tensors, **(model.moments if both else {})} for model in models)
     return [_difference(name, ours, theirs) for name in sorted({*ours, *theirs})]
 
 
-def config_differences(first, second) -> list:
-    """Return a line for each field in which the configurations of two models differ."""
-    ours, theirs = (asdict(open_model(path).config) for path in (first, second))
-    return [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
-            if ours[name] != theirs[name]]
+def other_differences(first, second) -> list:
+    """Return a line for each field of the configurations, and other part, that differs."""
+    models = [open_model(path) for path in (first, second)]
+    ours, theirs = (asdict(model.config) for model in models)
+    found = [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
+             if ours[name] != theirs[name]]
+    words = [model.vocabulary for model in models]
+    if None not in words and words[0] != words[1]:
+        found.append("vocabulary: other words, or another order")
+    return found
 
 
 def _difference(name, ours, theirs):
@@ -67,7 +73,7 @@ def _difference(name, ours, theirs):
 
 
 def main(arguments=None) -> None:
-    """Print the differences; exit with 1 if there are larger ones than allowed."""
+    """Print the differences; exit with 1 if there are larger ones than allowed, or others."""
     parser = new_parser(__doc__)
     add = parser.add_argument
     add("first", metavar="A", help="model folder or file, in any known format")
@@ -79,18 +85,23 @@ def main(arguments=None) -> None:
     if not options.tolerance >= 0:
         raise InputError(f"--tolerance must not be negative, not {options.tolerance}")
     found = compare(options.first, options.second)
-    config = config_differences(options.first, options.second)
-    equal = not any(d.problem or not d.absolute <= options.tolerance for d in found)
+    others = other_differences(options.first, options.second)
+    equal = not others and not any(
+        d.problem or not d.absolute <= options.tolerance for d in found
+    )
+    largest = max((d.absolute for d in found), default=0.0)
     if options.json:
-        report = {"equal": equal, "config": config, "tensors": [d._asdict() for d in found]}
+        report = {"equal": equal, "differs": others, "largest": largest}
+        report["tensors"] = [difference._asdict() for difference in found]
         print(json.dumps(report, indent=2))
     else:
-        for line in config:
-            print(f"config      {line}")
+        for line in others:
+            print(f"differs     {line}")
         for d in found:
             values = d.problem or f"absolute {d.absolute:.3e}, relative {d.relative:.3e}"
             print(f"{d.name:<44} {values}")
-        print("equal" if equal else f"different: beyond {options.tolerance:g}")
+        verdict = "equal" if equal else "different"
+        print(f"{verdict}: largest difference {largest:.3e}, allowed {options.tolerance:g}")
     if not equal:
         sys.exit(1)
 

@@ -104,7 +104,7 @@ def convert(
             if target_format == "bilm":
                 write_checksums(folder)
             if verify:
-                differences = _verify(kept, folder, target_format, is_finite=not odd)
+                differences = _verify(model, kept, folder, target_format, is_finite=not odd)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
     odd = sorted(set(odd))
@@ -150,8 +150,12 @@ def _watched(name, array, dtype, odd):
     return LazyArray(array.shape, dtype, read)
 
 
-def _verify(model, folder, target_format, is_finite) -> Dict[str, float]:
-    """Return the differences of outputs; raise where the folder does not hold the model."""
+def _verify(source, model, folder, target_format, is_finite) -> Dict[str, float]:
+    """Return how far outputs are from the source's.
+
+    Raises:
+        InputError: The folder does not hold `model`, or computes something else.
+    """
     written = open_model(folder, target_format)
     unequal = unequal_tensors(model, written, tolerant=target_format == "hdf5")
     if unequal:
@@ -160,7 +164,7 @@ def _verify(model, folder, target_format, is_finite) -> Dict[str, float]:
         )
     if not is_finite:
         return {}  # outputs would not be finite either
-    differences, limit = compare_outputs(model, written)
+    differences, limit = compare_outputs(source, written)
     is_exact = all(array.dtype == np.float32 for array in model.tensors.values())
     too_large = {name: value for name, value in differences.items() if not value <= limit}
     if too_large and is_exact:
@@ -209,6 +213,8 @@ def main(arguments=None) -> None:
     if done.differences:
         found = ", ".join(f"{name} {value:.1e}" for name, value in done.differences.items())
         print(f"verified: every tensor read back; largest difference of outputs: {found}")
+    elif options.verify:
+        print("verified: every tensor read back; outputs not compared: there are odd values")
     if done.words:
         print(f"vocabulary: {done.words}")
     for phrase in done.lost:

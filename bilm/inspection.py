@@ -26,13 +26,16 @@ def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dic
     Returns:
         `format`, `gate_order` (of the format), `config`, `parameters` (their number),
         `forget_bias` (mean, over all layers), `tensors` and `moments` (name, shape, dtype and, if
-        asked for, sha256), `vocabulary` (number of words or null) and `missing`, a list of lines.
+        asked for, sha256), `vocabulary` (number of words or null), `missing`, a list of lines, and
+        `not_finite`, the tensors with values that are not finite.
 
     Raises:
         InputError: There is no model at `path`, or it is damaged.
     """
     name = source_format or detect_format(path)
     model = open_model(path, name, vocab_path)
+    odd = sorted(tensor for tensor, array in {**model.tensors, **model.moments}.items()
+                 if not np.isfinite(np.asarray(array)).all())
     return {
         "format": name,
         "gate_order": FORMATS[name].gate_order,
@@ -42,6 +45,7 @@ def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dic
         "vocabulary": None if model.vocabulary is None else len(model.vocabulary),
         "mixes": 0 if model.mixes is None else len(model.mixes.parameters),
         "missing": _missing(model),
+        "not_finite": odd,
         "tensors": [_describe(*item, sha) for item in sorted(model.tensors.items())],
         "moments": [_describe(*item, sha) for item in sorted(model.moments.items())],
     }
@@ -89,6 +93,8 @@ def _print(found, sha):
     print(f"forget bias {found['forget_bias']:.4f} on average, stored whole")
     for line in found["missing"]:
         print(f"missing     {line}")
+    for name in found["not_finite"]:
+        print(f"not finite  values in {name}")
     for tensor in [*found["tensors"], *found["moments"]]:
         shape = "x".join(map(str, tensor["shape"]))
         digest = f"  {tensor['sha256']}" if sha else ""

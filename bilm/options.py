@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
 
 class _DefaultsShown(argparse.HelpFormatter):
     def _get_help_string(self, action):
-        is_told = action.default not in (None, False, argparse.SUPPRESS, "-") and action.help
+        is_told = action.default not in (None, True, False, argparse.SUPPRESS, "-") and action.help
         return f"{action.help} (default: %(default)s)" if is_told else action.help
 
 

@@ -188,6 +188,7 @@ def _set_moments(trainer, options, pretrained):
         warn(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
     else:
         trainer.set_moments(moments, source)
+        print(f"{source}: weights and Adagrad's moments are taken over", flush=True)
 
 
 def _warn_of_unknown_words(corpus):

@@ -76,6 +76,8 @@ def _is_of_a_run(load_dir):
 def _options_from(load_dir):
     """Return the options that a model without training state decides."""
     config, path = read_config(load_dir), Path(load_dir)
+    if config.char_cnn is not None:
+        raise InputError(f"--load_dir {load_dir}: reads characters; training takes models of words")
     found = {
         "embed_size": config.projection_size, "hidden_size": config.cell_size,
         "proj_clip": config.projection_clip,

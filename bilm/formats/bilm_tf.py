@@ -133,8 +133,12 @@ def options_of(config: BiLMConfig) -> dict:
     return options
 
 
-def config_from(options: dict, source: str, vocab_size: Optional[int] = None) -> BiLMConfig:
+def config_from(
+    options: dict, source: str, vocab_size: Optional[int] = None, **settings
+) -> BiLMConfig:
     """Return the configuration that options.json tells.
+
+    Clips that it does not mention are none, as in bilm-tf, unless `settings` has them.
 
     Args:
         options: Its content.
@@ -150,15 +154,22 @@ def config_from(options: dict, source: str, vocab_size: Optional[int] = None) ->
     missing = [name for name in ("dim", "projection_dim", "n_layers") if name not in lstm]
     if missing:
         raise InputError(f"{source}: missing in 'lstm': {', '.join(missing)}")
+    told = options.get("n_tokens_vocab")
+    if vocab_size and told and told != vocab_size:
+        raise InputError(f"{source}: n_tokens_vocab is {told}, the weights have {vocab_size} words")
+    clips = [
+        lstm[theirs] or 0.0 if theirs in lstm else settings.get(ours, 0.0)
+        for theirs, ours in (("cell_clip", "cell_clip"), ("proj_clip", "projection_clip"))
+    ]
     try:
         return BiLMConfig(
             # a model of characters without softmax knows no number of words
-            vocab_size=vocab_size or options.get("n_tokens_vocab") or 3,
+            vocab_size=vocab_size or told or 3,
             projection_size=lstm["projection_dim"],
             cell_size=lstm["dim"],
             num_layers=lstm["n_layers"],
-            cell_clip=lstm.get("cell_clip") or 0.0,
-            projection_clip=lstm.get("proj_clip") or 0.0,
+            cell_clip=clips[0],
+            projection_clip=clips[1],
             use_skip_connections=bool(lstm.get("use_skip_connections")),
             bidirectional=options.get("bidirectional", True),
             dropout=options.get("dropout", 0.1),
@@ -171,10 +182,17 @@ def config_from(options: dict, source: str, vocab_size: Optional[int] = None) ->
 def find_file(path) -> Optional[Path]:
     """Return the HDF5 file of weights that `path` is or holds, or None."""
     path = Path(path)
-    files = [path]
     if path.is_dir():
-        files = [path / WEIGHTS_FILE, *sorted(path.glob("*.hdf5")), *sorted(path.glob("*.h5"))]
-    return next((file for file in files if file.is_file() and _is_hdf5(file)), None)
+        if (path / WEIGHTS_FILE).is_file():
+            return path / WEIGHTS_FILE
+        files = [*sorted(path.glob("*.hdf5")), *sorted(path.glob("*.h5"))]
+        if len(files) > 1:
+            raise InputError(
+                f"{path}: which is it: {', '.join(file.name for file in files)}? Give the file, or "
+                f"name it {WEIGHTS_FILE}"
+            )
+        return files[0] if files else None
+    return path if path.is_file() and _is_hdf5(path) else None
 
 
 def _is_hdf5(file):
@@ -188,12 +206,12 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
     Args:
         path: Folder or file; the options are in options.json, or in the only *options.json.
         config: Its configuration where known; None: what the options say.
-        settings: Not used: the options tell the clips.
+        settings: Clips, where the options do not tell them.
 
     Raises:
         InputError: Files or datasets are missing or damaged, or something is not inside the file.
     """
-    file = find_file(path)
+    file = find_file(path) or Path(path)
     found = _read_datasets(file)
     if config is None:
         options_file = _options_file(file)
@@ -206,7 +224,7 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
         words = found.get("embedding") if not options.get("char_cnn") else None
         words = found.get("softmax/b") if words is None else words
         rows = words.shape[0] if words is not None and words.shape else None
-        config = config_from(options, str(options_file), rows)
+        config = config_from(options, str(options_file), rows, **settings)
     return StoredModel(config, from_format(table(config), found, str(file)))
 
 

@@ -9,7 +9,7 @@ from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.formats import bilm_tf, lark, native, pdparams, torch_state
 from bilm.formats.canonical import StoredModel, check_model, parameter_shapes
-from bilm.formats.side_files import SideFiles, read_side_files
+from bilm.formats.side_files import CONFIG_FILE, SideFiles, read_side_files
 from bilm.formats.tables import Entry, lost, simple
 from bilm.vocabulary import Vocabulary
 
@@ -102,12 +102,17 @@ def cannot_hold(name: str, model: StoredModel) -> List[str]:
 
 
 def model_path(path) -> Path:
-    """Return `path`, or the latest checkpoint of a training run's folder.
+    """Return `path`, the latest checkpoint of a training run's folder, or the folder of a file.
+
+    The file is the model.safetensors of a folder that has a config.json.
 
     Raises:
         InputError: The run has none.
     """
-    return latest_checkpoint(path) if (Path(path) / "latest").is_file() else Path(path)
+    path = Path(path)
+    if path.name == native.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
+        return path.parent
+    return latest_checkpoint(path) if (path / "latest").is_file() else path
 
 
 def detect_format(path) -> str:
@@ -118,12 +123,8 @@ def detect_format(path) -> str:
     """
     path = model_path(path)
     if lark.is_lark(path):
-        if path.is_file():
-            return "lark-npz" if path.suffix == ".npz" else "lark-combined"
-        if (path / lark.EMBEDDING).is_file():
-            return "lark"
-        return "lark-combined" if (path / lark.COMBINED_FILE).is_file() else "lark-npz"
-    if path.exists() and bilm_tf.find_file(path):
+        return lark.kind_of(path)
+    if path.exists() and (bilm_tf.find_file(path) or path.suffix in (".hdf5", ".h5")):
         return "hdf5"
     if path.exists() and pdparams.find_file(path):
         return "pdparams"
@@ -203,7 +204,10 @@ def with_vocabulary(
         InputError: The vocabulary is not of the model's size.
     """
     source = vocab_path or "vocab.txt"
-    vocabulary = Vocabulary.load(vocab_path) if vocab_path else vocabulary
+    if vocab_path:
+        own, vocabulary = vocabulary, Vocabulary.load(vocab_path)
+        if own not in (None, vocabulary):
+            raise InputError(f"{vocab_path}: the model comes with other words; leave this file out")
     if vocabulary is None:
         return model
     if len(vocabulary) != model.config.vocab_size:

@@ -34,7 +34,8 @@ from bilm.mixes import Mixes
 EMBEDDING = "embedding_para"
 MIX_WEIGHTS, MIX_GAMMA = "ELMo_w", "ELMo_gamma"
 MOMENT_SUFFIX = "_moment_0"
-COMBINED_FILE, ARCHIVE_FILE = "params", "params.npz"
+COMBINED_FILES, ARCHIVE_FILE = ("params", "__params__"), "params.npz"
+_FIRST_GATES = "fw_layer1_gate_w"
 _BILM_NAME = re.compile(
     r"embedding_para|softmax_(weight|bias)|[fb]w_layer\d+_gate_w|lstmp_\d+\.(w_0|w_1|b_0)"
 )
@@ -83,12 +84,29 @@ def is_lark(path) -> bool:
     """Return whether `path` looks like a LARK folder, combined file or `.npz`."""
     path = Path(path)
     if path.is_dir():
-        if (path / EMBEDDING).is_file():
+        if any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
             return True
-        return any(is_lark(path / n) for n in (COMBINED_FILE, ARCHIVE_FILE) if (path / n).is_file())
+        return _file_in(path) is not None
     if not path.is_file():
         return False
-    return _is_archive(path) or starts_like_tensor(path)
+    return path.suffix == ".npz" or _is_archive(path) or starts_like_tensor(path)
+
+
+def kind_of(path) -> str:
+    """Return the name of the format of what `is_lark` found: lark, lark-combined or lark-npz."""
+    path = Path(path)
+    if path.is_dir():
+        file = _file_in(path)
+        if file is None or any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
+            return "lark"
+        path = file
+    return "lark-npz" if path.suffix == ".npz" or _is_archive(path) else "lark-combined"
+
+
+def _file_in(folder):
+    """Return the combined file or archive in a folder, or None."""
+    files = (folder / name for name in (*COMBINED_FILES, ARCHIVE_FILE))
+    return next((file for file in files if file.is_file() and is_lark(file)), None)
 
 
 def _is_archive(path):
@@ -116,15 +134,15 @@ def read_variables(path, wanted: Optional[Iterable[str]] = None) -> Dict[str, np
     """
     path = Path(path)
     chosen = _is_model_variable if wanted is None else set(wanted).__contains__
-    if path.is_dir() and not (path / EMBEDDING).is_file():
-        path = path / (COMBINED_FILE if (path / COMBINED_FILE).is_file() else ARCHIVE_FILE)
+    if path.is_dir() and not any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
+        path = _file_in(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if chosen(file.name))
         links = [file.name for file in files if file.is_symlink()]
         if links:
             raise InputError(f"{path}: {links[0]} is a link; only files in the folder are read")
         return {file.name: read_tensor(file) for file in files if file.is_file()}
-    if _is_archive(path):
+    if path.suffix == ".npz" or _is_archive(path):
         return _read_npz(path, chosen)
     arrays = read_tensors(path)
     names = name_records([array.shape for array in arrays], str(path))
@@ -273,14 +291,14 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
     variables = read_variables(path)
     config = config or infer_config(variables, str(path), **settings)
     entries = table(config.num_layers, config.num_directions)
-    mixes = None
-    if MIX_WEIGHTS in variables and MIX_GAMMA in variables:
-        mixes = mixes_of(variables)
+    mix = {name: variables.pop(name) for name in (MIX_WEIGHTS, MIX_GAMMA) if name in variables}
+    moments = {name: variables.pop(name) for name in sorted(variables)
+               if name.endswith(MOMENT_SUFFIX)}
     return StoredModel(
         config,
         from_format(entries, variables, str(path)),
-        from_format(moment_table(entries), variables, str(path)),
-        mixes=mixes,
+        from_format(moment_table(entries), moments, str(path)),
+        mixes=mixes_of(mix) if len(mix) == 2 else None,
     )
 
 
@@ -313,7 +331,7 @@ def write_folder(folder, model: StoredModel, progress) -> None:
 
 def write_combined(folder, model: StoredModel, progress) -> None:
     """Write all variables to one file, in the order of their names, without the names."""
-    with open(Path(folder) / COMBINED_FILE, "wb") as file:
+    with open(Path(folder) / COMBINED_FILES[0], "wb") as file:
         for _, array in variables_of(model):
             write_tensor(file, array)
             progress(array.nbytes)

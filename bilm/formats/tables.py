@@ -137,8 +137,13 @@ def from_format(
         source: Where they come from, for messages.
 
     Raises:
-        InputError: An entry is there in part only; all that is missing is listed.
+        InputError: An entry is there in part only, or a tensor belongs to no entry; all that is
+            missing or not expected is listed.
     """
+    known = {name for entry in table for name in entry.theirs}
+    unexpected = sorted(set(found) - known)
+    if unexpected:
+        raise InputError(f"{source}: unexpected {', '.join(unexpected)}")
     tensors, missing = {}, []
     for entry in table:
         absent = [name for name in entry.theirs if name not in found]

@@ -122,13 +122,19 @@ def _read_pickled(file) -> Dict[str, np.ndarray]:
         ) from None
     try:
         found = torch.load(file, map_location="cpu", weights_only=True)
-        return {name: tensor.detach().numpy() for name, tensor in found.items()}
     except Exception as error:  # whatever a damaged or hostile file makes torch raise
-        reason = str(error).strip().splitlines()
         raise InputError(
-            f"{file}: not a state_dict that can be read without running its code: "
-            f"{reason[0] if reason else type(error).__name__}"
+            f"{file}: damaged, or holds more than tensors, which would mean running its code "
+            f"({type(error).__name__}); save the state_dict() of the model alone"
         ) from None
+    if not isinstance(found, dict) or not all(map(torch.is_tensor, found.values())):
+        raise InputError(f"{file}: expected named tensors; save the state_dict() of the model alone")
+    types = {tensor.dtype for tensor in found.values()} - {torch.float32, torch.float16}
+    if types:
+        raise InputError(
+            f"{file}: has tensors of {', '.join(sorted(map(str, types)))}; save them as float32"
+        )
+    return {str(name): tensor.detach().numpy() for name, tensor in found.items()}
 
 
 def is_torch_lstm(names) -> bool:
@@ -173,6 +179,8 @@ def _infer_config(found, source, **settings) -> BiLMConfig:
     num_layers = 0
     while stem.format(num_layers) in found:
         num_layers += 1
+    if "forward_layers.0.bias" in found:
+        raise InputError(f"{source}: needs config.json beside it")
     if not num_layers or "embedding.weight" not in found:
         raise InputError(
             f"{source}: needs embedding.weight and {stem.format(0)}; found "
