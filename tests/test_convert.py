@@ -252,7 +252,8 @@ def test_inspection_tells_what_is_there_and_what_is_missing(tmp_path, capsys):
 def test_models_are_compared_across_formats(tmp_path, capsys):
     convert(TRAINED, tmp_path / "a", "torch", verify=False)
     compare_main([str(TRAINED), str(tmp_path / "a")])
-    assert capsys.readouterr().out.splitlines()[-1] == "equal: largest difference 0.000e+00, allowed 0"
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict == "equal: largest difference 0.000e+00, allowed 0"
     model = open_model(TRAINED)
     changed = np.array(model.tensors["softmax.bias"])
     changed[3] += 0.5

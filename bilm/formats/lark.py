@@ -260,10 +260,7 @@ def infer_config(variables: Dict[str, np.ndarray], source: str, **settings) -> B
     """
     num_layers = sum(re.fullmatch(r"fw_layer\d+_gate_w", name) is not None for name in variables)
     bidirectional = any(name.startswith("bw_layer") for name in variables)
-    needed = variable_names(max(1, num_layers), 1 + bidirectional).values()
-    missing = sorted(name for name in {*needed} - {*variables} if not name.startswith("softmax"))
-    if missing:
-        raise InputError(f"{source}: an incomplete LARK model: missing {', '.join(missing)}")
+    _check_complete(variables, max(1, num_layers), 1 + bidirectional, source)
     for name in (EMBEDDING, "lstmp_0.w_1"):
         if len(variables[name].shape) != 2:
             raise InputError(f"{source}: {name} must be a matrix, not {variables[name].shape}")
@@ -278,6 +275,14 @@ def infer_config(variables: Dict[str, np.ndarray], source: str, **settings) -> B
     )
 
 
+def _check_complete(variables, num_layers, num_directions, source):
+    needed = {name for name in variable_names(num_layers, num_directions).values()
+              if not name.startswith("softmax")}
+    missing = sorted(needed - {*variables})
+    if missing:
+        raise InputError(f"{source}: an incomplete LARK model: missing {', '.join(missing)}")
+
+
 def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
     """Return the biLM of a LARK checkpoint.
 
@@ -290,6 +295,7 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
     """
     variables = read_variables(path)
     config = config or infer_config(variables, str(path), **settings)
+    _check_complete(variables, config.num_layers, config.num_directions, str(path))
     entries = table(config.num_layers, config.num_directions)
     mix = {name: variables.pop(name) for name in (MIX_WEIGHTS, MIX_GAMMA) if name in variables}
     moments = {name: variables.pop(name) for name in sorted(variables)

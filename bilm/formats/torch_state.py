@@ -128,7 +128,7 @@ def _read_pickled(file) -> Dict[str, np.ndarray]:
             f"({type(error).__name__}); save the state_dict() of the model alone"
         ) from None
     if not isinstance(found, dict) or not all(map(torch.is_tensor, found.values())):
-        raise InputError(f"{file}: expected named tensors; save the state_dict() of the model alone")
+        raise InputError(f"{file}: expected named tensors; save the state_dict() of the model")
     types = {tensor.dtype for tensor in found.values()} - {torch.float32, torch.float16}
     if types:
         raise InputError(
