@@ -1,5 +1,6 @@
 """What the formats exchange: a biLM under this project's names, its tensors read one at a time."""
 
+import math
 from typing import Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -30,6 +31,25 @@ class LazyArray:
         array = self._read()
         array = array if dtype is None else array.astype(dtype, copy=False)
         return array.copy() if copy else array
+
+
+def array_in_file(path, offset: int, shape: Tuple[int, ...], dtype) -> LazyArray:
+    """Return an array whose values stand in a file, from a byte on, in C order.
+
+    It is read, not mapped: of large models only what is at work is in memory.
+
+    Raises:
+        InputError: (when it is read) The file is shorter than it was.
+    """
+    dtype = np.dtype(dtype)
+
+    def read():
+        array = np.fromfile(path, dtype, math.prod(shape), offset=offset)
+        if array.size != math.prod(shape):
+            raise InputError(f"{path}: was truncated while it was read")
+        return array.reshape(shape)
+
+    return LazyArray(shape, dtype, read)
 
 
 class StoredModel(NamedTuple):

@@ -8,49 +8,51 @@
         repeated, packed or not
     the values, little-endian, in C order
 
-Arrays are views of a memory map of the file: nothing is copied or executed. A file that says
-something else about itself than its size does is refused.
+Only descriptions are read at first, and values when `np.asarray` asks for an array. A file that
+says something else about itself than its size does is refused.
 """
 
+import io
 import math
+import os
 import struct
-from pathlib import Path
-from typing import List, Tuple
+from typing import List
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.formats.canonical import LazyArray, array_in_file
 
 DTYPES = {0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1"}
 _MAX_DESCRIPTION = 1 << 16
 _MAX_DIMENSIONS = 9  # fluid's own limit
 
 
-def read_tensor(path) -> np.ndarray:
-    """Return the array in a file that holds one tensor, as a read-only memory map.
+def read_tensor(path) -> LazyArray:
+    """Return the array in a file that holds one tensor.
 
     Raises:
         InputError: The file is no such file, is truncated, or something follows the tensor.
     """
-    data = _map(path)
-    array, end = _read_record(data, 0, str(path))
-    if end != len(data):
-        raise InputError(
-            f"{path}: {len(data) - end} bytes follow the tensor; expected one tensor in the file"
-        )
+    with _open(path) as file:
+        array, size = _read_record(file, str(path)), file.size
+        if file.tell() != size:
+            raise InputError(
+                f"{path}: {size - file.tell()} bytes follow the tensor; expected one in the file"
+            )
     return array
 
 
-def read_tensors(path) -> List[np.ndarray]:
+def read_tensors(path) -> List[LazyArray]:
     """Return all arrays in a combined file, in its order; it holds no names.
 
     Raises:
         InputError: The file is no such file or is truncated.
     """
-    data, position, arrays = _map(path), 0, []
-    while position < len(data):
-        array, position = _read_record(data, position, f"{path}, tensor {len(arrays) + 1}")
-        arrays.append(array)
+    arrays = []
+    with _open(path) as file:
+        while file.tell() < file.size:
+            arrays.append(_read_record(file, f"{path}, tensor {len(arrays) + 1}"))
     return arrays
 
 
@@ -83,25 +85,34 @@ def starts_like_tensor(path) -> bool:
     return len(head) == 16 and head == bytes(16)  # versions 0 and no levels of detail
 
 
-def _map(path):
-    if Path(path).stat().st_size == 0:
+class _File(io.FileIO):
+    """A file that knows its size."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.size = os.fstat(self.fileno()).st_size
+
+
+def _open(path) -> _File:
+    file = _File(path)
+    if not file.size:
+        file.close()
         raise InputError(f"{path}: the file is empty; expected a tensor")
-    return np.memmap(path, dtype=np.uint8, mode="r")
+    return file
 
 
-def _read_record(data, position, source) -> Tuple[np.ndarray, int]:
-    def take(size, what):
-        nonlocal position
-        if size < 0 or size > len(data) - position:
+def _read_record(file, source) -> LazyArray:
+    """Return the tensor that begins at the file's position, which then is after it."""
+    def check_room(size, what):
+        if size < 0 or size > file.size - file.tell():
             raise InputError(
                 f"{source}: truncated or not a tensor: {what} needs {size} bytes, "
-                f"{len(data) - position} are left"
+                f"{file.size - file.tell()} are left"
             )
-        position += size
-        return data[position - size : position]
 
     def number(code, what):
-        return struct.unpack("<" + code, take(struct.calcsize("<" + code), what).tobytes())[0]
+        check_room(struct.calcsize("<" + code), what)
+        return struct.unpack("<" + code, file.read(struct.calcsize("<" + code)))[0]
 
     _check_version(number("I", "the version"), source)
     levels = number("Q", "the number of levels of detail")
@@ -111,9 +122,13 @@ def _read_record(data, position, source) -> Tuple[np.ndarray, int]:
     size = number("i", "the size of the description")
     if not 0 < size <= _MAX_DESCRIPTION:
         raise InputError(f"{source}: not a tensor: its description has {size} bytes")
-    dtype, shape = _parse_description(take(size, "the description").tobytes(), source)
-    values = take(math.prod(shape) * dtype.itemsize, f"the array {shape} of {dtype}")
-    return values.view(dtype).reshape(shape), position
+    check_room(size, "the description")
+    dtype, shape = _parse_description(file.read(size), source)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    check_room(num_bytes, f"the array {shape} of {dtype}")
+    array = array_in_file(file.name, file.tell(), shape, dtype)
+    file.seek(num_bytes, os.SEEK_CUR)
+    return array
 
 
 def _check_version(version, source):

@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from bilm.errors import InputError
-from bilm.formats.canonical import LazyArray
+from bilm.formats.canonical import LazyArray, array_in_file
 
 _TYPE_NAMES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 _TYPES = {
@@ -30,19 +30,19 @@ def read_safetensors(path) -> Dict[str, LazyArray]:
         InputError: The file is no safetensors file, or is truncated.
     """
     try:
-        file = safe_open(path, framework="numpy")
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-        types = {name: _TYPES.get(part.get_dtype(), "V1") for name, part in slices.items()}
+        with safe_open(path, framework="numpy"), open(path, "rb") as file:  # which checks it
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
         return {
-            name: LazyArray(part.get_shape(), types[name], _reader(file, name))
-            for name, part in slices.items()
+            name: array_in_file(
+                path, 8 + length + about["data_offsets"][0], tuple(about["shape"]),
+                _TYPES.get(about["dtype"], "V1"),
+            )
+            for name, about in header.items()
         }
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable safetensors file: {error}") from None
-
-
-def _reader(file, name):
-    return lambda: file.get_tensor(name)
 
 
 @contextmanager
