@@ -26,7 +26,7 @@ TEXT = "我们 明天 去 公园\n\n下雨\r\n我们 明天 去 公园\n  \n人 
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "text.txt"
-    path.write_text(TEXT, encoding="utf-8", newline="")
+    path.write_bytes(TEXT.encode("utf-8"))
     return path
 
 
