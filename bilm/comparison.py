@@ -10,6 +10,7 @@ import numpy as np
 from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.formats.known import open_model
+from bilm.mixes import mixes_to_json
 from bilm.options import new_parser
 
 
@@ -52,6 +53,9 @@ def other_differences(first, second) -> list:
     found = [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
              if ours[name] != theirs[name]]
     words = [model.vocabulary for model in models]
+    mixes = [model.mixes and mixes_to_json(model.mixes) for model in models]
+    if None not in mixes and mixes[0] != mixes[1]:
+        found.append("layer mixes: other ones")
     if None not in words and words[0] != words[1]:
         found.append("vocabulary: other words, or another order")
     return found
@@ -65,7 +69,8 @@ def _difference(name, ours, theirs):
     if shapes[0] != shapes[1]:
         return Difference(name, f"shapes {shapes[0]} and {shapes[1]}", 0.0, 0.0)
     a, b = (np.asarray(tensors[name]).astype(np.float64) for tensors in (ours, theirs))
-    apart = np.where(a == b, 0.0, np.abs(a - b))
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     size = np.maximum(np.abs(a), np.abs(b))
     relative = np.divide(apart, size, out=np.zeros_like(apart), where=apart != 0)
     return Difference(name, None, *(float(np.max(values, initial=0.0))

@@ -116,7 +116,7 @@ class BiLMConfig:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{source}: not JSON: {error}") from None
         if not isinstance(values, dict):
             raise InputError(f"{source}: expected a JSON object, found {type(values).__name__}")

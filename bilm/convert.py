@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
@@ -128,21 +129,24 @@ def _kept(target_format, model, dtype, odd) -> StoredModel:
     form = FORMATS[target_format]
     cannot_hold(target_format, model)  # refuses what would be no model
     held = {name for entry in form.table(model.config) for name in entry.ours}
+    if not model.config.share_softmax and "backward_softmax.weight" not in held:
+        model = model._replace(config=replace(model.config, share_softmax=True))
     tensors = {name: array for name, array in model.tensors.items() if name in held}
     moments = {
         name: array for name, array in model.moments.items()
         if form.has_moments and name.rsplit(".", 1)[0] in held
     }
     tensors, moments = (
-        {name: _watched(name, array, np.dtype(dtype), odd) for name, array in arrays.items()}
-        for arrays in (tensors, moments)
+        {name: _watched(name, array, np.dtype(stored), odd) for name, array in arrays.items()}
+        for arrays, stored in ((tensors, dtype), (moments, "float32"))  # these may be large
     )
     return model._replace(tensors=tensors, moments=moments)
 
 
 def _watched(name, array, dtype, odd):
     def read():
-        values = np.asarray(array).astype(dtype, copy=False)
+        with np.errstate(over="ignore"):  # infinity is told of below
+            values = np.asarray(array).astype(dtype, copy=False)
         if not np.isfinite(values).all():
             odd.append(name)
         return values

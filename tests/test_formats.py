@@ -319,6 +319,36 @@ def test_our_writer_makes_what_the_library_reads(tmp_path):
             np.testing.assert_array_equal(np.asarray(lazy), array)
 
 
+def test_both_biases_of_torchs_lstm_count(tmp_path):
+    model = random_model()
+    folder = write(tmp_path / "m", model, "torch-lstm")
+    found = load_file(folder / "model.safetensors")
+    for name in list(found):
+        if name.endswith("bias_hh_l0"):
+            found[name] = found[name] + np.arange(24, dtype=np.float32)
+    save_file(found, folder / "model.safetensors")
+    shifted = np.asarray(open_model(folder).tensors["forward_layers.0.bias"])
+    shift = reorder_gates(np.arange(24, dtype=np.float32), "ifco", "cifo")
+    np.testing.assert_allclose(shifted, model.tensors["forward_layers.0.bias"] + shift, atol=1e-6)
+    found["forward.0.bias_hh_l0"] = np.zeros(1, np.float32)
+    save_file(found, folder / "model.safetensors")
+    with pytest.raises(InputError, match="biases of"):
+        np.asarray(open_model(folder).tensors["forward_layers.0.bias"])
+
+
+def test_only_forget_biases_may_be_off():
+    from bilm.verify import unequal_tensors
+
+    first = random_model()
+    for name, place, allowed in (("forward_layers.0.bias", 12, True), ("softmax.bias", 2, False),
+                                 ("forward_layers.0.bias", 0, False)):
+        array = first.tensors[name].copy()
+        array[place] = np.nextafter(array[place], np.float32(9))
+        second = first._replace(tensors={**first.tensors, name: array})
+        assert unequal_tensors(first, second)
+        assert (unequal_tensors(first, second, tolerant=True) == []) == allowed
+
+
 @pytest.mark.parametrize("options, message", [
     ({}, "expected an object 'lstm'"),
     ({"lstm": {"dim": 3}}, "missing in 'lstm': projection_dim, n_layers"),

@@ -83,6 +83,40 @@ def test_a_pickle_with_objects_in_an_array_is_refused(config_beside):
     assert not (config_beside / "sprung").exists()
 
 
+def test_arrays_of_another_byte_order_are_refused(config_beside):
+    arrays = {"embedding.weight": np.ones((11, 4), ">f4")}
+    (config_beside / "model.pdparams").write_bytes(pickle.dumps(arrays))
+    assert "byte order '>'" in refused(config_beside)
+
+
+def test_a_pickle_that_wants_much_memory_gets_none(config_beside):
+    content = b"\x80\x02}r\x00\x00\x00\x60."  # to remember object number 1,610,612,736
+    (config_beside / "model.pdparams").write_bytes(content)
+    assert "missing" in refused(config_beside)
+
+
+def test_a_dataset_that_lies_about_its_size_is_refused(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "hdf5")
+    with h5py.File(folder / "weights.hdf5", "a") as file:
+        del file["embedding"]
+        file.create_dataset("embedding", (1 << 42, 4), "f4", chunks=(1024, 4))
+    assert "says it has" in refused(folder)
+
+
+def test_groups_that_meet_again_are_refused(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "hdf5")
+    with h5py.File(folder / "weights.hdf5", "a") as file:
+        inner = file.create_group("again")
+        file["once_more"] = inner
+    assert "nested too deeply or in a ring" in refused(folder)
+
+
+def test_deep_json_is_refused(tmp_path):
+    folder = write(tmp_path / "m", random_model(), "bilm")
+    (folder / "config.json").write_text("[" * 100_000)
+    assert "not JSON" in refused(folder)
+
+
 def test_a_pytorch_file_that_runs_code_is_not_run(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"embedding.weight": Trap(tmp_path / "sprung")}, tmp_path / "elmo.pt")

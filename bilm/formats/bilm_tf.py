@@ -21,6 +21,7 @@ the last place of the larger of the bias and the bias less 1.
 """
 
 import json
+import os
 from itertools import product
 from pathlib import Path
 from typing import List, Optional
@@ -43,6 +44,7 @@ from bilm.formats.tables import (
 
 WEIGHTS_FILE, OPTIONS_FILE = "weights.hdf5", "options.json"
 _GATES = "icfo"
+_MAX_RATIO = 1000  # of a dataset's size to that of the file, which may be compressed
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -129,7 +131,8 @@ def options_of(config: BiLMConfig) -> dict:
         },
     }
     if config.char_cnn:
-        options["char_cnn"] = {**config.char_cnn, "n_characters": 262}
+        defaults = {"activation": "relu", "n_highway": 0, "max_characters_per_token": 50}
+        options["char_cnn"] = {**defaults, **config.char_cnn, "n_characters": 262}
     return options
 
 
@@ -170,7 +173,7 @@ def config_from(
             num_layers=lstm["n_layers"],
             cell_clip=clips[0],
             projection_clip=clips[1],
-            use_skip_connections=bool(lstm.get("use_skip_connections")),
+            use_skip_connections=lstm.get("use_skip_connections") or False,
             bidirectional=options.get("bidirectional", True),
             dropout=options.get("dropout", 0.1),
             char_cnn=options.get("char_cnn"),
@@ -217,7 +220,7 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
         options_file = _options_file(file)
         try:
             options = json.loads(options_file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{options_file}: not JSON: {error}") from None
         if not isinstance(options, dict):
             raise InputError(f"{options_file}: expected a JSON object")
@@ -240,7 +243,7 @@ def _read_datasets(file):
     """Return the datasets of an HDF5 file; nothing outside the file is followed."""
     import h5py
 
-    found = {}
+    found, seen, size = {}, set(), os.path.getsize(file)
 
     def visit(group, prefix, depth):
         for name in group:
@@ -250,12 +253,16 @@ def _read_datasets(file):
                 raise InputError(f"{file}: {where} leads elsewhere; only data in the file is read")
             item = group[name]
             if isinstance(item, h5py.Group):
-                if depth > 8:
-                    raise InputError(f"{file}: {where}: groups are nested too deeply")
+                address = h5py.h5o.get_info(item.id).addr
+                if depth > 8 or address in seen:
+                    raise InputError(f"{file}: {where}: groups are nested too deeply or in a ring")
+                seen.add(address)
                 visit(item, where + "/", depth + 1)
             elif isinstance(item, h5py.Dataset):
                 if item.external or item.is_virtual:
                     raise InputError(f"{file}: {where} leads elsewhere; only data in it is read")
+                if item.nbytes > _MAX_RATIO * size:
+                    raise InputError(f"{file}: {where} says it has {item.nbytes} bytes")
                 found[where] = LazyArray(item.shape or (), item.dtype, _reader(file, where))
 
     try:

@@ -134,6 +134,9 @@ def check_model(model: StoredModel, source: str) -> StoredModel:
     for name, array in sorted({**model.tensors, **model.moments}.items()):
         if array.dtype not in (np.float32, np.float16):
             problems.append(f"{name} is {array.dtype}, expected float32 or float16")
+    for weights, gamma in model.mixes.parameters if model.mixes else ():
+        if weights.shape != (model.config.num_layers + 1,) or gamma.shape != (1,):
+            problems.append(f"a layer mix of shapes {weights.shape} and {gamma.shape}")
     if problems:
         raise InputError(f"{source}: " + "; ".join(problems))
     return model

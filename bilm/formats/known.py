@@ -53,6 +53,11 @@ def _lark_remarks(config):
     return found
 
 
+def _hdf5_remarks(config):
+    ids = config.bos_id, config.eos_id, config.unk_id
+    return [f"the ids {ids} of <S>, </S> and <UNK>, but in vocab.txt"] * (ids != (0, 1, 2))
+
+
 def _torch_lstm_remarks(config):
     found = []
     if config.cell_clip or config.projection_clip:
@@ -77,7 +82,7 @@ FORMATS = {
     ),
     "hdf5": Format(
         bilm_tf.read_model, bilm_tf.write_model, bilm_tf.table, gate_order="icfo",
-        has_moments=False, has_config=False,
+        has_moments=False, has_config=False, remarks=_hdf5_remarks,
     ),
     "pdparams": Format(
         pdparams.read_model, pdparams.write_model, _native_table, has_moments=False
@@ -92,6 +97,8 @@ def cannot_hold(name: str, model: StoredModel) -> List[str]:
         InputError: It does not hold the word vectors, without which there is no model.
     """
     form = FORMATS[name]
+    if name == "lark-combined" and model.config.num_layers > lark.MAX_LAYERS:
+        raise InputError(f"{name} has no names, so it takes at most {lark.MAX_LAYERS} layers")
     tensors = lost(form.table(model.config), model.tensors)
     if any(tensor.startswith(("embedding.", "character_encoder.")) for tensor in tensors):
         raise InputError(f"{name} holds models that read words; this one reads characters")
@@ -162,7 +169,7 @@ def open_model(
 
     Args:
         path: Folder or file in any known format.
-        source_format: The format that it must have; None: any.
+        source_format: Its format; None: as `detect_format` finds.
         vocab_path: The vocabulary, of a model that has none beside it.
         settings: Fields of the configuration, such as clips, for a format that does not tell
             them; None values count as not given.
@@ -172,22 +179,33 @@ def open_model(
     """
     path = model_path(path)
     settings = {name: value for name, value in settings.items() if value is not None}
-    detected = detect_format(path)
-    if source_format not in (None, detected):
-        raise InputError(f"{path}: is no {source_format} model; it looks like {detected}")
+    detected = source_format or detect_format(path)
+    if source_format and not _may_be(path, source_format):
+        raise InputError(f"{path}: is no {source_format} model")
     about = read_side_files(path if path.is_dir() else path.parent)
     if path.is_file():
         about = SideFiles(about.config, None, None, None)
-    model = FORMATS[detected].read(path, about.config, **settings)
+    config = about.config if FORMATS[detected].has_config else None
+    model = FORMATS[detected].read(path, config, **settings)
     for name, value in settings.items():
         if getattr(model.config, name) != value:
             raise InputError(
                 f"{path}: {name} is {getattr(model.config, name)} there; leave out the other "
                 f"value, {value}"
             )
-    model = check_model(model, str(path))
     model = model._replace(segmentation=about.segmentation, mixes=about.mixes or model.mixes)
+    model = check_model(model, str(path))
     return with_vocabulary(model, about.vocabulary, vocab_path)
+
+
+def _may_be(path, name) -> bool:
+    """Return whether there is a file that a format would read."""
+    if name.startswith("lark"):
+        return lark.is_lark(path) and lark.kind_of(path) == name
+    if name == "bilm":
+        return (path / native.WEIGHTS_FILE).is_file() and (path / CONFIG_FILE).is_file()
+    finders = {"hdf5": bilm_tf, "pdparams": pdparams}
+    return path.exists() and finders.get(name, torch_state).find_file(path) is not None
 
 
 def with_vocabulary(

@@ -40,7 +40,7 @@ _BILM_NAME = re.compile(
     r"embedding_para|softmax_(weight|bias)|[fb]w_layer\d+_gate_w|lstmp_\d+\.(w_0|w_1|b_0)"
 )
 _TOLD = 60  # records listed in a message
-_MAX_LAYERS = 8  # tried when the records of a combined file are named
+MAX_LAYERS = 8  # tried when the records of a combined file are named
 
 
 def table(num_layers: int, num_directions: int = 2) -> List[Entry]:
@@ -111,9 +111,9 @@ def _file_in(folder):
 
 def _is_archive(path):
     """Return whether a file is an archive of arrays; PyTorch's files are archives of others."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
     except Exception:  # whatever a damaged archive raises
@@ -200,7 +200,7 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
         InputError: The number and shapes of the records fit none of these; both are listed.
     """
     candidates = []
-    flags = product(range(1, _MAX_LAYERS + 1), (2, 1), (True, False), (False, True), (False, True))
+    flags = product(range(1, MAX_LAYERS + 1), (2, 1), (True, False), (False, True), (False, True))
     for num_layers, num_directions, has_softmax, has_mix, has_moments in flags:
         symbols = _symbolic_shapes(num_layers, num_directions, has_softmax, has_mix, has_moments)
         names = sorted(symbols)
@@ -296,6 +296,9 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
     variables = read_variables(path)
     config = config or infer_config(variables, str(path), **settings)
     _check_complete(variables, config.num_layers, config.num_directions, str(path))
+    if "softmax_weight" not in variables:  # moments of a softmax that is not there mean nothing
+        for name in ("softmax_weight", "softmax_bias"):
+            variables.pop(name + MOMENT_SUFFIX, None)
     entries = table(config.num_layers, config.num_directions)
     mix = {name: variables.pop(name) for name in (MIX_WEIGHTS, MIX_GAMMA) if name in variables}
     moments = {name: variables.pop(name) for name in sorted(variables)

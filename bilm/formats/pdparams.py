@@ -18,31 +18,54 @@ WEIGHTS_FILE = "model.pdparams"
 _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 
-class _ArrayClass:
-    """Stands for numpy.ndarray where a pickle names it; it cannot be called."""
+class _Array:
+    """Stands for an array while a pickle is read; becomes one when its state is set."""
+
+    values = None
+
+    def __setstate__(self, state):
+        _, shape, dtype, is_fortran, data = state
+        if not isinstance(dtype, _Type) or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("an array of something else than numbers")
+        order = "F" if is_fortran else "C"
+        self.values = np.frombuffer(data, dtype.value).reshape(shape, order=order)
+
+
+class _Type:
+    """Stands for an array's type."""
+
+    value = None
+
+    def __setstate__(self, state):
+        if state[1] not in ("<", "=", "|"):
+            raise pickle.UnpicklingError(f"arrays of byte order {state[1]!r}")
 
 
 def _reconstruct(kind, shape, code):
-    if kind is not _ArrayClass:
+    if kind is not _Array:
         raise pickle.UnpicklingError("an array of another class")
-    return np.ndarray((0,), "b")
+    return _Array()
 
 
 def _dtype(code, *_):
     if code not in _TYPES:
         raise pickle.UnpicklingError(f"arrays of type {code!r}")
-    return np.dtype(code)
+    found = _Type()
+    found.value = np.dtype("<" + code)
+    return found
 
 
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _ArrayClass,
+    ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _dtype,
 }
 
 
-class _ArrayUnpickler(pickle.Unpickler):
+class _ArrayUnpickler(pickle._Unpickler):
+    # the one in Python: the other makes room for as many objects as a file says it will name
+
     def find_class(self, module, name):
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is not run")
@@ -56,7 +79,10 @@ def find_file(path) -> Optional[Path]:
     """Return the .pdparams file that `path` is or holds, or None."""
     path = Path(path)
     files = sorted(path.glob("*.pdparams")) if path.is_dir() else [path]
-    return next((file for file in files if file.is_file() and file.suffix == ".pdparams"), None)
+    files = [file for file in files if file.is_file() and file.suffix == ".pdparams"]
+    if len(files) > 1:
+        raise InputError(f"{path}: which is it: {', '.join(file.name for file in files)}?")
+    return files[0] if files else None
 
 
 def read_arrays(file) -> Dict[str, np.ndarray]:
@@ -74,10 +100,10 @@ def read_arrays(file) -> Dict[str, np.ndarray]:
         raise InputError(f"{file}: expected named arrays, found {type(found).__name__}")
     found.pop("StructuredToParameterName@@", None)  # Paddle's own notes
     wrong = [str(name) for name, array in found.items()
-             if not isinstance(name, str) or type(array) is not np.ndarray]
+             if not isinstance(name, str) or getattr(array, "values", None) is None]
     if wrong:
         raise InputError(f"{file}: expected named arrays; not one is {', '.join(wrong[:5])}")
-    return found
+    return {name: array.values for name, array in found.items()}
 
 
 def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:

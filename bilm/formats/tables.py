@@ -3,12 +3,14 @@
 Reading and writing are both made from the same table, so that they cannot disagree.
 """
 
+import math
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
 
+_MAX_VALUES = 1 << 32  # of one tensor: 16 GB
 OUR_GATES = "cifo"  # order of the gate blocks in this project and in LARK
 
 
@@ -160,11 +162,13 @@ def from_format(
 def _read_later(entry, arrays, source):
     from bilm.formats.canonical import LazyArray
 
+    if any(math.prod(array.shape) > _MAX_VALUES for array in arrays):
+        raise InputError(f"{source}: {entry.theirs[0]} says it is {arrays[0].shape}")
     # on arrays without memory of their own: what shapes come out
     shadows = [np.broadcast_to(np.zeros((), array.dtype), array.shape) for array in arrays]
     try:
         shapes = [array.shape for array in entry.transform.back(shadows)]
-    except (ValueError, IndexError, InputError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         names = ", ".join(entry.theirs)
         raise InputError(f"{source}: {names}: {error}") from None
 

@@ -83,8 +83,9 @@ def _allennlp_layer(ours, direction, layer):
 def _torch_lstm_layer(ours, direction, layer):
     theirs, turned, one = f"{direction}.{layer}", gates("ifco", transposed=True), gates("ifco")
     halves = Transform(
-        lambda arrays: [one.to(arrays)[0], np.zeros_like(arrays[0])],
-        lambda arrays: one.back([arrays[0] + arrays[1]]),
+        # x + -0.0 is x for every x, -0.0 included
+        lambda arrays: [one.to(arrays)[0], np.full_like(arrays[0], -0.0)],
+        lambda arrays: one.back([_sum_of_biases(*arrays)]),
     )
     return [
         simple(f"{ours}.input_weight", f"{theirs}.weight_ih_l0", turned),
@@ -94,13 +95,22 @@ def _torch_lstm_layer(ours, direction, layer):
     ]
 
 
+def _sum_of_biases(first, second):
+    if first.shape != second.shape or first.dtype != second.dtype:
+        raise InputError(f"biases of {first.dtype} {first.shape} and {second.dtype} {second.shape}")
+    return first + second
+
+
 def find_file(path) -> Optional[Path]:
     """Return the file of weights that `path` is or holds, or None."""
     path = Path(path)
     if path.is_dir():
-        files = [path / WEIGHTS_FILE]
-        files += sorted(file for file in path.iterdir() if file.suffix in _PICKLED)
-        return next((file for file in files if file.is_file()), None)
+        if (path / WEIGHTS_FILE).is_file():
+            return path / WEIGHTS_FILE
+        files = sorted(file for file in path.iterdir() if file.suffix in _PICKLED)
+        if len(files) > 1:
+            raise InputError(f"{path}: which is it: {', '.join(file.name for file in files)}?")
+        return files[0] if files else None
     is_weights = path.is_file() and path.suffix in (".safetensors", *_PICKLED)
     return path if is_weights else None
 
@@ -134,7 +144,10 @@ def _read_pickled(file) -> Dict[str, np.ndarray]:
         raise InputError(
             f"{file}: has tensors of {', '.join(sorted(map(str, types)))}; save them as float32"
         )
-    return {str(name): tensor.detach().numpy() for name, tensor in found.items()}
+    try:
+        return {str(name): tensor.detach().numpy() for name, tensor in found.items()}
+    except (TypeError, RuntimeError) as error:  # tensors without values of their own
+        raise InputError(f"{file}: {error}") from None
 
 
 def is_torch_lstm(names) -> bool:
