@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+from tests.models import random_model, write
 
 SPECIAL_LINES = "<S>\n</S>\n<UNK>\n"
 
@@ -166,10 +166,10 @@ def test_sentences_become_rows_of_equal_length(vocabulary):
 
 
 def test_the_vocabulary_of_a_model_is_found(vocabulary, tmp_path):
-    (tmp_path / "config.json").write_text(BiLMConfig(len(vocabulary)).to_json())
+    folder = write(tmp_path / "m", random_model(vocab_size=len(vocabulary)), "bilm")
     with pytest.raises(InputError, match="has no vocab.txt"):
-        Vocabulary.from_pretrained(tmp_path)
-    (tmp_path / "vocab.txt").write_text(vocabulary.to_text(), encoding="utf-8")
-    assert Vocabulary.from_pretrained(tmp_path) == vocabulary
+        Vocabulary.from_pretrained(folder)
+    (folder / "vocab.txt").write_text(vocabulary.to_text(), encoding="utf-8")
+    assert Vocabulary.from_pretrained(folder) == vocabulary
     with pytest.raises(InputError, match="no biLM there"):
         Vocabulary.from_pretrained(tmp_path / "nothing")
