@@ -9,6 +9,7 @@ import numpy as np
 
 from bilm.cli import run_main
 from bilm.errors import InputError
+from bilm.formats.canonical import StoredModel
 from bilm.formats.known import open_model
 from bilm.mixes import mixes_to_json
 from bilm.options import new_parser
@@ -30,25 +31,21 @@ class Difference(NamedTuple):
     relative: float
 
 
-def compare(first, second, vocab_path=None) -> list:
+def compare(first: StoredModel, second: StoredModel) -> list:
     """Return a `Difference` for each parameter of two models, and each moment if both have some.
 
     Args:
-        first, second: Models in any known formats.
-        vocab_path: Vocabulary of models that come without.
-
-    Raises:
-        InputError: One is no model, or damaged.
+        first, second: As `open_model` returns them.
     """
-    models = [open_model(path, vocab_path=vocab_path) for path in (first, second)]
+    models = first, second
     both = all(model.moments for model in models)
     ours, theirs = ({**model.tensors, **(model.moments if both else {})} for model in models)
     return [_difference(name, ours, theirs) for name in sorted({*ours, *theirs})]
 
 
-def other_differences(first, second) -> list:
+def other_differences(first: StoredModel, second: StoredModel) -> list:
     """Return a line for each field of the configurations, and other part, that differs."""
-    models = [open_model(path) for path in (first, second)]
+    models = first, second
     ours, theirs = (asdict(model.config) for model in models)
     found = [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
              if ours[name] != theirs[name]]
@@ -89,8 +86,8 @@ def main(arguments=None) -> None:
     options = parser.parse_args(arguments)
     if not options.tolerance >= 0:
         raise InputError(f"--tolerance must not be negative, not {options.tolerance}")
-    found = compare(options.first, options.second)
-    others = other_differences(options.first, options.second)
+    models = open_model(options.first), open_model(options.second)
+    found, others = compare(*models), other_differences(*models)
     equal = not others and not any(
         d.problem or not d.absolute <= options.tolerance for d in found
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Optional, Union
 
-from bilm.characters import character_option_problems
+from bilm.characters import MAX_CHARACTERS, character_option_problems
 from bilm.errors import InputError
 
 
@@ -67,6 +67,11 @@ class BiLMConfig:
     @property
     def num_directions(self) -> int:
         return 2 if self.bidirectional else 1
+
+    @property
+    def max_characters(self) -> int:
+        """Character ids of a word, of a model that reads characters."""
+        return self.char_cnn.get("max_characters_per_token", MAX_CHARACTERS)
 
     def _type_problems(self):
         for field in fields(self):

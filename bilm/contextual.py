@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 import numpy as np
 import paddle
 
-from bilm.characters import MAX_CHARACTERS, NUM_CHARACTERS, character_ids
+from bilm.characters import NUM_CHARACTERS, character_ids
 from bilm.errors import InputError
 from bilm.lstm import LSTMState
 from bilm.model import FORWARD, BiLM, reverse_rows
@@ -142,9 +142,9 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
     if len(token_ids.shape) != (2 if is_word else 3):
         axes = "(batch, steps)" if is_word else "(batch, steps, characters)"
         raise InputError(f"token ids must have axes {axes}, not the shape {list(token_ids.shape)}")
-    if not is_word and token_ids.shape[2] != _max_characters(config):
+    if not is_word and token_ids.shape[2] != config.max_characters:
         raise InputError(
-            f"a word must have {_max_characters(config)} character ids, not {token_ids.shape[2]}"
+            f"a word must have {config.max_characters} character ids, not {token_ids.shape[2]}"
         )
     ids = token_ids.numpy()
     size = config.vocab_size if is_word else NUM_CHARACTERS
@@ -155,10 +155,6 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
         raise InputError(
             f"id {ids[tuple(wrong[0])]} in row {row}, step {step} is not in {what}"
         )
-
-
-def _max_characters(config):
-    return config.char_cnn.get("max_characters_per_token", MAX_CHARACTERS)
 
 
 def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) -> None:

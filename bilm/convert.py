@@ -91,6 +91,7 @@ def convert(
         old, model = model.vocabulary, transfer_vocabulary(model, new)
         shared = count_shared(old, new)
         words = f"{shared} words kept their rows, {len(new) - shared} new ones got the mean row"
+    lost = cannot_hold(target_format, model)  # refuses what would be no model
     odd: List[str] = []
     kept = _kept(target_format, model, dtype, odd)
     num_bytes = sum(
@@ -112,7 +113,7 @@ def convert(
     warnings = [f"values that are not finite in {', '.join(odd)}"] if odd else []
     return Conversion(
         source_format, len(kept.tensors), len(kept.moments), num_bytes,
-        cannot_hold(target_format, model), warnings, words, differences,
+        lost, warnings, words, differences,
     )
 
 
@@ -127,7 +128,6 @@ def _kept(target_format, model, dtype, odd) -> StoredModel:
     are read.
     """
     form = FORMATS[target_format]
-    cannot_hold(target_format, model)  # refuses what would be no model
     held = {name for entry in form.table(model.config) for name in entry.ours}
     if not model.config.share_softmax and "backward_softmax.weight" not in held:
         model = model._replace(config=replace(model.config, share_softmax=True))

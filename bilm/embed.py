@@ -265,8 +265,7 @@ class Embedder:
 
         config = self._model.config
         if config.char_cnn is not None:
-            size = config.char_cnn.get("max_characters_per_token", 50)
-            ids = np.stack([character_ids(words, size) for words in rows])
+            ids = np.stack([character_ids(words, config.max_characters) for words in rows])
             return self._model.embed(paddle.to_tensor(ids))
         ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
         embedded = self._model.embed(paddle.to_tensor(ids))

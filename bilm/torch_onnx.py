@@ -29,8 +29,7 @@ def export_onnx(bilm: TorchBiLM, path) -> None:
         raise InputError("ONNX needs the extra [onnx]: pip install onnx onnxscript") from None
     # sizes unlike any in the model, so that the exporter takes none of them for a constant
     batch, steps = 3, 7
-    tail = () if bilm.config.char_cnn is None else (
-        bilm.config.char_cnn.get("max_characters_per_token", 50),)
+    tail = () if bilm.config.char_cnn is None else (bilm.config.max_characters,)
     token_ids = torch.zeros(batch, steps, *tail, dtype=torch.int64)
     lengths = torch.full((batch,), steps)
     free = torch.export.Dim.DYNAMIC

@@ -74,7 +74,7 @@ def _some_ids(config, rows: int = 2, steps: int = 5):
     random = np.random.default_rng(0)
     if config.char_cnn is None:
         return random.integers(0, config.vocab_size, (rows, steps))
-    size = config.char_cnn.get("max_characters_per_token", 50)
+    size = config.max_characters
     words = ["<S>", "我们", "a" * 60, "ELMo", "。"]
     return np.stack([character_ids(words[row:] + words[:row], size) for row in range(rows)])
 

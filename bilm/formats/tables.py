@@ -9,6 +9,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.formats.canonical import LazyArray
 
 _MAX_VALUES = 1 << 32  # of one tensor: 16 GB
 OUR_GATES = "cifo"  # order of the gate blocks in this project and in LARK
@@ -160,8 +161,6 @@ def from_format(
 
 
 def _read_later(entry, arrays, source):
-    from bilm.formats.canonical import LazyArray
-
     if any(math.prod(array.shape) > _MAX_VALUES for array in arrays):
         raise InputError(f"{source}: {entry.theirs[0]} says it is {arrays[0].shape}")
     # on arrays without memory of their own: what shapes come out
