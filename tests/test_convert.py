@@ -10,7 +10,6 @@ import pytest
 
 from bilm import BiLM, InputError, Vocabulary
 from bilm import convert as convert_module
-from bilm.cli import run_main
 from bilm.comparison import main as compare_main
 from bilm.convert import convert, main
 from bilm.formats.canonical import MOMENT
@@ -21,6 +20,7 @@ from bilm.numpy_model import run_layers
 from bilm.vocabulary import SPECIAL_TOKENS
 from tests import lark, numpy_bilm
 from tests.models import random_model, write
+from tests.refusals import refusal_of
 from tests.test_character_encoder import OPTIONS
 
 TRAINED = lark.FOLDER / "checkpoint_trained"
@@ -217,11 +217,7 @@ def test_the_command_tells_what_it_did(tmp_path, capsys):
 ])
 def test_bad_arguments_are_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as exit_:
-        run_main(main, arguments)
-    assert exit_.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error
+    assert message in refusal_of(main, arguments, capsys)
     assert not os.listdir()
 
 

@@ -14,10 +14,10 @@ import paddle
 import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary, vector_file
-from bilm.cli import run_main
 from bilm.embed import Embedder
 from bilm.embed_files import Lines, embed_lines, main
 from bilm.vocabulary import SPECIAL_TOKENS
+from tests.refusals import refusal_of
 from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
 
 TEXT = "我们 明天 去 公园\n\n下雨\r\n我们 明天 去 公园\n  \n人  天气\t地\n"
@@ -408,11 +408,8 @@ def test_an_output_that_cannot_be_written_is_one_line(folder, text, tmp_path, ca
         (tmp_path / "none" / "out.hdf5", "there is no folder"),
         (tmp_path, "is a folder; give the name of a file"),
     ):
-        with pytest.raises(SystemExit) as exit_:
-            run_main(main, [str(text), str(out), "--model", str(folder)])
-        assert exit_.value.code == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: ") and message in error and error.count("\n") == 1
+        error = refusal_of(main, [str(text), str(out), "--model", str(folder)], capsys)
+        assert message in error and error.count("\n") == 1
 
 
 def limit_file_size():
@@ -444,11 +441,7 @@ def test_bad_arguments_are_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.txt").write_text("人\n", encoding="utf-8")
     (tmp_path / "bad.txt").write_bytes("人\n".encode() + "天\n".encode("gb18030"))
-    with pytest.raises(SystemExit) as exit_:
-        run_main(main, ["--model", str(folder), *arguments])
-    assert exit_.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and message in error
+    assert message in refusal_of(main, ["--model", str(folder), *arguments], capsys)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "good.txt"]
 
 
