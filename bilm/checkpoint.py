@@ -119,46 +119,61 @@ def write_checksums(folder) -> None:
     write_json(Path(folder) / CHECKSUMS, sums)
 
 
-def set_latest(run, path) -> None:
+def set_latest(run, path, pointer: str = "latest") -> None:
     """Make `path` the checkpoint that `--resume` continues from.
 
+    Args:
+        run: The run's folder.
+        path: The checkpoint in it.
+        pointer: The file that names it; a run may have others than `latest`.
+
     Raises:
-        InputError: RUN/latest cannot be written.
+        InputError: The file cannot be written.
     """
     try:
-        write_text_atomically(Path(run) / "latest", Path(path).name + "\n")
+        write_text_atomically(Path(run) / pointer, Path(path).name + "\n")
     except OSError as error:
-        raise InputError(f"{Path(run) / 'latest'}: {error.strerror}") from None
+        raise InputError(f"{Path(run) / pointer}: {error.strerror}") from None
 
 
 def clear_run(run) -> None:
     """Remove or restore what a killed process left half done in a run's folder."""
-    clear_leftovers(run, r"step_\d{8,}|latest|metrics\.jsonl")
+    clear_leftovers(run, r"step_\d{8,}|latest|best|metrics\.jsonl")
 
 
-def remove_old_checkpoints(run, keep: int, newest_step: int) -> None:
-    """Remove all but the `keep` newest checkpoints up to `newest_step`; 0 keeps all."""
+def remove_old_checkpoints(run, keep: int, newest_step: int, spared=None) -> None:
+    """Remove all but the `keep` newest checkpoints up to `newest_step`; 0 keeps all.
+
+    Args:
+        run: The run's folder.
+        keep: How many stay.
+        newest_step: Later ones are not touched.
+        spared: A checkpoint that stays, too.
+    """
     old = [path for path in list_checkpoints(run) if step_of(path) <= newest_step]
     for path in old[:-keep] if keep else ():
-        shutil.rmtree(path, ignore_errors=True)
+        if path != spared:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def latest_checkpoint(run) -> Path:
-    """Return the checkpoint that RUN/latest names.
+def latest_checkpoint(run, pointer: str = "latest") -> Path:
+    """Return the checkpoint that RUN/latest, or another such file, names.
 
     Raises:
         InputError: There is none.
     """
     try:
-        name = (Path(run) / "latest").read_text(encoding="utf-8", errors="replace").strip()
+        name = (Path(run) / pointer).read_text(encoding="utf-8", errors="replace").strip()
     except FileNotFoundError:
         raise InputError(
-            f"{run}: no checkpoint to resume from (no file 'latest'); start without --resume"
+            f"{run}: no checkpoint to resume from (no file {pointer!r}); start without --resume"
         ) from None
     path = Path(run) / name
     if not _STEP_NAME.fullmatch(name) or not path.is_dir():
         found = ", ".join(item.name for item in list_checkpoints(run)) or "none"
-        raise InputError(f"{run}/latest names {name!r}, which is not there; checkpoints: {found}")
+        raise InputError(
+            f"{run}/{pointer} names {name!r}, which is not there; checkpoints: {found}"
+        )
     return path
 
 
@@ -186,7 +201,7 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
         about.config,
         about.vocabulary,
         about.segmentation,
-        _read_arrays(path / "model.safetensors"),
+        read_arrays(path / "model.safetensors"),
         _read_training(path) if training else {},
     )
 
@@ -201,7 +216,7 @@ def _read_training(path):
     if missing:
         raise InputError(f"{folder}: missing {', '.join(missing)}; use another checkpoint")
     return {
-        name: read_json(folder / name) if name.endswith(".json") else _read_arrays(folder / name)
+        name: read_json(folder / name) if name.endswith(".json") else read_arrays(folder / name)
         for name in TRAINING_FILES
     }
 
@@ -234,7 +249,12 @@ def verify_checksums(path, training: bool = True) -> None:
             )
 
 
-def _read_arrays(path):
+def read_arrays(path) -> dict:
+    """Return the arrays in a safetensors file by name.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     try:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:

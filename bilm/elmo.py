@@ -104,13 +104,26 @@ class ELMo(nn.Layer):
             features = config.num_directions * config.projection_size
             return [paddle.zeros([*token_ids.shape[:2], features]) for _ in self.mixes]
         layers, mask = self._layers(token_ids, lengths)
-        is_lark = self.variant == "lark"
-        if is_lark:
+        return [mix[: size_of(token_ids, 0)] for mix in self._mix(layers, mask)]
+
+    def mix(
+        self, layers: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
+    ) -> List[paddle.Tensor]:
+        """Return what `forward` returns, from layers that were computed before.
+
+        A task with a frozen biLM can compute the layers of its text once.
+
+        Args:
+            layers: What the method `layers` returned, zero beyond a row's length.
+            lengths: As `forward` takes them.
+        """
+        return self._mix(layers, None if lengths is None else mask_of(layers[0, :, :, 0], lengths))
+
+    def _mix(self, layers, mask):
+        if self.variant == "lark":
             layers = paddle.concat([layers[:1], self._drop(layers[1:])])
-        mixes = [mix(layers, mask) for mix in self.mixes]
-        if not is_lark:
-            mixes = [self._drop(mix) for mix in mixes]
-        return [mix[: size_of(token_ids, 0)] for mix in mixes]
+            return [mix(layers, mask) for mix in self.mixes]
+        return [self._drop(mix(layers, mask)) for mix in self.mixes]
 
     def layers(
         self, token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
@@ -170,9 +183,12 @@ class ELMo(nn.Layer):
         Raises:
             OSError: The file cannot be written.
         """
-        mixes = Mixes(self.variant, self.mixes[0].layer_norm, self._mix_parameters())
         Path(folder).mkdir(parents=True, exist_ok=True)
-        write_text_atomically(Path(folder) / MIXES_FILE, mixes_to_json(mixes))
+        write_text_atomically(Path(folder) / MIXES_FILE, mixes_to_json(self.to_mixes()))
+
+    def to_mixes(self) -> Mixes:
+        """Return what `save_mixes` writes. Dynamic mode only."""
+        return Mixes(self.variant, self.mixes[0].layer_norm, self._mix_parameters())
 
     def load_mixes(self, folder) -> None:
         """Set the mixes to those that `save_mixes` or LARK wrote in `folder`.

@@ -56,6 +56,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vocab_path", metavar="FILE", help="vocabulary of a model that comes without"
     )
+    add_device_options(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what to compute on."""
     parser.add_argument(
         "--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
         metavar="True|False", help="compute on a GPU",

@@ -3,7 +3,10 @@
 import numpy as np
 
 # The position is part of the seed, so a new purpose goes to the end.
-_PURPOSES = ("shards", "sentences", "candidates", "resets", "dropout")
+_PURPOSES = (
+    "shards", "sentences", "candidates", "resets", "dropout", "initial weights", "tagged sentences",
+    "unknown words", "ablation",
+)
 
 
 def seed_of(purpose: str, *numbers: int) -> np.random.SeedSequence:
@@ -18,3 +21,10 @@ def seed_of(purpose: str, *numbers: int) -> np.random.SeedSequence:
 def random_for(purpose: str, *numbers: int) -> np.random.Generator:
     """Return a generator seeded by `seed_of`."""
     return np.random.default_rng(seed_of(purpose, *numbers))
+
+
+def seed_paddle(purpose: str, *numbers: int) -> None:
+    """Seed Paddle's own random numbers, such as those of dropout, by `seed_of`."""
+    import paddle
+
+    paddle.seed(int(seed_of(purpose, *numbers).generate_state(1)[0]))

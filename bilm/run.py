@@ -2,8 +2,6 @@
 
 import os
 import shlex
-import signal
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, summarise
 from bilm.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
 from bilm.run_setup import Setup
+from bilm.stop_request import StopRequest
 
 
 class _Stopped(Exception):
@@ -39,7 +38,7 @@ class Run:
         self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
         self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first)
         self._speed = Speed(self.trainer.tokens)
-        self._stop_signal = None
+        self._stop = StopRequest()
 
     def train(self) -> None:
         """Train until the last step, the last epoch, or a signal to stop.
@@ -48,7 +47,7 @@ class Run:
             InputError: Training cannot go on; the message names the last checkpoint.
         """
         try:
-            with self.trainer.batches() as batches, self._stop_on_signal():
+            with self.trainer.batches() as batches, self._stop:
                 self._train(batches)
         except InputError as error:
             last = self._checkpoint or "none"
@@ -96,21 +95,8 @@ class Run:
     def _epoch(self):
         return self.trainer.tokens / self._setup.tokens_per_epoch
 
-    @contextmanager
-    def _stop_on_signal(self):
-        def request_stop(number, _frame):
-            self._stop_signal = number
-
-        signals = (signal.SIGTERM, signal.SIGINT)
-        before = [signal.signal(number, request_stop) for number in signals]
-        try:
-            yield
-        finally:
-            for number, handler in zip(signals, before):
-                signal.signal(number, handler)
-
     def _should_stop(self):
-        return distributed.sum_numbers(float(self._stop_signal is not None))[0] > 0
+        return distributed.sum_numbers(float(bool(self._stop)))[0] > 0
 
     def _log(self, result):
         tokens, interval = self.trainer.tokens, self._interval
@@ -181,7 +167,7 @@ class Run:
 
     def _raise_if_stopped(self, _num_sentences):
         # several processes have to agree, which they do between steps
-        if self._stop_signal is not None and distributed.world_size() == 1:
+        if self._stop and distributed.world_size() == 1:
             raise _Stopped
 
     def _save(self):
@@ -216,7 +202,6 @@ class Run:
         )
 
     def _say_how_to_resume(self):
-        name = signal.Signals(self._stop_signal).name if self._stop_signal else "another process"
         command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
         if distributed.world_size() > 1:
             backend = " --backend gloo" if not self.options.use_gpu else ""
@@ -226,6 +211,6 @@ class Run:
                 f'"$(command -v bilm)" {command[len("bilm ") :]}'
             )
         self._progress.say(
-            f"stopped by {name} at step {self.trainer.step}; saved {self._checkpoint}\n"
+            f"stopped by {self._stop.name} at step {self.trainer.step}; saved {self._checkpoint}\n"
             f"to continue: {command}"
         )

@@ -71,6 +71,22 @@ def read_lines(file, progress=None, limit: int = -1):
         yield line if start else line.removeprefix(codecs.BOM_UTF8)
 
 
+def numbered_lines(path):
+    """Yield the number and the text of each line of a UTF-8 file, without line ends.
+
+    A byte order mark is left out; a file in .gz is decompressed.
+
+    Raises:
+        InputError: A line is not UTF-8.
+    """
+    with open_shard(path) as file:
+        for number, line in enumerate(read_lines(file), start=1):
+            try:
+                yield number, line.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise not_utf8(path, number, error) from None
+
+
 def not_utf8(name, line_number: int, error: UnicodeDecodeError) -> InputError:
     """Return the error that tells where a file is not UTF-8 and how to convert it."""
     return InputError(

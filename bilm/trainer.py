@@ -28,7 +28,7 @@ from bilm.optimizer import (
     unpack_optimizer,
 )
 from bilm.prefetch import Prefetcher
-from bilm.randomness import random_for, seed_of
+from bilm.randomness import random_for, seed_paddle
 from bilm.training_options import TrainingOptions
 
 
@@ -110,7 +110,7 @@ class Trainer:
             InputError: The loss or a gradient is not finite. No weight has changed then.
         """
         step = self.step + 1
-        _seed_dropout(self.options.random_seed, step, distributed.rank())
+        seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
         self._reset_states(step)
         loss = 0.0
         for part, rows in enumerate(self._dealer.parts):
@@ -307,10 +307,6 @@ def _as_json(scaler_state):
 
 def _direction_state(state, direction):
     return LSTMState(*(values[direction] for values in state))
-
-
-def _seed_dropout(*parts: int) -> None:
-    paddle.seed(int(seed_of("dropout", *parts).generate_state(1)[0]))
 
 
 def _check_shards(before, now, source):

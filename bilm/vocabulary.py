@@ -6,7 +6,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.shards import not_utf8
+from bilm.shards import numbered_lines
 
 BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
@@ -145,7 +145,7 @@ class Vocabulary:
                 or a special token is missing.
         """
         words, lines_of = [], {}
-        for number, line in enumerate(_decoded_lines(path), start=1):
+        for number, line in numbered_lines(path):
             word = line.strip(" \t\r\n\v\f")
             if word == _MARKER:
                 continue
@@ -197,12 +197,3 @@ class Vocabulary:
         taken = (*SPECIAL_TOKENS, _MARKER)
         words = [*SPECIAL_TOKENS, *(word for word in ranked if word not in taken)]
         return cls(words[:max_size])
-
-
-def _decoded_lines(path):
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise not_utf8(path, number, error) from None

@@ -37,7 +37,7 @@ def test_shapes_are_those_of_the_parts():
     shapes = {name: array.shape for name, array in ours.items()}
     for layer, inputs in ((0, 16 + 6), (1, 2 * SIZE)):
         for direction in ("forward", "backward"):
-            stem = f"gru_layers.{layer}.{direction}"
+            stem = f"gru_layers.{layer}.{direction}_direction"
             assert shapes[f"{stem}.input_weight"] == (inputs, 3 * SIZE)
             assert shapes[f"{stem}.update_reset_weight"] == (SIZE, 2 * SIZE)
             assert shapes[f"{stem}.candidate_weight"] == (SIZE, SIZE)
@@ -45,7 +45,7 @@ def test_shapes_are_those_of_the_parts():
     assert shapes["emissions.weight"] == (2 * SIZE, TAGS)
     assert shapes["crf.transitions"] == (TAGS, TAGS)
     packed = tagger()["gru_0.w_0"].reshape(-1)
-    found = np.asarray(ours["gru_layers.0.forward.candidate_weight"])
+    found = np.asarray(ours["gru_layers.0.forward_direction.candidate_weight"])
     np.testing.assert_array_equal(found.reshape(-1), packed[2 * SIZE * SIZE :])
 
 

@@ -2,7 +2,8 @@
 
     ours (H: size of the GRU; T: number of tags)          LARK's
     word_embedding.weight                                 word_emb
-    gru_layers.{l}.{direction}.input_weight (I, 3H)       fc_{k + 4}.w_0, gates u, r, c
+    gru_layers.{l}.{direction}_direction.input_weight     fc_{k + 4}.w_0, gates u, r, c
+        (I, 3H)
     ... .input_bias (3H,)                                 fc_{k + 4}.b_0
     ... .update_reset_weight (H, 2H), .candidate_weight   gru_{k}.w_0: one buffer that says it is
         (H, H)                                                (H, 3H), the one after the other
@@ -62,7 +63,7 @@ def table(num_layers: int = 2) -> List[Entry]:
     """
     entries = [simple("word_embedding.weight", "word_emb")]
     for layer, (direction, name) in product(range(num_layers), enumerate(("forward", "backward"))):
-        ours, number = f"gru_layers.{layer}.{name}", 2 * layer + direction
+        ours, number = f"gru_layers.{layer}.{name}_direction", 2 * layer + direction
         weights = (f"{ours}.update_reset_weight", f"{ours}.candidate_weight")
         entries += [
             simple(f"{ours}.input_weight", f"fc_{_FIRST_FC + number}.w_0"),

@@ -1,0 +1,123 @@
+"""User dictionaries: words that win over the model.
+
+One entry a line: words separated by spaces, each with or without a tag,
+
+    春天/t              one word and its tag
+    花 开               where 花开 stands, it is two words, tagged by the model
+    云栖 小镇/ns        a tag holds for its own word only
+
+The text of an entry is that of its words, joined. Where entries overlap, the one that starts
+first wins, and of those the longest.
+"""
+
+import io
+import os
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+from bilm.errors import InputError
+from bilm.shards import numbered_lines
+from bilm.vocabulary import split_words
+
+CUSTOMIZATION_FILE = "customization.txt"
+
+
+class CustomWord(NamedTuple):
+    """A word of an entry; `type` is None where the model decides."""
+
+    text: str
+    type: Optional[str]
+
+
+class Customization:
+    """A user dictionary.
+
+    Args:
+        lines: Entries; blank lines are skipped. Of entries with the same text the last counts.
+        source: Where they come from, for messages.
+
+    Raises:
+        InputError: A line is malformed; all are listed.
+    """
+
+    def __init__(self, lines: Iterable[str], source: str = "customization"):
+        self._entries: Dict[str, Tuple[CustomWord, ...]] = {}
+        problems = []
+        for number, line in enumerate(lines, start=1):
+            if not isinstance(line, str):
+                raise InputError(f"{source}: entry {number} must be a string, not {line!r}")
+            try:
+                words = _parse(line)
+            except InputError as error:
+                problems.append(f"{source}, line {number}: {error}")
+                continue
+            if words:
+                self._entries["".join(word.text for word in words)] = words
+        if problems:
+            raise InputError("; ".join(problems))
+        lengths: Dict[str, set] = {}
+        for text in self._entries:
+            lengths.setdefault(text[:2], set()).add(len(text))
+        # by their first two characters, which few places of a text have in common with an entry
+        self._lengths = {start: sorted(found, reverse=True) for start, found in lengths.items()}
+
+    @classmethod
+    def load(cls, source: Union[str, os.PathLike, io.IOBase, Iterable[str]]) -> "Customization":
+        """Return the dictionary in a file, an open file or a list of entries.
+
+        Raises:
+            InputError: A line is malformed or not UTF-8.
+        """
+        if isinstance(source, (str, os.PathLike)):
+            return cls((line for _, line in numbered_lines(source)), str(source))
+        name = str(getattr(source, "name", "customization"))
+        return cls((_decoded(line) for line in source), name)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def to_text(self) -> str:
+        """Return the content of the dictionary's file."""
+        return "".join(
+            " ".join(word.text + (f"/{word.type}" if word.type else "") for word in words) + "\n"
+            for words in self._entries.values()
+        )
+
+    def find(self, text: str) -> Iterator[Tuple[int, int, Tuple[CustomWord, ...]]]:
+        """Yield start, end and words of each entry that stands in a text, from left to right."""
+        lengths, entries = self._lengths, self._entries
+        place, end = 0, len(text)
+        while place < end:
+            found = lengths.get(text[place : place + 2])
+            single = text[place] in entries
+            for length in found or ():
+                words = entries.get(text[place : place + length])
+                if words is not None and place + length <= end:
+                    yield place, place + length, words
+                    place += length
+                    break
+            else:
+                if single:
+                    yield place, place + 1, entries[text[place]]
+                place += 1
+
+
+def _parse(line) -> Tuple[CustomWord, ...]:
+    words: List[CustomWord] = []
+    for item in split_words(line):
+        text, slash, kind = item.rpartition("/")
+        if slash and text and kind:
+            words.append(CustomWord(text, kind))
+        elif item.startswith("/") and len(item) > 1 or item.endswith("/") and len(item) > 1:
+            raise InputError(f"expected word or word/tag, found {item!r}")
+        else:
+            words.append(CustomWord(item, None))
+    return tuple(words)
+
+
+def _decoded(line):
+    if not isinstance(line, bytes):
+        return line
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"customization: not UTF-8: {error}") from None

@@ -1,0 +1,85 @@
+"""`lac evaluate`: how many spans and tags of a tagged text a tagger finds."""
+
+import json
+from typing import Optional
+
+from tqdm import tqdm
+
+from bilm.cli import run_main
+from bilm.files import write_text_atomically
+from bilm.hardware import prepare_device
+from bilm.options import add_device_options, new_parser
+from lac.span_scores import SpanScores
+from lac.tagged_files import TaggedCorpus, read_tagged
+
+
+def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = False) -> SpanScores:
+    """Return the scores of a tagger's predictions.
+
+    Args:
+        predictor: A `Predictor`.
+        corpus: Sentences with their right tags; tags that the tagger does not know are wrong
+            whatever it says.
+        cache: ELMo's layers of the sentences, or None.
+        show_progress: Whether to show a progress bar, if stderr is a terminal.
+    """
+    lookup = predictor.lookup
+    scores = SpanScores(corpus.scheme, lambda token: lookup.fold([token])[0] in lookup.words)
+    tokens = [sentence.tokens for sentence in corpus.sentences]
+    with tqdm(total=len(tokens), unit="sentence", disable=None if show_progress else True) as bar:
+        found = predictor.predict(tokens, cache, bar.update)
+    for sentence, tags in zip(corpus.sentences, found):
+        scores.add(sentence, tags)
+    return scores
+
+
+def report_lines(report: dict) -> list:
+    """Return the figures of `SpanScores.report` as a table for people."""
+    lines = [f"{'type':<12} {'precision':>9} {'recall':>9} {'F1':>9} {'spans':>8}"]
+    total = {**report, "support": sum(kind["support"] for kind in report["types"].values())}
+    for name, row in [*report["types"].items(), ("all", total)]:
+        figures = " ".join(f"{row[key]:>9.2%}" for key in ("precision", "recall", "f1"))
+        lines.append(f"{name:<12} {figures} {row['support']:>8}")
+    lines.append(
+        f"tag accuracy {_percent(report['tag_accuracy'])} of {report['tokens']} words; of unknown "
+        f"words ({_percent(report['unknown_word_rate'])}): "
+        f"{_percent(report['unknown_word_accuracy'])}"
+    )
+    return lines
+
+
+def _percent(rate: Optional[float]) -> str:
+    return "-" if rate is None else f"{rate:.2%}"
+
+
+def _parser():
+    parser = new_parser(__doc__)
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR", help="tagger's folder or training run's folder")
+    add("--data", required=True, metavar="FILE", help="tagged text: file, folder or glob")
+    add("--json", metavar="FILE", help="write the figures to FILE; - for standard output")
+    add("--batch_size", type=int, default=32, metavar="N", help="sentences in a batch")
+    add_device_options(parser)
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Evaluate as the command line says."""
+    options = _parser().parse_args(arguments)
+    prepare_device(options.use_gpu, options.threads)
+    from lac.pretrained import load_predictor  # only now: it imports Paddle
+
+    predictor = load_predictor(options.model, options.batch_size)
+    corpus = read_tagged(options.data, predictor.scheme)
+    report = score(predictor, corpus, show_progress=True).report()
+    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    if options.json == "-":
+        print(text, end="")
+        return
+    if options.json:
+        write_text_atomically(options.json, text)
+    print("\n".join(report_lines(report)))
+
+
+if __name__ == "__main__":
+    run_main(main)

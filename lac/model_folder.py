@@ -1,0 +1,270 @@
+"""Folders of taggers: everything that tagging needs, written whole, read strictly.
+
+    config.json        TaggerConfig
+    tags.txt           the tags in the order of their ids, one a line
+    words.txt          the tagger's own vocabulary; a model imported without its words has none
+    characters.txt     characters of the character features, where there are such
+    width.tsv          forms of characters that are folded, where they are
+    customization.txt  user dictionary, where there is one
+    mixes.json         how much each layer of ELMo counts, to be read by people
+    elmo/              the biLM's model folder, without its softmax
+    model.safetensors  the parameters, without the biLM's
+    checksums.json     SHA-256 of every other file
+    training/          what resuming needs; the rest is a complete model
+
+A training run's folder holds such folders, step_00000125 and so on; its file `best` names the
+one with the best dev F1, `latest` the newest.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from bilm.checkpoint import (
+    as_float32,
+    latest_checkpoint,
+    read_arrays,
+    verify_checksums,
+    write_checksums,
+)
+from bilm.config import BiLMConfig
+from bilm.errors import InputError
+from bilm.files import atomic_folder
+from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
+from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
+from bilm.shards import numbered_lines
+from bilm.vocabulary import Vocabulary
+from lac.config import TaggerConfig
+from lac.customization import CUSTOMIZATION_FILE, Customization
+from lac.lookup import Lookup
+from lac.tagged_files import load_tags
+from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
+
+WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
+CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
+BEST, LATEST = "best", "latest"
+
+
+class StoredTagger(NamedTuple):
+    """The content of a tagger's folder.
+
+    Attributes:
+        config: Sizes and switches.
+        tags: In the order of their ids.
+        words: The tagger's own vocabulary; None in a model imported without it.
+        characters: Of the character features; None where there are no such.
+        widths: Forms of characters that are folded; None where none are.
+        customization: User dictionary, or None.
+        weights: Parameters by name, without the biLM's.
+        elmo: The biLM's model folder, or None.
+    """
+
+    config: TaggerConfig
+    tags: List[str]
+    words: Optional[Vocabulary]
+    characters: Optional[List[str]]
+    widths: Optional[Dict[str, str]]
+    customization: Optional[Customization]
+    weights: Dict[str, np.ndarray]
+    elmo: Optional[Path]
+
+    def lookup(self) -> Lookup:
+        """Return what turns words into this tagger's ids.
+
+        Raises:
+            InputError: The model has no words, or its biLM has none.
+        """
+        if self.words is None:
+            raise InputError(
+                "the model has no words.txt: it was imported without its vocabulary and takes ids "
+                "only; import it again with --vocab"
+            )
+        elmo_vocabulary, elmo_characters = None, 0
+        if self.elmo is not None:
+            bilm_config = BiLMConfig.load(self.elmo / CONFIG_FILE)
+            if bilm_config.char_cnn is not None:
+                elmo_characters = bilm_config.max_characters
+            elif not (self.elmo / VOCABULARY_FILE).is_file():
+                raise InputError(f"{self.elmo}: has no {VOCABULARY_FILE}")
+            else:
+                elmo_vocabulary = Vocabulary.load(self.elmo / VOCABULARY_FILE)
+        return Lookup(
+            self.words,
+            None if self.widths is None else WidthFolder(self.widths),
+            self.characters,
+            elmo_vocabulary,
+            elmo_characters,
+        )
+
+
+def tagger_path(path, pointer: str = BEST) -> Path:
+    """Return `path`, or the checkpoint that `best` in a training run's folder names.
+
+    Args:
+        path: A tagger's folder, or a training run's.
+        pointer: BEST or LATEST.
+
+    Raises:
+        InputError: The run has no such checkpoint.
+    """
+    path = Path(path)
+    for name in (pointer, LATEST):
+        if (path / name).is_file():
+            return latest_checkpoint(path, name)
+    return path
+
+
+def read_tagger(path) -> StoredTagger:
+    """Return the content of a tagger's folder, every file checked against its checksum.
+
+    Args:
+        path: A tagger's folder, or a training run's, which stands for its best checkpoint.
+
+    Raises:
+        InputError: There is no tagger, or a file is missing, damaged or does not fit the others.
+    """
+    path = tagger_path(path)
+    missing = [
+        name for name in (CONFIG_FILE, TAGS_FILE, WEIGHTS_FILE) if not (path / name).is_file()
+    ]
+    if missing:
+        raise InputError(f"{path}: no tagger there: it has no {', '.join(missing)}{_hint(path)}")
+    verify_checksums(path, training=False)
+    config = TaggerConfig.from_dict(read_json(path / CONFIG_FILE), str(path / CONFIG_FILE))
+
+    def optional(name, read):
+        return read(path / name) if (path / name).is_file() else None
+
+    stored = StoredTagger(
+        config,
+        load_tags(path / TAGS_FILE),
+        optional(WORDS_FILE, Vocabulary.load),
+        optional(CHARACTERS_FILE, _read_characters),
+        optional(WIDTH_FILE, load_table),
+        optional(CUSTOMIZATION_FILE, Customization.load),
+        as_float32(read_arrays(path / WEIGHTS_FILE), str(path / WEIGHTS_FILE)),
+        path / ELMO_FOLDER if config.elmo_variant else None,
+    )
+    _check_sizes(stored, path)
+    return stored
+
+
+def write_tagger(
+    path, stored: StoredTagger, mixes: Optional[Mixes] = None, training: Optional[dict] = None
+) -> None:
+    """Write a tagger's folder; `path` holds all of it or is left as it was.
+
+    Files of the biLM are linked to where they are, or copied where that cannot be.
+
+    Args:
+        path: The folder.
+        stored: Its content.
+        mixes: How much each layer of ELMo counts.
+        training: JSON objects, and dictionaries of arrays, by the names of their files.
+
+    Raises:
+        InputError: The folder cannot be written; the message says why.
+    """
+    try:
+        with atomic_folder(path) as folder:
+            _write_files(folder, stored, mixes)
+            if training:
+                _write_training(folder / TRAINING_FOLDER, training)
+            write_checksums(folder)
+    except OSError as error:
+        raise InputError(f"{path}: the tagger cannot be written: {error.strerror or error}"
+                         ) from None
+
+
+def read_training(path) -> Dict[str, dict]:
+    """Return what `write_tagger` got as `training`.
+
+    Raises:
+        InputError: The folder has none, or a file is missing or damaged.
+    """
+    path = Path(path)
+    verify_checksums(path, training=True)
+    files = sorted((path / TRAINING_FOLDER).glob("*"))
+    if not files:
+        raise InputError(f"{path}: holds a model but no training state; it cannot be resumed")
+    return {
+        file.name: read_json(file) if file.suffix == ".json" else read_arrays(file)
+        for file in files
+    }
+
+
+def _write_files(folder, stored, mixes):
+    def write(name, text):
+        with open(folder / name, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+    write(CONFIG_FILE, stored.config.to_json())
+    write(TAGS_FILE, "".join(f"{tag}\n" for tag in stored.tags))
+    if stored.words is not None:
+        write(WORDS_FILE, stored.words.to_text())
+    if stored.characters is not None:
+        write(CHARACTERS_FILE, "".join(f"{character}\n" for character in stored.characters))
+    if stored.widths is not None:
+        write(WIDTH_FILE, to_text(stored.widths))
+    if stored.customization is not None:
+        write(CUSTOMIZATION_FILE, stored.customization.to_text())
+    if mixes is not None:
+        write(MIXES_FILE, mixes_to_json(mixes))
+    save_file(stored.weights, folder / WEIGHTS_FILE)
+    if stored.elmo is not None:
+        _link_files(stored.elmo, folder / ELMO_FOLDER)
+
+
+def _write_training(folder, training):
+    folder.mkdir()
+    for name, part in training.items():
+        if name.endswith(".json"):
+            write_json(folder / name, part)
+        else:
+            save_file(part, folder / name)
+
+
+def _link_files(source, target):
+    target.mkdir()
+    for path in sorted(Path(source).iterdir()):
+        if not path.is_file():
+            continue
+        try:
+            os.link(path, target / path.name)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(path, target / path.name)
+
+
+def _read_characters(path):
+    return [line for _, line in numbered_lines(path)]
+
+
+def _check_sizes(stored, path):
+    config = stored.config
+    counts = [(TAGS_FILE, len(stored.tags), "num_tags", config.num_tags)]
+    if stored.words is not None:
+        counts.append((WORDS_FILE, len(stored.words), "num_words", config.num_words))
+    problems = [
+        f"{name} has {count} lines, but {field} in {CONFIG_FILE} is {expected}"
+        for name, count, field, expected in counts
+        if count != expected
+    ]
+    if bool(config.num_characters) != (stored.characters is not None):
+        problems.append(f"num_characters is {config.num_characters}, which {CHARACTERS_FILE} "
+                        "does not fit")
+    if stored.elmo is not None and not (stored.elmo / CONFIG_FILE).is_file():
+        problems.append(f"there is no biLM in {ELMO_FOLDER}")
+    if problems:
+        raise InputError(f"{path}: {'; '.join(problems)}")
+
+
+def _hint(path):
+    if not path.exists():
+        return " (there is no such folder)"
+    if (path / CONFIG_FILE).is_file():
+        return "; it may be a biLM, which lac train --elmo takes"
+    return ""

@@ -1,0 +1,54 @@
+"""Taggers from their folders."""
+
+from typing import Tuple
+
+from bilm.checkpoint import set_weights
+from bilm.model import BiLM
+from bilm.pretrained import read_pretrained
+from lac.model import Tagger
+from lac.model_folder import StoredTagger, read_tagger
+from lac.prediction import Predictor
+from lac.tag_schemes import TagScheme
+from lac.trainer import set_own_weights
+
+
+def load_tagger(path) -> Tuple[Tagger, StoredTagger]:
+    """Return the tagger at `path`, in evaluation mode, and the content of its folder.
+
+    Args:
+        path: A tagger's folder, or a training run's, which stands for its best checkpoint.
+
+    Raises:
+        InputError: There is no tagger, or it is incomplete or damaged.
+    """
+    stored = read_tagger(path)
+    bilm = None if stored.elmo is None else load_bilm(read_pretrained(stored.elmo), stored.elmo)
+    tagger = Tagger(stored.config, bilm)
+    set_own_weights(tagger, stored.weights, str(path))
+    tagger.eval()
+    return tagger, stored
+
+
+def load_bilm(checkpoint, source) -> BiLM:
+    """Return the biLM in what `read_pretrained` returned, without a softmax: ELMo needs none.
+
+    Raises:
+        InputError: Its weights do not fit its configuration.
+    """
+    bilm = BiLM(checkpoint.config, has_softmax=False)
+    weights = {
+        name: array for name, array in checkpoint.weights.items() if "softmax." not in name
+    }
+    set_weights(bilm, weights, str(source))
+    bilm.eval()
+    return bilm
+
+
+def load_predictor(path, batch_size: int = 32) -> Predictor:
+    """Return what tags sentences of words with the tagger at `path`.
+
+    Raises:
+        InputError: As `load_tagger`; or the tagger has no words.
+    """
+    tagger, stored = load_tagger(path)
+    return Predictor(tagger, stored.lookup(), stored.tags, TagScheme.of(stored.tags), batch_size)

@@ -1,0 +1,217 @@
+"""What a training run of a tagger starts from: data, words, tags, biLM and folder, all checked."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from bilm.checkpoint import clear_run, list_checkpoints
+from bilm.cli import warn
+from bilm.errors import InputError
+from bilm.formats.side_files import CONFIG_FILE
+from bilm.pretrained import read_pretrained
+from bilm.randomness import seed_paddle
+from bilm.vocabulary import Vocabulary
+from lac.config import TaggerConfig
+from lac.customization import Customization
+from lac.layer_cache import LayerCache
+from lac.lookup import Lookup
+from lac.model import Tagger
+from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
+from lac.pretrained import load_bilm
+from lac.tagged_files import TaggedCorpus, check_known, load_tags, read_tagged
+from lac.trainer import TaggerTrainer, set_own_weights
+from lac.training_options import TaggerOptions
+from lac.width import WidthFolder, load_table, unicode_table
+
+
+class Setup(NamedTuple):
+    """The parts of a run.
+
+    Attributes:
+        options: How to train.
+        trainer: At the step to go on from.
+        stored: The tagger's folder as it will be written, but for the weights.
+        lookup: The tagger's.
+        train: Training data.
+        dev: Data that decides when to stop.
+        dev_cache: ELMo's layers of it, or None.
+        state: What the run itself remembered, or an empty dictionary.
+    """
+
+    options: TaggerOptions
+    trainer: TaggerTrainer
+    stored: StoredTagger
+    lookup: Lookup
+    train: TaggedCorpus
+    dev: TaggedCorpus
+    dev_cache: Optional[LayerCache]
+    state: dict
+
+
+class Caches:
+    """ELMo's layers of training and dev data, kept for runs that differ in other things."""
+
+    def __init__(self):
+        self._found: Dict[str, Tuple[tuple, LayerCache]] = {}
+
+    def get(self, name: str, tagger: Tagger, lookup, sentences, options) -> Optional[LayerCache]:
+        """Return the layers of sentences; None where the tagger has no frozen biLM."""
+        if tagger.elmo is None or options.finetune_elmo:
+            return None
+        key = options.elmo, options.variant, len(sentences)
+        if self._found.get(name, (None,))[0] != key:
+            tokens = [sentence.tokens for sentence in sentences]
+            cache = LayerCache(
+                tagger.elmo, lookup, tokens, options.cache_megabytes, options.save_dir,
+                f"ELMo layers, {name}",
+            )
+            self._found[name] = key, cache
+        return self._found[name][1]
+
+
+def set_up(
+    options: TaggerOptions,
+    resumed: Optional[StoredTagger] = None,
+    training: Optional[dict] = None,
+    source=None,
+    caches: Optional[Caches] = None,
+) -> Setup:
+    """Return the parts of a run, new or as they were when a checkpoint was written.
+
+    Args:
+        options: How to train.
+        resumed: The checkpoint's content; None: start anew.
+        training: What it holds for resuming.
+        source: Its folder.
+        caches: Shared with other runs; None: this run has its own.
+
+    Raises:
+        InputError: Something in the options does not fit what is there.
+    """
+    folder = Path(options.save_dir)
+    train, dev = _read_data(options)
+    base = resumed
+    if base is None and options.load_pretraining_params:
+        base = read_tagger(options.load_pretraining_params)
+    bilm, elmo_words, segmentation = _load_bilm(options, base)
+    stored = _stored(options, base, train, bilm, folder)
+    check_known(train, stored.tags, options.label_dict_path or "the tagger", options.train_path)
+    _warn_of_new_tags(dev, stored.tags, options.dev_path)
+    _start_folder(folder, resumed is not None)
+    if bilm is not None and not (resumed and (folder / ELMO_FOLDER / CONFIG_FILE).is_file()):
+        bilm.save_pretrained(folder / ELMO_FOLDER, elmo_words, segmentation)
+    seed_paddle("initial weights", options.random_seed)
+    tagger = Tagger(stored.config, bilm, options.finetune_elmo)
+    lookup = stored.lookup()
+    caches = caches or Caches()
+    cache = caches.get("training data", tagger, lookup, train.sentences, options)
+    dev_cache = caches.get("dev data", tagger, lookup, dev.sentences, options)
+    trainer = TaggerTrainer(tagger, train.sentences, lookup, stored.tags, options, cache)
+    state = {}
+    if resumed is not None:
+        state = training["state.json"]
+        _check_data(state, train, options)
+        trainer.restore(state["step"], resumed.weights, training, str(source))
+    elif base is not None:
+        set_own_weights(tagger, base.weights, options.load_pretraining_params)
+    return Setup(options, trainer, stored, lookup, train, dev, dev_cache, state)
+
+
+def _read_data(options) -> Tuple[TaggedCorpus, TaggedCorpus]:
+    train = read_tagged(options.train_path)
+    dev = read_tagged(options.dev_path, train.scheme)
+    if options.max_train_sentences:
+        train = train._replace(sentences=train.sentences[: options.max_train_sentences])
+    return train, dev
+
+
+def _load_bilm(options, base):
+    """Return the biLM without its softmax, its vocabulary and segmentation; or three Nones."""
+    path = base.elmo if base is not None else options.elmo_path
+    if path is None:
+        return None, None, None
+    checkpoint = read_pretrained(path, (base is None and options.elmo_vocab_path) or None)
+    config, words = checkpoint.config, checkpoint.vocabulary
+    if words is None and config.char_cnn is None:
+        raise InputError(f"{path}: has no vocab.txt; name the file with --elmo_vocab_path")
+    bilm = load_bilm(checkpoint, path)
+    return bilm, words, checkpoint.segmentation
+
+
+def _stored(options, base, train, bilm, folder) -> StoredTagger:
+    """Return the tagger's folder as it will be, without weights."""
+    elmo = None if bilm is None else folder / ELMO_FOLDER
+    customization = Customization.load(options.customization) if options.customization else None
+    if base is not None:
+        return base._replace(
+            elmo=elmo, weights={}, customization=customization or base.customization
+        )
+    widths = None
+    if options.fold_width:
+        path = options.word_rep_dict_path
+        widths = load_table(path) if path else unicode_table()
+    words, characters = _vocabularies(options, train, widths)
+    tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
+    names = (
+        "word_embedding_size", "gru_size", "num_layers", "dropout", "elmo_dropout",
+        "character_size", "constrained_decoding",
+    )
+    config = TaggerConfig(
+        num_words=len(words),
+        num_tags=len(tags),
+        elmo_variant=None if bilm is None else options.variant,
+        num_characters=Lookup(words, None, characters).num_characters,
+        **{name: getattr(options, name) for name in names},
+    )
+    return StoredTagger(config, tags, words, characters, widths, customization, {}, elmo)
+
+
+def _vocabularies(options, train, widths) -> Tuple[Vocabulary, Optional[List[str]]]:
+    """Return the words, and the characters if there are character features."""
+    folder = WidthFolder(widths or {})
+    counts = Counter(
+        folder.fold(token) for sentence in train.sentences for token in sentence.tokens
+    )
+    if options.word_dict_path:
+        words = Vocabulary.load(options.word_dict_path)
+    else:
+        words = Vocabulary.from_counts(counts, options.min_word_count)
+    if not options.char_features:
+        return words, None
+    characters = Counter()
+    for word in counts:
+        characters.update(word)
+    # one that occurs in a single word is left out, so that <unknown> is learned
+    frequent = [character for character, count in characters.items() if count > 1]
+    return words, sorted(frequent, key=lambda character: (-characters[character], character))
+
+
+def _warn_of_new_tags(dev, tags, path):
+    new = Counter(tag for sentence in dev.sentences for tag in sentence.tags)
+    new = {tag: count for tag, count in sorted(new.items()) if tag not in set(tags)}
+    if new:
+        told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
+        warn(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
+
+
+def _start_folder(folder, resumes):
+    if list_checkpoints(folder) and not resumes:
+        raise InputError(
+            f"--save_dir {folder} holds checkpoints of another run; add --resume to continue that "
+            "one, or choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    clear_run(folder)
+
+
+def data_size(train: TaggedCorpus) -> List[int]:
+    """Return the numbers of sentences and words, by which a changed text is noticed."""
+    return [len(train.sentences), sum(len(sentence.tokens) for sentence in train.sentences)]
+
+
+def _check_data(state, train, options):
+    if state["data"] != data_size(train):
+        raise InputError(
+            f"{options.train_path}: has {data_size(train)} sentences and words, but had "
+            f"{state['data']} when this run started; start a new one"
+        )

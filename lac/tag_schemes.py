@@ -1,0 +1,145 @@
+"""Tag schemes: what a tag says about the borders of spans.
+
+    bare           n v                 every word is a span
+    suffix, IOB2   nr-B nr-I           B starts a span, I continues it
+    prefix, IOB2   B-nr I-nr
+    BIOES          B-nr I-nr E-nr S-nr (or as suffix): E ends a span, S is one of a single word
+    mixed          n nr-B nr-I         LARK's: a bare tag is a span of a single word
+
+`O` stands for no span in each of them. A model keeps the tags as they are in the data; the
+functions here tell what they mean.
+"""
+
+import re
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
+
+from bilm.errors import InputError
+
+OUTSIDE = "O"
+SCHEMES = ("bare", "suffix", "prefix", "suffix-bioes", "prefix-bioes", "mixed")
+_SUFFIXED = re.compile(r"(.+)-([BIES])", re.DOTALL)
+_PREFIXED = re.compile(r"([BIES])-(.+)", re.DOTALL)
+
+
+class Span(NamedTuple):
+    """Consecutive words that are one unit.
+
+    Attributes:
+        start: Its first word.
+        end: The word after its last.
+        type: Such as "nr".
+    """
+
+    start: int
+    end: int
+    type: str
+
+
+class TagScheme:
+    """How the tags of one data set mark spans.
+
+    Args:
+        name: One of SCHEMES.
+
+    Raises:
+        InputError: The name is not one of them.
+    """
+
+    def __init__(self, name: str):
+        if name not in SCHEMES:
+            raise InputError(f"the tag scheme must be one of {', '.join(SCHEMES)}, not {name!r}")
+        self.name = name
+
+    @classmethod
+    def of(cls, tags: Iterable[str]) -> "TagScheme":
+        """Return the scheme that a set of tags is written in.
+
+        Tags with B and I are suffixed or prefixed if all of them are (O aside), and mixed if
+        some are bare; a suffix that never comes with a B is part of the tag's name.
+
+        Raises:
+            InputError: Suffixed and prefixed tags stand side by side.
+        """
+        names = sorted(set(tags) - {OUTSIDE})
+        suffixed = [tag for tag in names if _SUFFIXED.fullmatch(tag)]
+        prefixed = [tag for tag in names if _PREFIXED.fullmatch(tag)]
+        if not any(tag.endswith(("-B", "-S")) for tag in suffixed):
+            suffixed = []
+        if not any(tag.startswith(("B-", "S-")) for tag in prefixed):
+            prefixed = []
+        if suffixed and prefixed and len(suffixed) != len(names) != len(prefixed):
+            raise InputError(
+                f"tags of two schemes stand side by side: {suffixed[0]} and {prefixed[0]}; "
+                "write all of them in one"
+            )
+        if names and len(suffixed) == len(names):
+            has_ends = any(tag.endswith(("-E", "-S")) for tag in names)
+            return cls("suffix-bioes" if has_ends else "suffix")
+        if names and len(prefixed) == len(names):
+            has_ends = any(tag.startswith(("E-", "S-")) for tag in names)
+            return cls("prefix-bioes" if has_ends else "prefix")
+        if prefixed:
+            bare = next(tag for tag in names if tag not in prefixed)
+            raise InputError(f"bare and prefixed tags stand side by side: {bare} and {prefixed[0]}")
+        return cls("mixed" if suffixed else "bare")
+
+    def parse(self, tag: str) -> Tuple[str, str]:
+        """Return the mark (B, I, E, S or O) and the type of a tag.
+
+        A tag that is not written in this scheme is a span of a single word, as a bare one.
+        """
+        if tag == OUTSIDE:
+            return "O", ""
+        if self.name == "bare":
+            return "S", tag
+        match = (_PREFIXED if self.name.startswith("prefix") else _SUFFIXED).fullmatch(tag)
+        if match is None:
+            return "S", tag
+        mark, kind = match.groups() if self.name.startswith("prefix") else match.groups()[::-1]
+        if mark in "ES" and not self.name.endswith("bioes"):
+            return "S", tag
+        return mark, kind
+
+    def starts_span(self, previous: str, tag: str) -> bool:
+        """Return whether a span starts at `tag`, `previous` being the tag before it."""
+        mark, kind = self.parse(tag)
+        if mark in "IE":
+            before, kind_before = self.parse(previous)
+            return before not in "BI" or kind_before != kind
+        return mark in "BS"
+
+    def may_follow(self, previous: str, tag: str) -> bool:
+        """Return whether `tag` may stand after `previous`; O stands for the sentence's border."""
+        before, kind_before = self.parse(previous)
+        mark, kind = self.parse(tag)
+        continues = mark in "IE"
+        if continues and (before not in "BI" or kind_before != kind):
+            return False
+        is_open = self.name.endswith("bioes") and before in "BI"
+        return continues or not is_open
+
+    def spans(self, tags: Sequence[str]) -> List[Span]:
+        """Return the spans of a sentence, in order.
+
+        A continuation without a beginning starts a span, as in conlleval and seqeval.
+        """
+        found, start, kind, previous = [], 0, "", OUTSIDE
+        for place, tag in enumerate(tags):
+            mark, own_kind = self.parse(tag)
+            begins = self.starts_span(previous, tag)
+            if kind and (begins or mark == "O"):
+                found.append(Span(start, place, kind))
+                kind = ""
+            if begins:
+                start, kind = place, own_kind
+            if kind and mark in "ES":
+                found.append(Span(start, place + 1, kind))
+                kind = ""
+            previous = tag
+        if kind:
+            found.append(Span(start, len(tags), kind))
+        return found
+
+    def types(self, tags: Iterable[str]) -> List[str]:
+        """Return the types that the tags have, sorted."""
+        return sorted({kind for _, kind in map(self.parse, tags) if kind})

@@ -1,0 +1,160 @@
+"""Tagged text: reading, checking and writing sentences of words with their tags.
+
+    w1 w2 w3<TAB>t1 t2 t3      LARK's lines
+    w1/t1 w2/t2 w3/t3          word/tag lines; the last slash counts, so a word may hold one
+
+Both may stand in one file; blank lines are skipped. Words hold no ASCII white space.
+"""
+
+import glob
+from typing import Iterable, List, NamedTuple, Optional, Sequence
+
+from bilm.errors import InputError
+from bilm.sentences import find_inputs
+from bilm.shards import numbered_lines
+from bilm.vocabulary import split_words
+from lac.tag_schemes import OUTSIDE, TagScheme
+
+
+class TaggedSentence(NamedTuple):
+    """A sentence: its words and a tag for each."""
+
+    tokens: List[str]
+    tags: List[str]
+
+
+class TaggedCorpus(NamedTuple):
+    """Tagged sentences and what their tags mean."""
+
+    sentences: List[TaggedSentence]
+    scheme: TagScheme
+
+    @property
+    def tags(self) -> List[str]:
+        """The tags that occur, sorted."""
+        return sorted({tag for sentence in self.sentences for tag in sentence.tags})
+
+
+def find_tagged_files(pattern) -> List[str]:
+    """Return the files that a file, a folder or a glob names, sorted.
+
+    Raises:
+        InputError: There is none.
+    """
+    names = sorted(glob.glob(str(pattern), recursive=True)) or [str(pattern)]
+    return find_inputs(names)
+
+
+def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
+    """Return the tagged sentences of a file, a folder or all files of a glob.
+
+    Args:
+        pattern: What to read; `.gz` files are decompressed.
+        scheme: What the tags mean; None: found from the tags.
+
+    Raises:
+        InputError: No file is there, none has a sentence, or lines are malformed: not UTF-8,
+            not as many tags as words, no tag at a word, or a tag that cannot follow the one
+            before it. All malformed lines are listed.
+    """
+    sentences, places, problems = [], [], []
+    names = find_tagged_files(pattern)
+    for name in names:
+        for number, line in numbered_lines(name):
+            where = f"{name}, line {number}"
+            try:
+                sentence = parse_line(line)
+            except InputError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            if sentence is not None:
+                sentences.append(sentence)
+                places.append(where)
+    if not problems and not sentences:
+        raise InputError(f"{', '.join(names)}: no tagged sentence there")
+    if not problems:
+        scheme = scheme or TagScheme.of(tag for sentence in sentences for tag in sentence.tags)
+        for where, sentence in zip(places, sentences):
+            problem = wrong_continuation(scheme, sentence.tags)
+            if problem:
+                problems.append(f"{where}: {problem}")
+    if problems:
+        raise InputError("; ".join(problems))
+    return TaggedCorpus(sentences, scheme)
+
+
+def parse_line(line: str) -> Optional[TaggedSentence]:
+    """Return the sentence in a line, None if it is blank.
+
+    Raises:
+        InputError: It is malformed; the message does not say where it stands.
+    """
+    if not line.strip(" \t\r\n\v\f"):
+        return None
+    if "\t" in line:
+        parts = line.split("\t")
+        if len(parts) != 2:
+            raise InputError(f"expected one tab, between words and tags, found {len(parts) - 1}")
+        tokens, tags = map(split_words, parts)
+        if len(tokens) != len(tags) or not tokens:
+            raise InputError(f"{len(tokens)} words and {len(tags)} tags")
+        return TaggedSentence(tokens, tags)
+    tokens, tags = [], []
+    for number, item in enumerate(split_words(line), start=1):
+        word, slash, tag = item.rpartition("/")
+        if not (slash and word and tag):
+            raise InputError(
+                f"expected words, a tab and tags, or word/tag; item {number} is {item!r}"
+            )
+        tokens.append(word)
+        tags.append(tag)
+    return TaggedSentence(tokens, tags)
+
+
+def wrong_continuation(scheme: TagScheme, tags: Sequence[str]) -> str:
+    """Return what is wrong with the order of a sentence's tags, or an empty string."""
+    previous = OUTSIDE
+    for number, tag in enumerate([*tags, OUTSIDE], start=1):
+        if not scheme.may_follow(previous, tag):
+            before = f"after {previous}" if number > 1 else "at the start"
+            what = f"tag {number}, {tag}," if number <= len(tags) else "the sentence's end"
+            return f"{what} cannot stand {before}"
+        previous = tag
+    return ""
+
+
+def to_line(sentence: TaggedSentence) -> str:
+    """Return a sentence as one of LARK's lines, without its line end."""
+    return " ".join(sentence.tokens) + "\t" + " ".join(sentence.tags)
+
+
+def load_tags(path) -> List[str]:
+    """Return the tags in a file: one a line, or as LARK numbers them, `0<TAB>n-B`.
+
+    Raises:
+        InputError: The file is empty, a line is malformed, a tag appears twice, or the
+            numbers are not those of the lines.
+    """
+    tags = []
+    for number, line in numbered_lines(path):
+        items = split_words(line)
+        if not items:
+            continue
+        if len(items) > 2 or (len(items) == 2 and items[0] != str(len(tags))):
+            raise InputError(
+                f"{path}, line {number}: expected a tag, or {len(tags)}, a tab and a tag, found "
+                f"{line.strip()!r}"
+            )
+        if items[-1] in tags:
+            raise InputError(f"{path}, line {number}: {items[-1]} stands there twice")
+        tags.append(items[-1])
+    if not tags:
+        raise InputError(f"{path}: no tags there; expected one a line")
+    return tags
+
+
+def check_known(corpus: TaggedCorpus, tags: Iterable[str], source: str, where: str) -> None:
+    """Raise an InputError that lists the tags of a corpus that are not among `tags`."""
+    missing = sorted(set(corpus.tags) - set(tags))
+    if missing:
+        raise InputError(f"{source}: lacks tags that occur in {where}: {', '.join(missing)}")

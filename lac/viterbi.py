@@ -1,0 +1,83 @@
+"""The best tag sequence of each sentence, in NumPy: on a CPU faster than Paddle's operator."""
+
+from typing import List, NamedTuple, Optional
+
+import numpy as np
+
+FORBIDDEN = -1e4  # added to the score of what must not be; scores are far smaller
+
+
+class TransitionScores(NamedTuple):
+    """Scores of a linear chain: start (tags,), stop (tags,), transitions (from, to)."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    transitions: np.ndarray
+
+    def constrained(self, scheme, tags) -> "TransitionScores":
+        """Return the scores with a penalty on what the scheme does not allow.
+
+        Args:
+            scheme: A `TagScheme`.
+            tags: The tags in the order of their ids.
+        """
+        start, stop, transitions = (_penalties(rows) for rows in (
+            [[scheme.may_follow("O", tag) for tag in tags]],
+            [[scheme.may_follow(tag, "O") for tag in tags]],
+            [[scheme.may_follow(before, tag) for tag in tags] for before in tags],
+        ))
+        return TransitionScores(
+            self.start + start[0], self.stop + stop[0], self.transitions + transitions
+        )
+
+
+def _penalties(allowed):
+    return np.where(np.array(allowed), 0.0, FORBIDDEN).astype(np.float32)
+
+
+def best_paths(
+    emissions: np.ndarray, lengths: Optional[np.ndarray], scores: TransitionScores
+) -> List[np.ndarray]:
+    """Return the tag ids of the best path of each row, each of shape (length,).
+
+        best path = argmax over y of start[y_1] + sum_t emission[t, y_t]
+                    + sum_t transitions[y_(t-1), y_t] + stop[y_n]
+
+    Source: Viterbi 1967; ties go to the lowest id.
+
+    Args:
+        emissions: Shape (batch, steps, tags).
+        lengths: Shape (batch,), from 0 on; None: all rows are full.
+        scores: Of the chain.
+    """
+    batch, steps, _ = emissions.shape
+    lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
+    if not steps or not batch:
+        return [np.zeros(0, np.int64) for _ in range(batch)]
+    order = np.argsort(-lengths, kind="stable")  # so that the rows still going stand together
+    going = np.searchsorted(-lengths[order], -np.arange(steps), side="left")  # at each step
+    emissions = emissions[order]
+    into = np.ascontiguousarray(scores.transitions.T)  # (to, from)
+    best = scores.start + emissions[:, 0]  # (batch, tags)
+    pointers = []
+    for step in range(1, steps):
+        rows = going[step]
+        if not rows:
+            break
+        candidates = best[:rows, None, :] + into  # (rows, to, from)
+        chosen = candidates.argmax(axis=-1)  # (rows, to)
+        reached = np.take_along_axis(candidates, chosen[:, :, None], axis=-1)[:, :, 0]
+        best[:rows] = reached + emissions[:rows, step]
+        pointers.append(chosen)
+    tag = (best + scores.stop).argmax(axis=-1)  # (batch,)
+    paths = np.zeros((batch, steps), np.int64)
+    for row, length in enumerate(lengths[order]):
+        if length:
+            paths[row, length - 1] = tag[row]
+    for step in range(len(pointers), 0, -1):
+        rows = np.arange(going[step])
+        paths[rows, step - 1] = pointers[step - 1][rows, paths[rows, step]]
+    found = [None] * batch
+    for row, place in enumerate(order):
+        found[place] = paths[row, : lengths[place]]
+    return found

@@ -1,0 +1,79 @@
+"""Full-width and half-width forms of characters: one word, however its characters were typed.
+
+`Ａ１，` and `A1,` are the same to a reader, but not to a vocabulary. The table maps each form
+that Unicode has for width alone to the ordinary one: full-width Latin letters, digits and signs to
+ASCII, half-width katakana to katakana. Only what a model looks up is folded, never the text.
+
+Run as `python -m lac.width` to print the table, which `data/lac/width.tsv` holds.
+"""
+
+import sys
+import unicodedata
+from functools import lru_cache
+from typing import Dict
+
+from bilm.errors import InputError
+from bilm.shards import numbered_lines
+
+WIDTH_FILE = "width.tsv"
+
+
+@lru_cache(maxsize=1)
+def unicode_table() -> Dict[str, str]:
+    """Return the ordinary form of each character that differs from it by its width only.
+
+    White space is left out: it is part of no word. So are forms for which Unicode names
+    another form of width, or none.
+
+    Source: Unicode Character Database, decompositions <wide> and <narrow>.
+    """
+    table = {}
+    for code in range(sys.maxunicode + 1):
+        kind, _, ordinary = unicodedata.decomposition(chr(code)).partition(" ")
+        if kind in ("<wide>", "<narrow>") and not chr(code).isspace():
+            table[chr(code)] = chr(int(ordinary, 16))
+    return table
+
+
+def to_text(table: Dict[str, str]) -> str:
+    """Return the content of a table's file: `form<TAB>ordinary form` a line."""
+    return "".join(f"{form}\t{ordinary}\n" for form, ordinary in sorted(table.items()))
+
+
+def load_table(path) -> Dict[str, str]:
+    """Return the table in a file such as `to_text` makes, or LARK's q2b.dic.
+
+    Raises:
+        InputError: A line is not of this form, or maps a character that stands there before.
+    """
+    table = {}
+    for number, line in numbered_lines(path):
+        if not line:
+            continue
+        form, tab, ordinary = line.partition("\t")
+        if form.isspace() and ordinary.isspace():
+            continue  # q2b.dic folds spaces, which are part of no word
+        is_sound = tab and len(form) == 1 and len(ordinary.split()) == 1 and form not in table
+        if not is_sound or ordinary != ordinary.strip():
+            raise InputError(
+                f"{path}, line {number}: expected a character not yet seen, a tab and what stands "
+                f"for it, found {line!r}"
+            )
+        table[form] = ordinary
+    return table
+
+
+class WidthFolder:
+    """Folds words by a table; words that a table does not touch are returned as they are."""
+
+    def __init__(self, table: Dict[str, str]):
+        self.table = dict(table)
+        self._by_code = str.maketrans(self.table)
+
+    def fold(self, word: str) -> str:
+        """Return the word with every character in its ordinary form."""
+        return word.translate(self._by_code)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(to_text(unicode_table()).encode("utf-8"))
