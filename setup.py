@@ -36,7 +36,7 @@ setup(
         "rjieba": ["rjieba>=0.1"],
         "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5"],
     },
-    entry_points={"console_scripts": ["bilm = bilm.cli:main"]},
+    entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Natural Language :: Chinese (Simplified)",

@@ -4,7 +4,7 @@ Importing this package imports no Paddle and configures nothing: the public name
 below are resolved when they are first used.
 """
 
-from importlib import import_module
+from bilm.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
@@ -22,20 +22,4 @@ _HOME_OF = {
 }
 __all__ = sorted(_HOME_OF)
 
-
-def __getattr__(name: str):
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'bilm' has no attribute {name!r}")
-    try:
-        return getattr(import_module(_HOME_OF[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name != "paddle":
-            raise
-        raise ModuleNotFoundError(
-            f"bilm.{name} needs PaddlePaddle: install this package with its extra [cpu] or [gpu]",
-            name="paddle",
-        ) from None
-
-
-def __dir__():
-    return sorted([*globals(), *_HOME_OF])
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

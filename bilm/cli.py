@@ -38,22 +38,34 @@ def run_main(main, arguments=None) -> None:
 
 def main(arguments=None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
+    run_verb("bilm", VERBS, arguments)
+
+
+def run_verb(program: str, verbs: dict, arguments=None) -> None:
+    """Run the verb of a program that `arguments` (default: the command line) start with.
+
+    Args:
+        program: Its name.
+        verbs: Such as VERBS.
+        arguments: A list of strings.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
+        print(_usage(program, verbs))
     elif arguments[0] == "--version":
-        print(f"bilm {import_module('bilm').__version__}")
-    elif arguments[0] in VERBS:
-        module, _ = VERBS[arguments[0]]
-        sys.argv[0] = f"bilm {arguments[0]}"
+        print(f"{program} {import_module('bilm').__version__}")
+    elif arguments[0] in verbs:
+        module, _ = verbs[arguments[0]]
+        sys.argv[0] = f"{program} {arguments[0]}"
         run_main(import_module(module).main, arguments[1:])
     else:
-        sys.exit(_complain(f"unknown verb {arguments[0]!r}; one of: {', '.join(VERBS)}"))
+        sys.exit(_complain(f"unknown verb {arguments[0]!r}; one of: {', '.join(verbs)}"))
 
 
-def _usage() -> str:
-    lines = ["usage: bilm VERB [OPTIONS]", "", "verbs (bilm VERB --help tells the options):"]
-    lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in VERBS.items()]
+def _usage(program, verbs) -> str:
+    lines = [f"usage: {program} VERB [OPTIONS]", "",
+             f"verbs ({program} VERB --help tells the options):"]
+    lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in verbs.items()]
     return "\n".join(lines)
 
 

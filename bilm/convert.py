@@ -179,12 +179,13 @@ def _verify(source, model, folder, target_format, is_finite) -> Dict[str, float]
     return differences
 
 
-def _parser():
-    parser = new_parser(__doc__)
+def new_convert_parser(description: str, other_formats=()):
+    """Return the parser of the command line; other programs may know more formats to write."""
+    parser = new_parser(description)
     add = parser.add_argument
     add("source", metavar="SRC", help="model folder or file, in any known format")
     add("target", metavar="DST", help="folder to write; it appears whole or not at all")
-    add("--to", required=True, choices=FORMATS, help="format to write")
+    add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")
     add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
     add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
     add("--new_vocab", metavar="FILE", help="move embedding and softmax to this vocabulary")
@@ -199,7 +200,11 @@ def _parser():
 
 def main(arguments=None) -> None:
     """Convert as the command line says, and tell what was done."""
-    options = _parser().parse_args(arguments)
+    run_conversion(new_convert_parser(__doc__).parse_args(arguments))
+
+
+def run_conversion(options) -> None:
+    """Convert as the parsed `options` of `new_convert_parser` say, and tell what was done."""
     start = time.monotonic()
     done = convert(
         options.source, options.target, options.to, options.source_format, options.vocab,

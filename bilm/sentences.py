@@ -86,8 +86,29 @@ def split_sentences(
             yield sentence
 
 
+def cut_sentences(text: str):
+    """Yield the sentences of a text such that joined they are the text, white space and all.
+
+    A sentence ends where `split_sentences` ends it with split_newlines.
+    """
+    start = 0
+    for match in _ANY_END.finditer(text):
+        yield text[start : match.end()]
+        start = match.end()
+    if start < len(text):
+        yield text[start:]
+
+
+def _end_of(ends):
+    """Return the pattern of a sentence's end: a run of `ends` and what closes after it."""
+    return rf"[{ends}](?:\s*[{ends}{_CLOSERS}]|[{_STRAIGHT_QUOTES}])*"
+
+
+_ANY_END = re.compile(rf"{_end_of('。？！')}|[\r\n]+")
+
+
 def _split(lines, ends, split_newlines, spaced):
-    sentence_end = re.compile(rf"[{ends}](?:\s*[{ends}{_CLOSERS}]|[{_STRAIGHT_QUOTES}])*")
+    sentence_end = re.compile(_end_of(ends))
     late_end = re.compile(rf"(?:\s*[{ends}{_CLOSERS}])*")
     pending, ended = "", False  # the last sentence so far, and whether only closers may follow
     for line in lines:

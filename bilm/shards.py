@@ -5,8 +5,9 @@ import glob
 import gzip
 import os
 import shutil
+import sys
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 
@@ -71,16 +72,20 @@ def read_lines(file, progress=None, limit: int = -1):
         yield line if start else line.removeprefix(codecs.BOM_UTF8)
 
 
-def numbered_lines(path):
+def numbered_lines(path, progress=None):
     """Yield the number and the text of each line of a UTF-8 file, without line ends.
 
-    A byte order mark is left out; a file in .gz is decompressed.
+    A byte order mark is left out.
+
+    Args:
+        path: A file in .gz is decompressed; "-" is standard input.
+        progress: See `read_lines`.
 
     Raises:
         InputError: A line is not UTF-8.
     """
-    with open_shard(path) as file:
-        for number, line in enumerate(read_lines(file), start=1):
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else open_shard(path) as file:
+        for number, line in enumerate(read_lines(file, progress), start=1):
             try:
                 yield number, line.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:

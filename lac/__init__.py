@@ -1,4 +1,20 @@
-"""The Chinese lexical tagger that joins ELMo with a word embedding of its own.
+"""A Chinese lexical tagger that joins ELMo with a word embedding of its own.
 
-Reserved: the tagger is built on `bilm` and nothing is public here yet.
+Importing this package imports no Paddle and configures nothing: the public names
+below are resolved when they are first used.
 """
+
+from bilm.lazy_names import lazy_names
+
+_HOME_OF = {
+    "Customization": "lac.customization",
+    "LAC": "lac.tagging",
+    "LinearChainCRF": "lac.crf",
+    "SpanScores": "lac.span_scores",
+    "Tagger": "lac.model",
+    "TaggerConfig": "lac.config",
+    "TagScheme": "lac.tag_schemes",
+    "read_tagged": "lac.tagged_files",
+}
+__all__ = sorted(_HOME_OF)
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -82,6 +82,10 @@ class Customization:
             for words in self._entries.values()
         )
 
+    def words_of(self, text: str) -> Optional[Tuple[CustomWord, ...]]:
+        """Return the words of the entry that is exactly `text`, or None."""
+        return self._entries.get(text)
+
     def find(self, text: str) -> Iterator[Tuple[int, int, Tuple[CustomWord, ...]]]:
         """Yield start, end and words of each entry that stands in a text, from left to right."""
         lengths, entries = self._lengths, self._entries

@@ -7,7 +7,6 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.contextual import mask_of
-from bilm.model import reverse_rows
 
 
 def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> nn.Layer:
@@ -26,15 +25,15 @@ def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> 
     return nn.GRU(input_size, hidden_size, direction="bidirect")
 
 
-class ResetBeforeGRU(nn.Layer):
-    """One direction of a GRU that resets the state before its matrix product.
+class ResetBeforeCell(nn.RNNCellBase):
+    """One step of a GRU that resets the state before its matrix product.
 
         u, r = sigmoid(x W_ur + h U_ur + b_ur)
         c~ = tanh(x W_c + (r * h) U_c + b_c)
         h' = (1 - u) * h + u * c~
 
     Source: Cho et al. 2014; fluid's dynamic_gru with origin_mode=False, whose inputs went
-    through a fully connected layer first, which is part of this one.
+    through a fully connected layer first, which `project` is.
 
     Args:
         input_size: Features of the inputs.
@@ -43,6 +42,7 @@ class ResetBeforeGRU(nn.Layer):
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
+        self._size = hidden_size
         shapes = {
             "input_weight": [input_size, 3 * hidden_size],  # gates u, r, c
             "update_reset_weight": [hidden_size, 2 * hidden_size],
@@ -54,38 +54,36 @@ class ResetBeforeGRU(nn.Layer):
         for name in ("input_bias", "bias"):
             setattr(self, name, self.create_parameter([3 * hidden_size], is_bias=True))
 
-    def forward(self, inputs: paddle.Tensor, mask: Optional[paddle.Tensor]) -> paddle.Tensor:
-        """Return the states (batch, steps, hidden).
+    @property
+    def state_shape(self):
+        """Shape of the state without the batch; `nn.RNN` makes the initial one from it."""
+        return (self._size,)
 
-        Args:
-            inputs: Shape (batch, steps, input_size).
-            mask: 1.0 where there is a token, shape (batch, steps, 1): the state stays as it is
-                elsewhere. None: everywhere.
-        """
-        size = self.candidate_weight.shape[0]
-        gates = F.linear(inputs, self.input_weight, self.input_bias + self.bias)
-        hidden = paddle.zeros([1, size])
-        outputs = []
-        for step in range(inputs.shape[1]):
-            own, candidate = gates[:, step, : 2 * size], gates[:, step, 2 * size :]
-            own = F.sigmoid(own + paddle.matmul(hidden, self.update_reset_weight))
-            update, reset = own[:, :size], own[:, size:]
-            candidate = candidate + paddle.matmul(reset * hidden, self.candidate_weight)
-            if mask is not None:
-                update = update * mask[:, step]
-            hidden = hidden + update * (paddle.tanh(candidate) - hidden)
-            outputs.append(hidden)
-        return paddle.stack(outputs, axis=1)
+    def project(self, inputs: paddle.Tensor) -> paddle.Tensor:
+        """Return the input part of the gates (batch, steps, 3 * hidden)."""
+        return F.linear(inputs, self.input_weight, self.input_bias + self.bias)
+
+    def forward(self, inputs: paddle.Tensor, states: paddle.Tensor):
+        """Return the new state, twice, from gates (batch, 3 * hidden) and the state before."""
+        size = self._size
+        gates = F.sigmoid(inputs[:, : 2 * size] + paddle.matmul(states, self.update_reset_weight))
+        update, reset = gates[:, :size], gates[:, size:]
+        product = paddle.matmul(reset * states, self.candidate_weight)
+        candidate = paddle.tanh(inputs[:, 2 * size :] + product)
+        hidden = states + update * (candidate - states)
+        return hidden, hidden
 
 
 class ResetBeforeBiGRU(nn.Layer):
-    """Two directions of `ResetBeforeGRU`, their states joined; see `bidirectional_gru`."""
+    """Two directions of `ResetBeforeCell`, their states joined; see `bidirectional_gru`."""
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
-        self.forward_direction = ResetBeforeGRU(input_size, hidden_size)
-        self.backward_direction = ResetBeforeGRU(input_size, hidden_size)
+        self.forward_direction = ResetBeforeCell(input_size, hidden_size)
+        self.backward_direction = ResetBeforeCell(input_size, hidden_size)
 
+    # Traced as it is: nn.RNN runs a loop where the number of steps is not known.
+    @paddle.jit.not_to_static
     def forward(
         self,
         inputs: paddle.Tensor,
@@ -93,12 +91,11 @@ class ResetBeforeBiGRU(nn.Layer):
         sequence_length: Optional[paddle.Tensor] = None,
     ) -> Tuple[paddle.Tensor, None]:
         """Return what `bidirectional_gru` says; the state is not given."""
-        mask = None
+        outputs = []
+        for cell, is_reverse in ((self.forward_direction, False), (self.backward_direction, True)):
+            run = nn.RNN(cell, is_reverse=is_reverse)
+            outputs.append(run(cell.project(inputs), None, sequence_length)[0])
+        joined = paddle.concat(outputs, axis=-1)
         if sequence_length is not None:
-            mask = mask_of(inputs[:, :, 0], sequence_length).unsqueeze(-1)
-        backward = self.backward_direction(reverse_rows(inputs, sequence_length), mask)
-        outputs = paddle.concat(
-            [self.forward_direction(inputs, mask), reverse_rows(backward, sequence_length)],
-            axis=-1,
-        )
-        return (outputs if mask is None else outputs * mask), None
+            joined = joined * mask_of(inputs[:, :, 0], sequence_length).unsqueeze(-1)
+        return joined, None

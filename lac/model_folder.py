@@ -180,6 +180,23 @@ def write_tagger(
                          ) from None
 
 
+def save_tagger(path, stored: StoredTagger, tagger) -> None:
+    """Write a loaded tagger to a new folder; it appears whole or not at all.
+
+    Args:
+        path: A folder that does not exist, or is empty.
+        stored: Its content.
+        tagger: The `Tagger`, for its layer mix.
+
+    Raises:
+        InputError: The folder is there, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; remove it or choose another name")
+    write_tagger(path, stored, None if tagger.elmo is None else tagger.elmo.to_mixes())
+
+
 def read_training(path) -> Dict[str, dict]:
     """Return what `write_tagger` got as `training`.
 

@@ -50,5 +50,13 @@ def load_predictor(path, batch_size: int = 32) -> Predictor:
     Raises:
         InputError: As `load_tagger`; or the tagger has no words.
     """
-    tagger, stored = load_tagger(path)
+    return predictor_of(*load_tagger(path), batch_size)
+
+
+def predictor_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> Predictor:
+    """Return what tags sentences of words with what `load_tagger` returned.
+
+    Raises:
+        InputError: The tagger has no words.
+    """
     return Predictor(tagger, stored.lookup(), stored.tags, TagScheme.of(stored.tags), batch_size)

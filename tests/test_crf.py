@@ -70,7 +70,7 @@ def test_best_path_is_the_best_of_all(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_paddles_operator_which_exports_use_finds_the_same_paths(seed):
     emissions, lengths, scores = random_case(seed, batch=5, steps=6, tags=4)
-    from lac.export import decode
+    from lac.static_model import decode
 
     found = decode(paddle.to_tensor(emissions), paddle.to_tensor(lengths),
                    *map(paddle.to_tensor, scores)).numpy()
@@ -90,7 +90,7 @@ def test_a_batch_is_its_sentences_one_by_one():
         paddle.to_tensor(emissions[keep]), paddle.to_tensor(lengths[keep])
     ).numpy()
     alone = [
-        float(crf.log_partition(paddle.to_tensor(emissions[row : row + 1, :length]), None))
+        crf.log_partition(paddle.to_tensor(emissions[row : row + 1, :length]), None).item()
         for row, length in enumerate(lengths) if length
     ]
     np.testing.assert_allclose(together, alone, rtol=1e-6)
@@ -134,7 +134,7 @@ def test_scores_far_apart_give_finite_losses_and_gradients():
     crf = crf_of(scores)
     loss = crf(paddle.to_tensor(emissions), paddle.to_tensor([[1, 1, 1]]), paddle.to_tensor([3]))
     loss.sum().backward()
-    assert np.isfinite(float(loss)) and float(loss) > 500
+    assert np.isfinite(loss.item()) and loss.item() > 500
     assert np.isfinite(crf.transitions.grad.numpy()).all()
 
 

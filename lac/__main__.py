@@ -1,0 +1,5 @@
+"""`python -m lac VERB ...`."""
+
+from lac.cli import main
+
+main()

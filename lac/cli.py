@@ -1,0 +1,21 @@
+"""The console script `lac VERB ...`; every verb is also a module, `python -m lac.<module>`."""
+
+from bilm.cli import run_verb
+
+# verb: (module, what it does)
+VERBS = {
+    "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
+    "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
+    "tag": ("lac.tag_files", "words and tags of a text"),
+    "export": ("lac.export", "a tagger as one static model for paddle.inference"),
+    "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
+}
+
+
+def main(arguments=None) -> None:
+    """Run the verb that `arguments` (default: the command line) start with."""
+    run_verb("lac", VERBS, arguments)
+
+
+if __name__ == "__main__":
+    main()

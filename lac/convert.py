@@ -1,0 +1,151 @@
+"""Convert a biLM from one format to another; or, with `--to lac`, a folder of LARK's LAC demo.
+
+LARK's demo saves the tagger's variables and those of its biLM in one folder. What it computed, the
+tagger that is written computes: variant "lark", a GRU that resets before its product, one
+vocabulary for both, no folding of widths, decoding without constraints.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bilm.checkpoint import as_float32
+from bilm.cli import run_main, warn
+from bilm.convert import convert, new_convert_parser, run_conversion
+from bilm.errors import InputError
+from bilm.formats import lark, lark_lac
+from bilm.formats.known import open_model
+from bilm.formats.tables import from_format
+from bilm.vocabulary import Vocabulary
+from lac.config import TaggerConfig
+from lac.model_folder import StoredTagger, read_tagger, write_tagger
+from lac.tagged_files import load_tags
+
+FORMAT = "lac"
+_MAX_LAYERS = 8
+
+
+class Import(NamedTuple):
+    """What an import did: numbers of tensors, words and tags; words is 0 without a vocabulary."""
+
+    tensors: int
+    words: int
+    tags: int
+
+
+def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> Import:
+    """Write the tagger that LARK's LAC demo saved in `source` to the folder `target`.
+
+    Args:
+        source: The folder, or an `.npz` with the same variables.
+        target: A folder that does not exist, or is empty; it appears whole or not at all.
+        vocab_path: The vocabulary, of the word embedding and of ELMo; without it the model
+            takes ids only.
+        tags_path: The tags, as `lac.tagged_files.load_tags` reads them; None: numbers.
+        settings: What the folder does not tell of its biLM: cell_clip, projection_clip.
+
+    Raises:
+        InputError: The source is no such folder, incomplete or damaged, the files do not fit it,
+            or the target cannot be written.
+    """
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; remove it or choose another name")
+    weights, num_layers = _read_weights(source)
+    mixes = open_model(source, **settings).mixes
+    if mixes is None:
+        raise InputError(f"{source}: lacks {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}")
+    for name, array in zip(("weights", "gamma"), mixes.parameters[0]):
+        weights[f"elmo.mixes.0.{name}"] = array
+    num_words, embedding_size = weights["word_embedding.weight"].shape
+    gru_size2, num_tags = weights["emissions.weight"].shape
+    config = TaggerConfig(
+        num_words=num_words,
+        num_tags=num_tags,
+        word_embedding_size=embedding_size,
+        gru_size=gru_size2 // 2,
+        num_layers=num_layers,
+        elmo_variant="lark",
+        reset_before=True,
+        constrained_decoding=False,
+    )
+    words = _fitting(Vocabulary.load(vocab_path), num_words, vocab_path) if vocab_path else None
+    tags = [str(number) for number in range(num_tags)]
+    if tags_path:
+        tags = _fitting(load_tags(tags_path), num_tags, tags_path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as folder:
+        elmo = Path(folder) / "elmo"
+        convert(source, elmo, "bilm", vocab_path=vocab_path, **settings)
+        stored = StoredTagger(config, tags, words, None, None, None, weights, elmo)
+        write_tagger(target, stored, mixes)
+    written = read_tagger(target).weights
+    for name, array in weights.items():
+        if not np.array_equal(written[name], array, equal_nan=True):
+            raise InputError(f"{target}: {name} is not what was read")
+    return Import(len(weights), len(words or ()), len(tags))
+
+
+def _read_weights(source):
+    """Return the tagger's own parameters by our names, and its number of BiGRU layers."""
+    if not lark.is_lark(source):
+        raise InputError(
+            f"{source}: no folder of LARK's LAC demo: expected one file a variable, such as "
+            f"{lark.EMBEDDING} and crfw"
+        )
+    known = {name for entry in lark_lac.table(_MAX_LAYERS) for name in entry.theirs}
+    variables = lark.read_variables(source, known)
+    num_layers = sum(f"gru_{2 * layer}.w_0" in variables for layer in range(_MAX_LAYERS))
+    table = lark_lac.table(num_layers)
+    missing = sorted({name for entry in table for name in entry.theirs} - variables.keys())
+    if not num_layers or missing:
+        raise InputError(
+            f"{source}: no complete tagger of LARK's LAC demo: missing "
+            f"{', '.join(missing) or 'gru_0.w_0'}"
+        )
+    weights = from_format(table, variables, str(source))
+    arrays = {name: np.asarray(array) for name, array in weights.items()}
+    return as_float32(arrays, str(source)), num_layers
+
+
+def _fitting(items, expected, path):
+    if len(items) != expected:
+        raise InputError(f"{path}: has {len(items)} entries, but the model has {expected}")
+    return items
+
+
+def main(arguments=None) -> None:
+    """Convert as the command line says, and tell what was done."""
+    parser = new_convert_parser(__doc__, (FORMAT,))
+    parser.add_argument("--tags", metavar="FILE", help="tags of a model of LARK's LAC demo")
+    options = parser.parse_args(arguments)
+    if options.to != FORMAT:
+        if options.tags:
+            raise InputError(f"--tags goes with --to {FORMAT}")
+        run_conversion(options)
+        return
+    unused = [
+        flag for flag, value in (
+            ("--from", options.source_format), ("--new_vocab", options.new_vocab),
+            ("--dtype float16", options.dtype == "float16"),
+        ) if value
+    ]
+    if unused:
+        raise InputError(f"--to {FORMAT} goes without {', '.join(unused)}")
+    clips = {"cell_clip": options.cell_clip, "projection_clip": options.proj_clip}
+    done = import_lark(
+        options.source, options.target, options.vocab, options.tags,
+        **{name: value for name, value in clips.items() if value is not None},
+    )
+    print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its biLM, "
+          f"{done.words} words, {done.tags} tags; every tensor read back")
+    if not options.vocab:
+        warn("no --vocab: the model takes ids only, and lac tag cannot use it")
+    if not options.tags:
+        warn("no --tags: tags are numbers")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,129 @@
+"""ELMo and tagger as one static model of Paddle's own operators.
+
+    OUT/model.json, model.pdiparams   the network (Paddle 2.6: model.pdmodel)
+    OUT/tags.txt, words.txt, ...      the files of the tagger's folder that turn words into ids;
+                                      elmo_vocab.txt is that of its biLM
+    OUT/signature.json                its inputs, in order, and its outputs
+
+Inputs are `words` and `lengths`, then `elmo` and `characters` where the tagger has them, as
+`lac.lookup.Lookup` makes them. Outputs are tag ids (batch, steps), 0 beyond a row's length,
+and the emissions (batch, steps, tags).
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import List
+
+import paddle
+from paddle import nn
+
+from bilm.contextual import mask_of
+from bilm.errors import InputError
+from bilm.files import atomic_folder
+from bilm.formats.side_files import VOCABULARY_FILE
+from lac.model import Tagger
+from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
+from lac.pretrained import load_tagger
+from lac.tag_schemes import TagScheme
+from lac.viterbi import TransitionScores
+from lac.width import WIDTH_FILE
+
+MODEL_NAME, SIGNATURE_FILE = "model", "signature.json"
+
+
+def decode(
+    emissions: paddle.Tensor,
+    lengths: paddle.Tensor,
+    start: paddle.Tensor,
+    stop: paddle.Tensor,
+    transitions: paddle.Tensor,
+) -> paddle.Tensor:
+    """Return the tag ids of the best paths, (batch, steps), as `lac.viterbi.best_paths` does.
+
+    Args:
+        emissions: Shape (batch, steps, tags).
+        lengths: Shape (batch,), each at least 1.
+        start, stop, transitions: See `TransitionScores`.
+    """
+    mask = mask_of(emissions[:, :, 0], lengths).unsqueeze(-1)  # (batch, steps, 1)
+    after = paddle.concat([mask[:, 1:], paddle.zeros_like(mask[:, :1])], axis=1)
+    first = paddle.concat([mask[:, :1], paddle.zeros_like(mask[:, 1:])], axis=1)
+    emissions = emissions + first * start + (mask - after) * stop
+    _, paths = paddle.text.viterbi_decode(
+        emissions, transitions, lengths.astype("int64"), include_bos_eos_tag=False
+    )
+    return paths
+
+
+class ExportedTagger(nn.Layer):
+    """A tagger and the search for the best path, as one network.
+
+    Args:
+        tagger: In evaluation mode.
+        scores: Of its CRF, with penalties on what must not be.
+    """
+
+    def __init__(self, tagger: Tagger, scores: TransitionScores):
+        super().__init__()
+        self.tagger = tagger
+        for name, values in scores._asdict().items():
+            self.register_buffer(name, paddle.to_tensor(values))
+        self.inputs = ["words", "lengths"]
+        self.inputs += ["elmo"] * (tagger.elmo is not None)
+        self.inputs += ["characters"] * (tagger.character_features is not None)
+
+    def forward(self, words, lengths, *others):
+        """Return tag ids (batch, steps), 0 beyond a row's length, and emissions."""
+        given = dict(zip(self.inputs[2:], others))
+        emissions = self.tagger(words, lengths, given.get("elmo"), given.get("characters"))
+        return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions
+
+
+def export(path, target) -> List[str]:
+    """Write a tagger as a static model to the folder `target`, whole or not at all.
+
+    Args:
+        path: A tagger's folder, or a training run's, which stands for its best checkpoint.
+        target: A folder that does not exist, or is empty.
+
+    Returns:
+        The names of the model's inputs.
+
+    Raises:
+        InputError: There is no tagger, or the target is there or cannot be written.
+    """
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} is there already; remove it or choose another name")
+    tagger, stored = load_tagger(path)
+    scores = tagger.crf.scores()
+    if stored.config.constrained_decoding:
+        scores = scores.constrained(TagScheme.of(stored.tags), stored.tags)
+    network = ExportedTagger(tagger, scores)
+    network.eval()
+    axes = {"lengths": 1, "characters": 3}
+    if tagger.elmo is not None and tagger.elmo.bilm.config.char_cnn is not None:
+        axes["elmo"] = 3
+    specs = [
+        paddle.static.InputSpec([None] * axes.get(name, 2), "int64", name)
+        for name in network.inputs
+    ]
+    try:
+        with atomic_folder(target) as folder:
+            paddle.jit.save(network, str(folder / MODEL_NAME), input_spec=specs)
+            _copy_side_files(tagger_path(path), folder)
+            signature = {"inputs": network.inputs, "outputs": ["tags", "emissions"]}
+            (folder / SIGNATURE_FILE).write_text(json.dumps(signature) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    return network.inputs
+
+
+def _copy_side_files(source, target):
+    for name in (TAGS_FILE, WORDS_FILE, CHARACTERS_FILE, WIDTH_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    words = source / ELMO_FOLDER / VOCABULARY_FILE
+    if words.is_file():
+        shutil.copyfile(words, target / "elmo_vocab.txt")

@@ -1,0 +1,97 @@
+"""`lac tag`: the words and tags of a text, line by line.
+
+words: `word/tag word/tag`, spans joined; white space of the text is a word, too
+json:  an object a line: text, words and tags (spans joined), tokens and token_tags (as tagged)
+tsv:   tokens, a tab and the model's tags, as `lac train` and `lac evaluate` read them
+conll: a token, a tab and its tag a line, an empty line after each line of the text
+Each line of the text is a line of words, json and tsv, an empty one too. tsv and conll hold no
+white space.
+"""
+
+import argparse
+import json
+import os
+import sys
+from itertools import islice
+from typing import Iterable, Iterator
+
+from bilm.cli import run_main
+from bilm.options import add_device_options, new_parser
+from bilm.shards import numbered_lines, progress_bar
+from lac.tagged_files import TaggedSentence, to_line
+from lac.tagging import LAC, Analysis
+
+_LINES = 256  # analysed together, so that batches are full
+
+
+def _as_words(_line, found: Analysis) -> str:
+    return " ".join(f"{word}/{tag}" for word, tag in zip(found.words, found.tags))
+
+
+def _as_json(line, found: Analysis) -> str:
+    return json.dumps({"text": line, **found._asdict()}, ensure_ascii=False)
+
+
+def _as_tsv(_line, found: Analysis) -> str:
+    return to_line(TaggedSentence(found.tokens, found.token_tags)) if found.tokens else ""
+
+
+def _as_conll(_line, found: Analysis) -> str:
+    return "".join(f"{token}\t{tag}\n" for token, tag in zip(found.tokens, found.token_tags))
+
+
+FORMATS = {"words": _as_words, "tsv": _as_tsv, "json": _as_json, "conll": _as_conll}
+
+
+def tag_lines(
+    lac: LAC, lines: Iterable[str], form: str = "words", segmented: bool = False
+) -> Iterator[str]:
+    """Yield what is printed for each line of a text.
+
+    Args:
+        lac: The tagger.
+        lines: Without line ends.
+        form: A key of FORMATS.
+        segmented: See `LAC.analyse`.
+    """
+    lines = iter(lines)
+    while block := list(islice(lines, _LINES)):
+        for line, found in zip(block, lac.analyse(block, segmented)):
+            yield FORMATS[form](line, found)
+
+
+def _parser():
+    parser = new_parser(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("file", nargs="?", default="-", metavar="FILE", help="UTF-8 text, .gz too; - for stdin")
+    add("--model", required=True, metavar="DIR", help="tagger's folder or training run's folder")
+    add("--input", choices=("raw", "segmented"), default="raw",
+        help="segmented: words are separated by spaces (default: raw)")
+    add("--format", choices=FORMATS, default="words", help="what is printed (default: words)")
+    add("--customization", metavar="FILE", help="user dictionary, whose words win over the model")
+    add("--batch_size", type=int, default=32, metavar="N", help="sentences in a batch")
+    add_device_options(parser)
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Tag as the command line says."""
+    options = _parser().parse_args(arguments)
+    if options.file != "-":
+        os.stat(options.file)  # before the model is read
+    lac = LAC(
+        options.model, batch_size=options.batch_size, use_gpu=options.use_gpu,
+        threads=options.threads,
+    )
+    if options.customization:
+        lac.load_customization(options.customization)
+    with progress_bar([options.file], not sys.stdout.isatty()) as progress:
+        lines = (line for _, line in numbered_lines(options.file, progress))
+        for text in tag_lines(lac, lines, options.format, options.input == "segmented"):
+            sys.stdout.buffer.write(f"{text}\n".encode())
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    run_main(main)
