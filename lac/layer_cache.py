@@ -47,14 +47,13 @@ class LayerCache:
             config.num_layers + 1,
             config.num_directions * config.projection_size,
         )
-        self._file = None
         self.num_bytes = int(np.prod(shape)) * 4
         if self.num_bytes <= max_megabytes * _BYTES_PER_MEGABYTE:
             self._layers = np.empty(shape, np.float32)
         else:
-            self._file = tempfile.TemporaryFile(dir=folder)
-            self._file.truncate(self.num_bytes)
-            self._layers = np.memmap(self._file, np.float32, "r+", shape=shape)
+            with tempfile.TemporaryFile(dir=folder) as file:  # the map keeps it
+                file.truncate(self.num_bytes)
+                self._layers = np.memmap(file, np.float32, "r+", shape=shape)
         with closing(tqdm(
             total=shape[0], unit="word", desc=description, disable=None if description else True
         )) as bar:
@@ -66,7 +65,7 @@ class LayerCache:
 
     @property
     def in_memory(self) -> bool:
-        return self._file is None
+        return not isinstance(self._layers, np.memmap)
 
     def layers(self, numbers: Iterable[int]) -> np.ndarray:
         """Return the layers of the sentences with these numbers, zero beyond each one's end.

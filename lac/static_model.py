@@ -73,9 +73,9 @@ class ExportedTagger(nn.Layer):
         self.inputs += ["elmo"] * (tagger.elmo is not None)
         self.inputs += ["characters"] * (tagger.character_features is not None)
 
-    def forward(self, words, lengths, *others):
+    def forward(self, words, lengths, third=None, fourth=None):
         """Return tag ids (batch, steps), 0 beyond a row's length, and emissions."""
-        given = dict(zip(self.inputs[2:], others))
+        given = dict(zip(self.inputs[2:], (third, fourth)))
         emissions = self.tagger(words, lengths, given.get("elmo"), given.get("characters"))
         return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions
 
