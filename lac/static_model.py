@@ -7,7 +7,8 @@
 
 Inputs are `words` and `lengths`, then `elmo` and `characters` where the tagger has them, as
 `lac.lookup.Lookup` makes them. Outputs are tag ids (batch, steps), 0 beyond a row's length,
-and the emissions (batch, steps, tags).
+and the emissions (batch, steps, tags). On Paddle 3, paddle.inference runs a model with ELMo only
+with `config.set_optimization_level(0)`: its optimisation passes break loops.
 """
 
 import json
