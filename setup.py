@@ -34,7 +34,9 @@ setup(
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
         "plot": ["matplotlib>=3.5"],
         "rjieba": ["rjieba>=0.1"],
-        "dev": ["pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5"],
+        "dev": [
+            "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
+        ],
     },
     entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},
     classifiers=[

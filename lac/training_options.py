@@ -41,7 +41,7 @@ class TaggerOptions:
                           choices=VARIANTS)
     finetune_elmo: bool = option(False, "train the biLM, too")
     elmo_learning_rate: float = option(0.1, "learning rate of the biLM, times --learning_rate")
-    elmo_dropout: float = option(0.5, "dropout on ELMo's vectors (lark: on its LSTM layers)")
+    elmo_dropout: float = option(0.2, "dropout on ELMo's vectors (lark: on its LSTM layers)")
     elmo_l2_coef: float = option(0.001, "L2 regularisation of the mix weights")
     word_embedding_size: int = option(128, "size of the word embedding", aliases=["word_emb_dim"])
     gru_size: int = option(256, "size of a GRU, each direction", aliases=["grnn_hidden_dim"])
@@ -67,7 +67,7 @@ class TaggerOptions:
                                 aliases=["save_model_per_batchs"])
     batch_size: int = option(32, "sentences in a batch")
     learning_rate: float = option(1e-3, "of Adam", aliases=["base_learning_rate"])
-    emb_learning_rate: float = option(5.0, "of the word embedding, times --learning_rate")
+    emb_learning_rate: float = option(1.0, "of the word embedding, times --learning_rate")
     crf_learning_rate: float = option(0.2, "of the CRF, times --learning_rate")
     l2_coef: float = option(1e-4, "L2 regularisation of GRU and linear weights")
     unknown_rate: float = option(

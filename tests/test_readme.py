@@ -51,7 +51,7 @@ def run_block(language, code, folder):
     return result.stdout
 
 
-@pytest.mark.parametrize("name", ["integrating", "parity", "converting"])
+@pytest.mark.parametrize("name", ["integrating", "lac", "parity", "converting"])
 def test_the_documents_of_both_languages_have_the_same_code(name):
     english, chinese = (
         [without_comments(code) for _, _, code in blocks(f"docs/{part}{name}.md")]
@@ -70,10 +70,11 @@ def test_links_lead_somewhere():
 def test_the_tour_works(tmp_path):
     pytest.importorskip("matplotlib")
     shutil.copytree(ROOT / "data", tmp_path / "data")
-    for tested, language, code in [*blocks("README.md"), *blocks("docs/integrating.md")]:
+    pages = ("README.md", "docs/integrating.md", "docs/lac.md")
+    for tested, language, code in [block for page in pages for block in blocks(page)]:
         if tested == "yes":
             printed = run_block(language, code, tmp_path)
-    assert "(3, 128) (2, 128)" in printed  # of the last block
+    assert "云栖小镇" in printed  # of the last block
     assert (tmp_path / "figures.json").is_file() and (tmp_path / "curve.png").is_file()
     assert (tmp_path / "run/latest").read_text() == "step_00000300\n"
 

@@ -32,3 +32,21 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["tokens"] > 20_000
     assert figures["perplexity"] < 0.9 * figures["unigram_perplexity"]
+
+
+def test_a_tagger_learns_a_real_treebank(tmp_path):
+    if "BILM_DATA_DIR" not in os.environ:
+        pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
+    from lac import train as tagger
+    from lac.run import read_outcome
+
+    data = Path(os.environ["BILM_DATA_DIR"]) / "ud_gsd"
+    tagger.main([
+        "--train_path", str(data / "train.tsv"), "--dev_path", str(data / "dev.tsv"),
+        "--test_path", str(data / "test.tsv"), "--save_dir", f"{tmp_path}/run", "--gru_size", "64",
+        "--max_train_sentences", "500", "--max_epochs", "6", "--batch_size", "16",
+    ])
+    outcome = read_outcome(tmp_path / "run")
+    assert outcome.test["tokens"] == 12_012
+    assert outcome.test["f1"] > 0.72  # one in three words is the most frequent tag's
+    assert outcome.test["types"]["NNP"]["f1"] > 0.3
