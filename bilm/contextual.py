@@ -71,7 +71,7 @@ def add_boundaries(
     """Return rows with <S> before and </S> after their tokens, and their lengths.
 
     Args:
-        token_ids: Shape (batch, steps), or (batch, steps, characters).
+        token_ids: Shape (batch, steps), or (batch, steps, characters or pieces).
         lengths: Shape (batch,); None: all rows are full.
         config: The biLM's configuration.
 
@@ -79,15 +79,20 @@ def add_boundaries(
         Ids (batch, steps + 2, ...), </S> being repeated to the end of short rows; and the
         lengths plus 2, or None.
     """
-    if config.char_cnn is None:
-        borders = np.array([[config.bos_id], [config.eos_id]])  # (2, 1)
-    else:
+    if config.char_cnn is not None:
         borders = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
-    tail = [token_ids.shape[-1]] if len(token_ids.shape) == 3 else []
+        borders = [paddle.to_tensor(border, dtype=token_ids.dtype) for border in borders]
+    elif len(token_ids.shape) == 3:
+        is_first = paddle.arange(size_of(token_ids, 2), dtype=token_ids.dtype) == 0  # (pieces,)
+        is_first = is_first.astype(token_ids.dtype)
+        borders = [is_first * (i + 1) - 1 for i in (config.bos_id, config.eos_id)]
+    else:
+        borders = [
+            paddle.to_tensor([i], dtype=token_ids.dtype) for i in (config.bos_id, config.eos_id)
+        ]
+    tail = [size_of(token_ids, 2)] if len(token_ids.shape) == 3 else []
     zeros = paddle.zeros([size_of(token_ids, 0), 1, *tail], dtype=token_ids.dtype)
-    before, after = (
-        zeros + paddle.to_tensor(border, dtype=token_ids.dtype) for border in borders
-    )
+    before, after = (zeros + border for border in borders)
     joined = paddle.concat([before, token_ids, after], axis=1)
     if lengths is None:
         return joined, None
@@ -106,14 +111,14 @@ def add_empty_rows(
     So a row's place among the others changes no bit of its values.
 
     Args:
-        token_ids: Shape (batch, steps), or (batch, steps, characters).
+        token_ids: Shape (batch, steps), or (batch, steps, characters or pieces).
         lengths: Shape (batch,); None: all rows are full.
     """
     rows, steps = size_of(token_ids, 0), size_of(token_ids, 1)
     extra = full_blocks(rows) - rows
     if isinstance(extra, int) and not extra:
         return token_ids, lengths
-    tail = [token_ids.shape[-1]] if len(token_ids.shape) == 3 else []
+    tail = [size_of(token_ids, 2)] if len(token_ids.shape) == 3 else []
     more = paddle.zeros([extra, steps, *tail], dtype=token_ids.dtype)
     if lengths is not None:
         lengths = paddle.concat([lengths, paddle.zeros([extra], dtype=lengths.dtype)])
@@ -139,7 +144,7 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
         raise InputError(f"token ids must be a paddle.Tensor, not {type(token_ids).__name__}")
     if token_ids.dtype not in (paddle.int64, paddle.int32):
         raise InputError(f"token ids must be of type int64, not {token_ids.dtype}")
-    if len(token_ids.shape) != (2 if is_word else 3):
+    if len(token_ids.shape) not in ((2, 3) if is_word else (3,)):
         axes = "(batch, steps)" if is_word else "(batch, steps, characters)"
         raise InputError(f"token ids must have axes {axes}, not the shape {list(token_ids.shape)}")
     if not is_word and token_ids.shape[2] != config.max_characters:
@@ -148,7 +153,8 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
         )
     ids = token_ids.numpy()
     size = config.vocab_size if is_word else NUM_CHARACTERS
-    wrong = np.argwhere((ids < 0) | (ids >= size))
+    lowest = -1 if is_word and ids.ndim == 3 else 0  # -1: a word has no more pieces
+    wrong = np.argwhere((ids < lowest) | (ids >= size))
     if len(wrong):
         row, step = wrong[0][:2]
         what = f"the vocabulary of {size} words" if is_word else f"the {size} characters"

@@ -91,8 +91,8 @@ class ELMo(nn.Layer):
         They are zero beyond a row's length.
 
         Args:
-            token_ids: Shape (batch, steps), without <S> and </S>; character ids (batch, steps,
-                max_characters) if the biLM has a character encoder.
+            token_ids: Shape (batch, steps), without <S> and </S>; or with pieces of words, or
+                characters, as a third axis: see `BiLM.embed`.
             lengths: Tokens in each row, shape (batch,), from 0 on; None: all rows are full.
 
         Raises:

@@ -12,7 +12,7 @@ from bilm.errors import InputError
 from bilm.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
 from bilm.pretrained import NAME_VOCABULARY, load_model
 from bilm.row_blocks import full_blocks, rows_within
-from bilm.vocabulary import BOS, EOS, UNK, check_sentences
+from bilm.vocabulary import BOS, EOS, check_sentences
 
 LAYERS = ("all", "top", "mix", "average")
 UNKNOWN = ("unk", "characters")
@@ -99,7 +99,8 @@ class Embedder:
         mix_from: Folder in which `ELMo.save_mixes` or LARK left the weights of a mix.
         variant: "elmo" or "lark"; see `ELMo`.
         unknown: What stands for a word outside the vocabulary: "unk", the vector of <UNK>; or
-            "characters", the mean of the vectors of its characters that are words themselves.
+            "characters", the mean of the vectors of its characters that are words themselves: see
+            `Vocabulary.pieces`.
         batch_size: Sentences computed together, at most.
         vocab_path: A vocabulary file, for a model that comes without.
 
@@ -135,7 +136,6 @@ class Embedder:
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
         self.mix = self._read_mix(mix_from) if layers == "mix" else None
-        self._table = None
         self.state = None  # of the last sentence, if stateful
 
     def _read_mix(self, mix_from):
@@ -267,33 +267,16 @@ class Embedder:
         if config.char_cnn is not None:
             ids = np.stack([character_ids(words, config.max_characters) for words in rows])
             return self._model.embed(paddle.to_tensor(ids))
-        ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
-        embedded = self._model.embed(paddle.to_tensor(ids))
         if self._unknown == "unk":
-            return embedded
-        values = embedded.numpy()
-        for row, step in np.argwhere(ids == config.unk_id):
-            word = rows[row][step]
-            vector = None if word == UNK else self._vector_from_characters(word)
-            if vector is not None:
-                values[row, step] = vector
-        return paddle.to_tensor(values)
+            ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
+        else:
+            ids, _ = self.vocabulary.pad_pieces(rows)
+        return self._model.embed(paddle.to_tensor(ids))
 
     def is_composed(self, word: str) -> bool:
         """Return whether an unknown word gets its vector from its known characters."""
-        return self._unknown == "characters" and bool(self._known_characters(word))
-
-    def _known_characters(self, word):
-        """Return the ids of the characters of `word` that are words of the vocabulary."""
-        return [i for i in self.vocabulary.encode(word) if i != self.vocabulary.unk_id]
-
-    def _vector_from_characters(self, word):
-        ids = self._known_characters(word)
-        if not ids:
-            return None
-        if self._table is None:
-            self._table = self._model.embedding.weight.numpy()
-        return self._table[ids].mean(axis=0)
+        is_unknown = word not in self.vocabulary and self._unknown == "characters"
+        return is_unknown and self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
 
     def _long_pieces(self, words):
         """Yield the vectors of a long sentence, window by window."""

@@ -168,11 +168,17 @@ class BiLM(nn.Layer):
         """Return the word vectors (batch, steps, projection).
 
         Args:
-            token_ids: Shape (batch, steps); of a model with characters, character ids of shape
-                (batch, steps, max_characters_per_token), see `bilm.characters`.
+            token_ids: Shape (batch, steps), or (batch, steps, pieces): the mean of the vectors of a
+                word's pieces, -1 being none, see `Vocabulary.pad_pieces`. Of a model with
+                characters, character ids of shape (batch, steps, max_characters_per_token),
+                see `bilm.characters`.
         """
         if self.config.char_cnn is not None:
             return self.character_encoder(token_ids)
+        if len(token_ids.shape) == 3:
+            inside = (token_ids >= 0).astype("float32").unsqueeze(-1)
+            vectors = F.embedding(token_ids.clip(min=0), self.embedding.weight)
+            return (vectors * inside).sum(axis=2) / inside.sum(axis=2).clip(min=1.0)
         return F.embedding(token_ids, self.embedding.weight, sparse=self.sparse_gradients)
 
     def run_direction(

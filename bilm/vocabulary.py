@@ -8,6 +8,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.shards import numbered_lines
 
+MAX_PIECES = 16  # characters of an unknown word that are looked up
 BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
 # LARK's preparation scripts leave this marker in the file; it is not a word and has no id.
@@ -126,6 +127,40 @@ class Vocabulary:
         rows = np.full((len(sentences), max([*lengths, 0])), self.eos_id, np.int64)
         for row, tokens in zip(rows, sentences):
             row[: len(tokens)] = self.encode(tokens)
+        return rows, lengths
+
+    def pieces(self, word: str) -> List[int]:
+        """Return the ids that stand for a word: its own, or those of an unknown word's characters.
+
+        These are the characters that are words themselves, MAX_PIECES at most; if there are
+        none, or the word is <UNK>, it is unk_id.
+        """
+        if word in self._ids:
+            return [self._ids[word]]
+        ids = [self._ids[character] for character in word if character in self._ids]
+        return ids[:MAX_PIECES] or [self.unk_id]
+
+    def pad_pieces(self, sentences: Sequence[Sequence[str]]) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the pieces of sentences' words as rows of equal length, and the lengths.
+
+        Args:
+            sentences: Lists of words. No <S> or </S> is added.
+
+        Returns:
+            int64 arrays (batch, steps, pieces) and (batch,); eos_id is the only piece of what fills
+            the rows, -1 stands where a word has no more pieces.
+
+        Raises:
+            InputError: A sentence is no list of strings.
+        """
+        found = [[self.pieces(word) for word in tokens] for tokens in check_sentences(sentences)]
+        lengths = np.array([len(words) for words in found], np.int64)
+        width = max((len(ids) for words in found for ids in words), default=1)
+        rows = np.full((len(found), max([*lengths, 0]), width), -1, np.int64)
+        rows[:, :, :1] = self.eos_id
+        for row, words in zip(rows, found):
+            for place, ids in zip(row, words):
+                place[: len(ids)] = ids
         return rows, lengths
 
     def decode(self, token_ids: Iterable[int]) -> list:

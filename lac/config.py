@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
+from bilm.embed import UNKNOWN
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS
 
@@ -20,6 +21,8 @@ class TaggerConfig:
         num_layers: BiGRU layers.
         dropout: Probability at the input of each BiGRU layer and on the top output.
         elmo_variant: "elmo" or "lark", see `bilm.ELMo`; None: a tagger without ELMo.
+        elmo_unknown: What ELMo reads for a word that its biLM does not know: "unk", or
+            "characters", the mean of its characters' vectors, see `bilm.Vocabulary.pieces`.
         elmo_dropout: Dropout of ELMo's own: see `bilm.ELMo`.
         num_characters: Rows of the character embedding; 0: no character features.
         character_size: Size of a word's character features, and of the character embedding.
@@ -37,7 +40,8 @@ class TaggerConfig:
     num_layers: int = 2
     dropout: float = 0.0
     elmo_variant: Optional[str] = None
-    elmo_dropout: float = 0.5
+    elmo_unknown: str = "characters"
+    elmo_dropout: float = 0.2
     num_characters: int = 0
     character_size: int = 64
     reset_before: bool = False
@@ -61,6 +65,8 @@ class TaggerConfig:
                 yield f"{item.name} must be a number in [0, 1), not {value!r}"
         if self.elmo_variant not in (None, *VARIANTS):
             yield f"elmo_variant must be one of {', '.join(VARIANTS)}, not {self.elmo_variant!r}"
+        if self.elmo_unknown not in UNKNOWN:
+            yield f"elmo_unknown must be one of {', '.join(UNKNOWN)}, not {self.elmo_unknown!r}"
 
     def to_json(self) -> str:
         """Return the fields as JSON text, one a line, in the order of their definition."""

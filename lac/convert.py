@@ -68,6 +68,7 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
         gru_size=gru_size2 // 2,
         num_layers=num_layers,
         elmo_variant="lark",
+        elmo_unknown="unk",
         reset_before=True,
         constrained_decoding=False,
     )

@@ -18,8 +18,8 @@ class TokenIds(NamedTuple):
     Attributes:
         words: int64, shape (batch, steps).
         lengths: int64, shape (batch,).
-        elmo: int64, shape (batch, steps), or (batch, steps, characters) for a biLM that reads
-            characters.
+        elmo: int64, shape (batch, steps), or (batch, steps, pieces or characters): what
+            `bilm.ELMo` takes.
         characters: int64, shape (batch, steps, characters).
     """
 
@@ -65,6 +65,7 @@ class Lookup:
             such features.
         elmo_vocabulary: Of ELMo's biLM; None: no ELMo, or one that reads characters.
         elmo_characters: Character ids of a word for a biLM that reads characters; 0: it does not.
+        elmo_unknown: See `TaggerConfig`.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Lookup:
         characters: Optional[Sequence[str]] = None,
         elmo_vocabulary: Optional[Vocabulary] = None,
         elmo_characters: int = 0,
+        elmo_unknown: str = "unk",
     ):
         self.words, self.folder, self.characters = words, folder, characters
         self._character_ids = {
@@ -81,7 +83,7 @@ class Lookup:
             for number, character in enumerate(characters or (), start=_FIRST_CHARACTER)
         }
         self._elmo = elmo_vocabulary and ElmoVocabulary(elmo_vocabulary, folder)
-        self._elmo_characters = elmo_characters
+        self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
 
     @property
     def num_characters(self) -> int:
@@ -119,4 +121,6 @@ class Lookup:
         if self._elmo is None:
             return None
         known = [[self._elmo.known_form(word) for word in tokens] for tokens in sentences]
+        if self._elmo_unknown == "characters":
+            return self._elmo.vocabulary.pad_pieces(known)[0]
         return self._elmo.vocabulary.pad(known)[0]

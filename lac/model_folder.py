@@ -98,6 +98,7 @@ class StoredTagger(NamedTuple):
             self.characters,
             elmo_vocabulary,
             elmo_characters,
+            self.config.elmo_unknown,
         )
 
 

@@ -58,7 +58,7 @@ class Caches:
         """Return the layers of sentences; None where the tagger has no frozen biLM."""
         if tagger.elmo is None or options.finetune_elmo:
             return None
-        key = options.elmo, options.variant, len(sentences)
+        key = options.elmo, options.variant, options.elmo_unknown, len(sentences)
         if self._found.get(name, (None,))[0] != key:
             tokens = [sentence.tokens for sentence in sentences]
             cache = LayerCache(
@@ -153,7 +153,7 @@ def _stored(options, base, train, bilm, folder) -> StoredTagger:
     words, characters = _vocabularies(options, train, widths)
     tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
     names = (
-        "word_embedding_size", "gru_size", "num_layers", "dropout", "elmo_dropout",
+        "word_embedding_size", "gru_size", "num_layers", "dropout", "elmo_dropout", "elmo_unknown",
         "character_size", "constrained_decoding",
     )
     config = TaggerConfig(

@@ -104,12 +104,13 @@ def export(path, target) -> List[str]:
     network = ExportedTagger(tagger, scores)
     network.eval()
     axes = {"lengths": 1, "characters": 3}
-    if tagger.elmo is not None and tagger.elmo.bilm.config.char_cnn is not None:
+    reads_characters = tagger.elmo is not None and tagger.elmo.bilm.config.char_cnn is not None
+    if reads_characters or stored.config.elmo_unknown == "characters":
         axes["elmo"] = 3
-    specs = [
-        paddle.static.InputSpec([None] * axes.get(name, 2), "int64", name)
-        for name in network.inputs
-    ]
+    shapes = {name: [None] * axes.get(name, 2) for name in network.inputs}
+    if reads_characters:  # the convolutions need their number
+        shapes["elmo"][2] = tagger.elmo.bilm.config.max_characters
+    specs = [paddle.static.InputSpec(shape, "int64", name) for name, shape in shapes.items()]
     try:
         with atomic_folder(target) as folder:
             paddle.jit.save(network, str(folder / MODEL_NAME), input_spec=specs)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Optional
 
+from bilm.embed import UNKNOWN
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS
 from bilm.options import option
@@ -41,6 +42,8 @@ class TaggerOptions:
                           choices=VARIANTS)
     finetune_elmo: bool = option(False, "train the biLM, too")
     elmo_learning_rate: float = option(0.1, "learning rate of the biLM, times --learning_rate")
+    elmo_unknown: str = option("characters", "what ELMo reads for words that it does not know",
+                               choices=UNKNOWN)
     elmo_dropout: float = option(0.2, "dropout on ELMo's vectors (lark: on its LSTM layers)")
     elmo_l2_coef: float = option(0.001, "L2 regularisation of the mix weights")
     word_embedding_size: int = option(128, "size of the word embedding", aliases=["word_emb_dim"])
@@ -109,6 +112,8 @@ class TaggerOptions:
         for name in ("train_path", "dev_path"):
             if not getattr(self, name):
                 yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
+        if self.elmo_unknown not in UNKNOWN:
+            yield f"--elmo_unknown must be one of {', '.join(UNKNOWN)}"
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 

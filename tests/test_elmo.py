@@ -400,3 +400,24 @@ def test_a_model_of_one_direction_gives_half_the_features():
     for variant in VARIANTS:
         (found,) = run(still(ELMo(model, variant=variant)), [[3, 4, 5]])
         assert found.shape == (1, 3, 6)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_word_in_pieces_has_the_mean_of_their_vectors(bilm, variant):
+    ids = np.array([[5, 6, 7, 8], [9, 4, 0, 0], [3, 3, 3, 0]])
+    lengths = [4, 2, 3]
+    pieces = np.full((3, 4, 3), -1)
+    pieces[:, :, 0] = ids
+    elmo = still(ELMo(bilm, variant=variant))
+    np.testing.assert_array_equal(run(elmo, pieces, lengths)[0], run(elmo, ids, lengths)[0])
+    pieces[0, 1] = [10, 11, 12]
+    (found,) = run(elmo, pieces, lengths)
+    table = bilm.embedding.weight.numpy()
+    changed = table.copy()
+    changed[6] = (table[10] + table[11] + table[12]) / 3
+    bilm.embedding.weight.set_value(changed)
+    np.testing.assert_allclose(found, run(elmo, ids, lengths)[0], atol=1e-6)
+    pieces[2, 0, 1] = -2
+    with pytest.raises(InputError, match="id -2 in row 2, step 0 is not in the vocabulary"):
+        run(elmo, pieces, lengths)

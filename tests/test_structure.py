@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import bilm
-from bilm.cli import VERBS
+from bilm.cli import VERBS as BILM_VERBS
+from lac.cli import VERBS as LAC_VERBS
 
 ROOT = Path(__file__).parents[1]
+VERBS = {**{f"lac {verb}": entry for verb, entry in LAC_VERBS.items()}, **BILM_VERBS}
 LEVELS = ("bilm", "lac", "tools")  # each may import from those before it
 LIGHT = (
     "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.comparison", "bilm.config",
@@ -26,6 +28,10 @@ LIGHT = (
     "bilm.score", "bilm.segmentation", "bilm.sentences", "bilm.shards", "bilm.train",
     "bilm.training_options", "bilm.numpy_model", "bilm.vector_file", "bilm.verify",
     "bilm.vocabulary_transfer", "bilm.vocabulary", "bilm.vocabulary_builder",
+    "lac", "lac.cli", "lac.config", "lac.convert", "lac.customization", "lac.evaluate",
+    "lac.export", "lac.lookup", "lac.model_folder", "lac.span_scores", "lac.tag_files",
+    "lac.tag_schemes", "lac.tagged_files", "lac.tagging", "lac.train", "lac.training_options",
+    "lac.viterbi", "lac.width",
 )
 
 
@@ -115,7 +121,7 @@ def test_importing_the_package_does_nothing(tmp_path):
         "    return (dict(os.environ), threading.active_count(), list(logging.root.handlers),\n"
         "            logging.root.level, list(warnings.filters), os.listdir())\n"
         "before = state()\n"
-        "import bilm\n"
+        "import bilm, lac\n"
         "assert state() == before\n"
         "print(sorted({'paddle', 'numpy', 'jieba', 'tqdm'} & set(sys.modules)))"
     )
@@ -125,10 +131,11 @@ def test_importing_the_package_does_nothing(tmp_path):
 @pytest.mark.smoke
 def test_every_public_name_resolves(tmp_path):
     program = (
-        "import bilm\n"
-        "for name in bilm.__all__:\n"
-        "    assert getattr(bilm, name).__name__ == name\n"
-        "    assert name in dir(bilm)\n"
+        "import bilm, lac\n"
+        "for package in (bilm, lac):\n"
+        "    for name in package.__all__:\n"
+        "        assert getattr(package, name).__name__ == name\n"
+        "        assert name in dir(package)\n"
     )
     run_python(program, tmp_path)
 

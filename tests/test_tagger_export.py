@@ -61,6 +61,7 @@ def test_it_finds_the_same_tags(tmp_path, changes):
     predictor = load_predictor(run)
     inputs = export(run, tmp_path / "exported")
     sentences = [line.split("\t")[0].split(" ") for line in LINES]
+    sentences.append(["书桥", "很", "大很大", "？", "未知"])  # unknown words
     ids = predictor.lookup(sentences)
     arrays = {name: array for name, array in ids._asdict().items() if array is not None}
     assert set(inputs) == set(arrays)

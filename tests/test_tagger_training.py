@@ -280,7 +280,8 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path, capsys):
     given = options(tmp_path, elmo=str(small_bilm(tmp_path)), save_dir=str(tmp_path / "ablation"),
                     max_epochs=2)
     first = ablate(given, 2)
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "ablation").glob("*/result.json")}
+    results = (tmp_path / "ablation").glob("*/result.json")
+    times = {path: path.stat().st_mtime_ns for path in results}
     assert len(times) == 4
     (tmp_path / "ablation/elmo_seed_1/result.json").unlink()
     again = ablate(given, 2)

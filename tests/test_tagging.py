@@ -18,7 +18,10 @@ from lac.tagged_files import read_tagged
 from tests.refusals import refusal_of
 from tests.taggers import LINES, small_bilm, trained
 
-ODD = "小林　去了\t青石镇。\u200b😀👨‍👩‍👧  ＡＢＣ１２３\ufeff…\r\x00「好」\U0002a6b2!?\n\n 他说：“走！” \x1f完"
+ODD = (
+    "小林　去了\t青石镇。\u200b😀👨\u200d👩\u200d👧  ＡＢＣ１２３\ufeff…\r"
+    "\x00「好」\U0002a6b2!?\n\n 他说：“走！” \x1f完"
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,7 @@ def test_odd_text_is_preserved(lac, text):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.text(alphabet=st.one_of(st.sampled_from("小林去青石镇。！” \t\n　ab1，"), st.characters())))
+@given(st.text(st.one_of(st.sampled_from("小林去青石镇。！” \t\n　ab1，"), st.characters())))
 def test_any_text_is_preserved(text):
     if not text.isspace():
         assert "".join(_ANY.run(text)[0]) == text

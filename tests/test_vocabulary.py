@@ -173,3 +173,17 @@ def test_the_vocabulary_of_a_model_is_found(vocabulary, tmp_path):
     assert Vocabulary.from_pretrained(folder) == vocabulary
     with pytest.raises(InputError, match="no biLM there"):
         Vocabulary.from_pretrained(tmp_path / "nothing")
+
+
+def test_pieces_of_unknown_words_are_their_known_characters():
+    from bilm.vocabulary import MAX_PIECES
+
+    vocabulary = Vocabulary(["<S>", "</S>", "<UNK>", "台", "市", "台北"])
+    assert vocabulary.pieces("台北") == [5]
+    assert vocabulary.pieces("台南市") == [3, 4]
+    assert vocabulary.pieces("高雄") == [2]
+    assert vocabulary.pieces("<UNK>") == [2]
+    assert vocabulary.pieces("市" * 40) == [4] * MAX_PIECES
+    rows, lengths = vocabulary.pad_pieces([["台南市", "台北"], ["台"], []])
+    assert rows.tolist() == [[[3, 4], [5, -1]], [[3, -1], [1, -1]], [[1, -1], [1, -1]]]
+    assert lengths.tolist() == [2, 1, 0]

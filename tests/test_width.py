@@ -36,7 +36,8 @@ def test_it_agrees_with_unicodes_compatibility_form_and_is_complete():
 
 
 @pytest.mark.parametrize("word, folded", [
-    ("Ａ１，", "A1,"), ("ｶﾀｶﾅ", "カタカナ"), ("中文。", "中文。"), ("￥１００％", "¥100%"), ("", ""),
+    ("Ａ１，", "A1,"), ("ｶﾀｶﾅ", "カタカナ"), ("中文。", "中文。"), ("￥１００％", "¥100%"),
+    ("", ""),
 ])
 def test_folding(word, folded):
     assert folder().fold(word) == folded
@@ -60,8 +61,9 @@ def vocabulary(*words):
 
 def test_a_bilm_knows_words_in_another_width():
     known = ElmoVocabulary(vocabulary("，", "A", "Ａ", "ＢＢ"), folder())
-    found = {word: known.known_form(word) for word in ("，", ",", "Ａ", "A", "BB", "ＢB", "走")}
-    assert found == {"，": "，", ",": "，", "Ａ": "Ａ", "A": "A", "BB": "ＢＢ", "ＢB": "ＢＢ", "走": "走"}
+    for word, form in (("，", "，"), (",", "，"), ("Ａ", "Ａ"), ("A", "A"), ("BB", "ＢＢ"),
+                       ("ＢB", "ＢＢ"), ("走", "走")):
+        assert known.known_form(word) == form
 
 
 def test_ids_of_all_kinds():
