@@ -1,6 +1,7 @@
 """Command-line flags from dataclass fields: the default and the help text are written once."""
 
 import argparse
+import math
 from dataclasses import MISSING, field, fields
 from typing import Optional, Sequence
 
@@ -35,6 +36,30 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
             if not settings["choices"]:
                 settings["metavar"] = "N" if isinstance(default, (int, float)) else "TEXT"
         parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+
+def out_of_range(options, positive: Sequence[str] = (), not_negative: Sequence[str] = ()):
+    """Yield a line for each field of `options` that is below 1, or below 0 or infinite.
+
+    Args:
+        options: A dataclass of options.
+        positive: Fields that must be at least 1.
+        not_negative: Fields that must be 0 or more.
+    """
+    for name in positive:
+        if getattr(options, name) < 1:
+            yield f"--{name} must be at least 1, not {getattr(options, name)}"
+    for name in not_negative:
+        if not 0 <= getattr(options, name) < math.inf:
+            yield f"--{name} must be 0 or more, not {getattr(options, name)}"
+
+
+def not_chosen(options):
+    """Yield a line for each field of `options` whose value is none of its choices."""
+    for item in fields(options):
+        choices = item.metadata.get("choices")
+        if choices and getattr(options, item.name) not in choices:
+            yield f"--{item.name} must be one of {', '.join(choices)}"
 
 
 class _DefaultsShown(argparse.HelpFormatter):

@@ -1,11 +1,11 @@
 """Everything that `bilm pretrain` can be told, under LARK's names where LARK has one."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.options import option
+from bilm.options import not_chosen, option, out_of_range
 
 OPTIMIZERS = ("adagrad", "sgd", "adam", "rmsprop", "rprop")
 DECAYS = ("none", "linear", "cosine")
@@ -81,25 +81,21 @@ class TrainingOptions:
             raise InputError("; ".join(problems))
 
     def _problems(self):
-        for name in ("embed_size", "hidden_size", "num_layers", "batch_size", "num_steps",
-                     "gradient_accumulation", "max_epoch", "n_negative_samples_batch",
-                     "log_interval", "dev_interval", "save_interval"):
-            if getattr(self, name) < 1:
-                yield f"--{name} must be at least 1, not {getattr(self, name)}"
-        for name in ("cell_clip", "proj_clip", "max_grad_norm", "max_steps", "warmup_steps",
-                     "decay_steps", "keep", "threads", "random_seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                yield f"--{name} must be 0 or more, not {getattr(self, name)}"
+        yield from out_of_range(
+            self,
+            positive=("embed_size", "hidden_size", "num_layers", "batch_size", "num_steps",
+                      "gradient_accumulation", "max_epoch", "n_negative_samples_batch",
+                      "log_interval", "dev_interval", "save_interval"),
+            not_negative=("cell_clip", "proj_clip", "max_grad_norm", "max_steps", "warmup_steps",
+                          "decay_steps", "keep", "threads", "random_seed"),
+        )
         if not 0 < self.learning_rate < math.inf:
             yield f"--learning_rate must be positive, not {self.learning_rate}"
         if not 0 <= self.dropout < 1:
             yield f"--dropout must be in [0, 1), not {self.dropout}"
         if not 0 <= self.state_reset_rate <= 1:
             yield f"--state_reset_rate must be in [0, 1], not {self.state_reset_rate}"
-        for item in fields(self):
-            choices = item.metadata["choices"]
-            if choices and getattr(self, item.name) not in choices:
-                yield f"--{item.name} must be one of {', '.join(choices)}"
+        yield from not_chosen(self)
         if self.amp != "O0" and not self.use_gpu:
             yield f"--amp {self.amp} needs --use_gpu True"
         if not self.train_path:

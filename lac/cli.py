@@ -1,6 +1,9 @@
 """The console script `lac VERB ...`; every verb is also a module, `python -m lac.<module>`."""
 
+import argparse
+
 from bilm.cli import run_verb
+from bilm.options import add_device_options
 
 # verb: (module, what it does)
 VERBS = {
@@ -10,6 +13,17 @@ VERBS = {
     "export": ("lac.export", "a tagger as one static model for paddle.inference"),
     "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
 }
+
+
+def add_tagger_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of programs that run a tagger: which one, and on what."""
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=32, metavar="N", help="sentences in a batch"
+    )
+    add_device_options(parser)
 
 
 def main(arguments=None) -> None:

@@ -8,7 +8,8 @@ from tqdm import tqdm
 from bilm.cli import run_main
 from bilm.files import write_text_atomically
 from bilm.hardware import prepare_device
-from bilm.options import add_device_options, new_parser
+from bilm.options import new_parser
+from lac.cli import add_tagger_options
 from lac.span_scores import SpanScores
 from lac.tagged_files import TaggedCorpus, read_tagged
 
@@ -55,11 +56,9 @@ def _percent(rate: Optional[float]) -> str:
 def _parser():
     parser = new_parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR", help="tagger's folder or training run's folder")
     add("--data", required=True, metavar="FILE", help="tagged text: file, folder or glob")
     add("--json", metavar="FILE", help="write the figures to FILE; - for standard output")
-    add("--batch_size", type=int, default=32, metavar="N", help="sentences in a batch")
-    add_device_options(parser)
+    add_tagger_options(parser)
     return parser
 
 

@@ -16,8 +16,9 @@ from itertools import islice
 from typing import Iterable, Iterator
 
 from bilm.cli import run_main
-from bilm.options import add_device_options, new_parser
+from bilm.options import new_parser
 from bilm.shards import numbered_lines, progress_bar
+from lac.cli import add_tagger_options
 from lac.tagged_files import TaggedSentence, to_line
 from lac.tagging import LAC, Analysis
 
@@ -65,13 +66,11 @@ def _parser():
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("file", nargs="?", default="-", metavar="FILE", help="UTF-8 text, .gz too; - for stdin")
-    add("--model", required=True, metavar="DIR", help="tagger's folder or training run's folder")
     add("--input", choices=("raw", "segmented"), default="raw",
         help="segmented: words are separated by spaces (default: raw)")
     add("--format", choices=FORMATS, default="words", help="what is printed (default: words)")
     add("--customization", metavar="FILE", help="user dictionary, whose words win over the model")
-    add("--batch_size", type=int, default=32, metavar="N", help="sentences in a batch")
-    add_device_options(parser)
+    add_tagger_options(parser)
     return parser
 
 

@@ -7,7 +7,7 @@ from typing import Optional
 from bilm.embed import UNKNOWN
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS
-from bilm.options import option
+from bilm.options import not_chosen, option, out_of_range
 
 # LARK's flags that mean nothing here: flag and what became of it.
 OBSOLETE = (
@@ -91,15 +91,16 @@ class TaggerOptions:
             raise InputError("; ".join(problems))
 
     def _problems(self):
-        for name in ("word_embedding_size", "gru_size", "num_layers", "character_size",
-                     "min_word_count", "max_epochs", "patience", "batch_size", "log_interval"):
-            if getattr(self, name) < 1:
-                yield f"--{name} must be at least 1, not {getattr(self, name)}"
-        for name in ("elmo_l2_coef", "l2_coef", "max_steps", "max_train_sentences", "eval_interval",
-                     "max_grad_norm", "random_seed", "cache_megabytes", "keep", "threads",
-                     "elmo_learning_rate", "emb_learning_rate", "crf_learning_rate"):
-            if not 0 <= getattr(self, name) < math.inf:
-                yield f"--{name} must be 0 or more, not {getattr(self, name)}"
+        yield from out_of_range(
+            self,
+            positive=("word_embedding_size", "gru_size", "num_layers", "character_size",
+                      "min_word_count", "max_epochs", "patience", "batch_size", "log_interval"),
+            not_negative=("elmo_l2_coef", "l2_coef", "max_steps", "max_train_sentences",
+                          "eval_interval", "max_grad_norm", "random_seed", "cache_megabytes",
+                          "keep", "threads", "elmo_learning_rate", "emb_learning_rate",
+                          "crf_learning_rate"),
+        )
+        yield from not_chosen(self)
         if not 0 < self.learning_rate < math.inf:
             yield f"--learning_rate must be positive, not {self.learning_rate}"
         for name in ("dropout", "elmo_dropout"):
@@ -107,13 +108,9 @@ class TaggerOptions:
                 yield f"--{name} must be in [0, 1), not {getattr(self, name)}"
         if not 0 <= self.unknown_rate <= 1:
             yield f"--unknown_rate must be in [0, 1], not {self.unknown_rate}"
-        if self.variant not in VARIANTS:
-            yield f"--variant must be one of {', '.join(VARIANTS)}"
         for name in ("train_path", "dev_path"):
             if not getattr(self, name):
                 yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
-        if self.elmo_unknown not in UNKNOWN:
-            yield f"--elmo_unknown must be one of {', '.join(UNKNOWN)}"
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 
