@@ -125,6 +125,11 @@ class BiLMConfig:
             raise InputError(f"{source}: not JSON: {error}") from None
         if not isinstance(values, dict):
             raise InputError(f"{source}: expected a JSON object, found {type(values).__name__}")
+        if "num_tags" in values:
+            raise InputError(
+                f"{source}: is that of a tagger, not of a biLM; the tagger's biLM is in the folder "
+                "elmo beside it, if it has one"
+            )
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(f"{source}: unknown keys: {', '.join(unknown)}")

@@ -88,7 +88,7 @@ def add_boundaries(
         borders = [is_first * (i + 1) - 1 for i in (config.bos_id, config.eos_id)]
     else:
         borders = [
-            paddle.to_tensor([i], dtype=token_ids.dtype) for i in (config.bos_id, config.eos_id)
+            paddle.full([1], i, dtype=token_ids.dtype) for i in (config.bos_id, config.eos_id)
         ]
     tail = [size_of(token_ids, 2)] if len(token_ids.shape) == 3 else []
     zeros = paddle.zeros([size_of(token_ids, 0), 1, *tail], dtype=token_ids.dtype)

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from bilm.checkpoint import write_checksums
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
-from bilm.files import atomic_folder
+from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.canonical import LazyArray, StoredModel
 from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model, side_files_of
 from bilm.formats.side_files import write_side_files
@@ -81,8 +81,7 @@ def convert(
             cannot be written, or what was written is not what was read.
     """
     target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; remove it or choose another name")
+    check_new_folder(target)
     source_format = source_format or detect_format(source)
     model = open_model(source, source_format, vocab_path, **settings)
     words = ""

@@ -7,6 +7,15 @@ import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bilm.errors import InputError
+
+
+def check_new_folder(path) -> None:
+    """Raise an InputError if `path` is there and is not an empty folder."""
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} is there already; remove it or choose another name")
+
 
 def write_text_atomically(path, text: str) -> None:
     """Write `text` to the file at `path`, which holds either its old or its new content."""

@@ -99,6 +99,12 @@ def cut_sentences(text: str):
         yield text[start:]
 
 
+def ends_sentence(text: str) -> bool:
+    """Return whether the text's last characters are a sentence's end."""
+    matches = [match.end() for match in _ANY_END.finditer(text)]
+    return bool(matches) and matches[-1] == len(text)
+
+
 def _end_of(ends):
     """Return the pattern of a sentence's end: a run of `ends` and what closes after it."""
     return rf"[{ends}](?:\s*[{ends}{_CLOSERS}]|[{_STRAIGHT_QUOTES}])*"

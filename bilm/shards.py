@@ -10,6 +10,7 @@ import zlib
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
+from typing import Callable, Optional
 
 from tqdm import tqdm
 
@@ -72,7 +73,7 @@ def read_lines(file, progress=None, limit: int = -1):
         yield line if start else line.removeprefix(codecs.BOM_UTF8)
 
 
-def numbered_lines(path, progress=None):
+def numbered_lines(path, progress=None, on_error: Optional[Callable] = None):
     """Yield the number and the text of each line of a UTF-8 file, without line ends.
 
     A byte order mark is left out.
@@ -80,6 +81,8 @@ def numbered_lines(path, progress=None):
     Args:
         path: A file in .gz is decompressed; "-" is standard input.
         progress: See `read_lines`.
+        on_error: Called with the InputError of each line that is not UTF-8, which is left out then;
+            None: it is raised.
 
     Raises:
         InputError: A line is not UTF-8.
@@ -87,9 +90,14 @@ def numbered_lines(path, progress=None):
     with nullcontext(sys.stdin.buffer) if str(path) == "-" else open_shard(path) as file:
         for number, line in enumerate(read_lines(file, progress), start=1):
             try:
-                yield number, line.decode("utf-8").rstrip("\r\n")
+                text = line.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise not_utf8(path, number, error) from None
+                problem = not_utf8(path, number, error)
+                if on_error is None:
+                    raise problem from None
+                on_error(problem)
+                continue
+            yield number, text
 
 
 def not_utf8(name, line_number: int, error: UnicodeDecodeError) -> InputError:

@@ -1,5 +1,6 @@
 """The words that a biLM knows, in LARK's file format; and how to count them from a corpus."""
 
+import re
 from collections import Counter
 from typing import Iterable, List, Optional, Sequence, Tuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.shards import numbered_lines
 
+_WORD = re.compile(r"[^ \t\n\r\v\f]+")
 MAX_PIECES = 16  # characters of an unknown word that are looked up
 BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
@@ -20,7 +22,7 @@ def split_words(line: str) -> List[str]:
 
     So LARK separates them: an ideographic space (U+3000) is part of a word.
     """
-    return [word.decode("utf-8") for word in line.encode("utf-8").split()]
+    return _WORD.findall(line)
 
 
 def check_sentences(sentences: Iterable[Iterable[str]]) -> List[List[str]]:

@@ -11,10 +11,10 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
 from lac.run import Outcome, read_outcome
-from lac.run_setup import Caches
+from lac.run_setup import Caches, check_data
 from lac.span_scores import f1_of
 from lac.train import read_resumable, train
-from lac.training_options import CHANGEABLE_AT_RESUME, TaggerOptions
+from lac.training_options import WITHOUT_EFFECT, TaggerOptions
 
 _DRAWS = 10_000
 
@@ -33,6 +33,8 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
     """
     if options.elmo_path is None:
         raise InputError("--ablation compares with ELMo: give --elmo")
+    if options.load_pretraining_params:
+        raise InputError("--ablation trains new taggers: leave --load_pretraining_params out")
     if num_seeds < 1:
         raise InputError(f"--ablation must be at least 1, not {num_seeds}")
     outcomes: Dict[str, List[Outcome]] = {"none": [], "elmo": []}
@@ -47,6 +49,7 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
             print(f"== {run}", flush=True)
             outcome = _finished(own, run) or _train(own, run, caches)
             if outcome is None:
+                print("to continue the ablation: the same command again", flush=True)
                 return None
             outcomes[name].append(outcome)
     comparison = compare(outcomes["none"], outcomes["elmo"], options.random_seed)
@@ -67,12 +70,13 @@ def _finished(options, run) -> Optional[Outcome]:
     """Return how a run ended; None if it has to be trained."""
     if not list_checkpoints(run):
         return None
-    _, saved, _ = read_resumable(run)
+    source, saved, training = read_resumable(run)
+    check_data(options, training["state.json"], source)
     wanted = asdict(options)
     conflicts = [
         f"--{name} is {wanted[name]}, there {saved.get(name)}"
         for name in wanted
-        if name not in CHANGEABLE_AT_RESUME and saved.get(name) != wanted[name]
+        if name not in WITHOUT_EFFECT and saved.get(name) != wanted[name]
     ]
     if conflicts:
         raise InputError(

@@ -7,15 +7,17 @@ from typing import Optional
 from bilm.embed import UNKNOWN
 from bilm.errors import InputError
 from bilm.mixes import VARIANTS
+from lac.tag_schemes import SCHEMES
 
 
 @dataclass(frozen=True)
 class TaggerConfig:
-    """What a tagger is made of. The defaults are those of LARK's LAC demo.
+    """What a tagger is made of. The sizes are those of LARK's LAC demo.
 
     Args:
         num_words: Rows of the word embedding, the special tokens included.
         num_tags: Tags, such as n-B.
+        scheme: What the tags mean, a name of `lac.tag_schemes.SCHEMES`.
         word_embedding_size: Size of the word embedding.
         gru_size: Size of a GRU's state, for each direction.
         num_layers: BiGRU layers.
@@ -35,6 +37,7 @@ class TaggerConfig:
 
     num_words: int
     num_tags: int
+    scheme: str
     word_embedding_size: int = 128
     gru_size: int = 256
     num_layers: int = 2
@@ -63,6 +66,8 @@ class TaggerConfig:
                 yield f"{item.name} must be at least 1, not {value}"
             elif item.type is float and not (_is_number(value) and 0 <= value < 1):
                 yield f"{item.name} must be a number in [0, 1), not {value!r}"
+        if self.scheme not in SCHEMES:
+            yield f"scheme must be one of {', '.join(SCHEMES)}, not {self.scheme!r}"
         if self.elmo_variant not in (None, *VARIANTS):
             yield f"elmo_variant must be one of {', '.join(VARIANTS)}, not {self.elmo_variant!r}"
         if self.elmo_unknown not in UNKNOWN:
@@ -84,7 +89,7 @@ class TaggerConfig:
             InputError: A key is unknown, a needed one is missing, or a value out of range.
         """
         unknown = sorted(set(values) - {item.name for item in fields(cls)})
-        missing = sorted({"num_words", "num_tags"} - set(values))
+        missing = sorted({"num_words", "num_tags", "scheme"} - set(values))
         if unknown or missing:
             problems = [f"unknown keys: {', '.join(unknown)}"] * bool(unknown)
             problems += [f"missing keys: {', '.join(missing)}"] * bool(missing)

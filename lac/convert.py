@@ -15,12 +15,14 @@ from bilm.checkpoint import as_float32
 from bilm.cli import run_main, warn
 from bilm.convert import convert, new_convert_parser, run_conversion
 from bilm.errors import InputError
+from bilm.files import check_new_folder
 from bilm.formats import lark, lark_lac
 from bilm.formats.known import open_model
 from bilm.formats.tables import from_format
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
+from lac.tag_schemes import TagScheme
 from lac.tagged_files import load_tags
 
 FORMAT = "lac"
@@ -51,19 +53,26 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
             or the target cannot be written.
     """
     target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; remove it or choose another name")
+    check_new_folder(target)
     weights, num_layers = _read_weights(source)
-    mixes = open_model(source, **settings).mixes
+    bilm = open_model(source, **settings)
+    mixes = bilm.mixes
     if mixes is None:
         raise InputError(f"{source}: lacks {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}")
     for name, array in zip(("weights", "gamma"), mixes.parameters[0]):
         weights[f"elmo.mixes.0.{name}"] = array
+    odd = sorted(name for name, array in weights.items() if not np.isfinite(array).all())
+    if odd:
+        warn(f"{source}: values that are not finite in {', '.join(odd)}")
     num_words, embedding_size = weights["word_embedding.weight"].shape
     gru_size2, num_tags = weights["emissions.weight"].shape
+    tags = [str(number) for number in range(num_tags)]
+    if tags_path:
+        tags = _fitting(load_tags(tags_path), num_tags, tags_path)
     config = TaggerConfig(
         num_words=num_words,
         num_tags=num_tags,
+        scheme=TagScheme.of(tags).name,
         word_embedding_size=embedding_size,
         gru_size=gru_size2 // 2,
         num_layers=num_layers,
@@ -72,25 +81,32 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
         reset_before=True,
         constrained_decoding=False,
     )
+    rows = bilm.config.vocab_size
+    if num_words != rows:
+        raise InputError(f"{source}: word_emb has {num_words} rows, but {lark.EMBEDDING} {rows}")
     words = _fitting(Vocabulary.load(vocab_path), num_words, vocab_path) if vocab_path else None
-    tags = [str(number) for number in range(num_tags)]
-    if tags_path:
-        tags = _fitting(load_tags(tags_path), num_tags, tags_path)
+    from lac.pretrained import load_tagger  # only now: it imports Paddle
+
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as folder:
         elmo = Path(folder) / "elmo"
         convert(source, elmo, "bilm", vocab_path=vocab_path, **settings)
         stored = StoredTagger(config, tags, words, None, None, None, weights, elmo)
+        copy = Path(folder) / "tagger"
+        write_tagger(copy, stored, mixes)
+        load_tagger(copy)  # which refuses tensors that do not fit each other
+        written = read_tagger(copy).weights
+        for name, array in weights.items():
+            if not np.array_equal(written[name], array, equal_nan=True):
+                raise InputError(f"{target}: {name} is not what was read")
         write_tagger(target, stored, mixes)
-    written = read_tagger(target).weights
-    for name, array in weights.items():
-        if not np.array_equal(written[name], array, equal_nan=True):
-            raise InputError(f"{target}: {name} is not what was read")
     return Import(len(weights), len(words or ()), len(tags))
 
 
 def _read_weights(source):
     """Return the tagger's own parameters by our names, and its number of BiGRU layers."""
+    if not Path(source).exists():
+        raise InputError(f"{source}: no such folder; check the spelling")
     if not lark.is_lark(source):
         raise InputError(
             f"{source}: no folder of LARK's LAC demo: expected one file a variable, such as "

@@ -6,8 +6,9 @@ One entry a line: words separated by spaces, each with or without a tag,
     花 开               where 花开 stands, it is two words, tagged by the model
     云栖 小镇/ns        a tag holds for its own word only
 
-The text of an entry is that of its words, joined. Where entries overlap, the one that starts
-first wins, and of those the longest.
+The text of an entry is that of its words, joined; it is found as it is typed, widths are not
+folded. Where entries overlap, the one that starts first wins, and of those the longest. An entry
+does not match a part of a run of ASCII letters and digits: 12 is not found in 2012.
 """
 
 import io
@@ -15,7 +16,7 @@ import os
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from bilm.errors import InputError
-from bilm.shards import numbered_lines
+from bilm.shards import not_utf8, numbered_lines
 from bilm.vocabulary import split_words
 
 CUSTOMIZATION_FILE = "customization.txt"
@@ -70,7 +71,18 @@ class Customization:
         if isinstance(source, (str, os.PathLike)):
             return cls((line for _, line in numbered_lines(source)), str(source))
         name = str(getattr(source, "name", "customization"))
-        return cls((_decoded(line) for line in source), name)
+        try:
+            lines = list(source)
+        except TypeError:
+            raise InputError(
+                f"a user dictionary is a file or a list of entries, not {type(source).__name__}"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{name}: not UTF-8: {error.reason}") from None
+        lines = [_decoded(line, name, number) for number, line in enumerate(lines, start=1)]
+        if lines and isinstance(lines[0], str):
+            lines[0] = lines[0].removeprefix("\ufeff")
+        return cls(lines, name)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,18 +103,30 @@ class Customization:
         lengths, entries = self._lengths, self._entries
         place, end = 0, len(text)
         while place < end:
-            found = lengths.get(text[place : place + 2])
-            single = text[place] in entries
-            for length in found or ():
+            found = lengths.get(text[place : place + 2], ())
+            if text[place] in entries:
+                found = (*found, 1)
+            for length in found:
                 words = entries.get(text[place : place + length])
-                if words is not None and place + length <= end:
-                    yield place, place + length, words
-                    place += length
-                    break
+                if words is None or place + length > end or _cuts_run(text, place, place + length):
+                    continue
+                yield place, place + length, words
+                place += length
+                break
             else:
-                if single:
-                    yield place, place + 1, entries[text[place]]
                 place += 1
+
+
+def _cuts_run(text, start, end):
+    """Return whether a place in a text starts or ends within ASCII letters and digits."""
+    return any(
+        0 < border < len(text) and _is_latin(text[border - 1]) and _is_latin(text[border])
+        for border in (start, end)
+    )
+
+
+def _is_latin(character):
+    return character.isascii() and character.isalnum()
 
 
 def _parse(line) -> Tuple[CustomWord, ...]:
@@ -118,10 +142,10 @@ def _parse(line) -> Tuple[CustomWord, ...]:
     return tuple(words)
 
 
-def _decoded(line):
+def _decoded(line, name, number):
     if not isinstance(line, bytes):
         return line
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"customization: not UTF-8: {error}") from None
+        raise not_utf8(name, number, error) from None

@@ -5,13 +5,13 @@ from typing import Optional
 
 from tqdm import tqdm
 
-from bilm.cli import run_main
+from bilm.cli import run_main, warn
 from bilm.files import write_text_atomically
 from bilm.hardware import prepare_device
 from bilm.options import new_parser
 from lac.cli import add_tagger_options
 from lac.span_scores import SpanScores
-from lac.tagged_files import TaggedCorpus, read_tagged
+from lac.tagged_files import TaggedCorpus, read_tagged, unknown_tags
 
 
 def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = False) -> SpanScores:
@@ -32,6 +32,14 @@ def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = Fal
     for sentence, tags in zip(corpus.sentences, found):
         scores.add(sentence, tags)
     return scores
+
+
+def warn_of_unknown_tags(corpus, tags, path) -> None:
+    """Tell which tags of a corpus a tagger does not know."""
+    new = unknown_tags(corpus, tags)
+    if new:
+        told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
+        warn(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
 
 
 def report_lines(report: dict) -> list:
@@ -70,6 +78,7 @@ def main(arguments=None) -> None:
 
     predictor = load_predictor(options.model, options.batch_size)
     corpus = read_tagged(options.data, predictor.scheme)
+    warn_of_unknown_tags(corpus, predictor.tags, options.data)
     report = score(predictor, corpus, show_progress=True).report()
     text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
     if options.json == "-":

@@ -7,6 +7,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.contextual import mask_of
+from bilm.model import reverse_rows
 
 
 def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> nn.Layer:
@@ -91,11 +92,14 @@ class ResetBeforeBiGRU(nn.Layer):
         sequence_length: Optional[paddle.Tensor] = None,
     ) -> Tuple[paddle.Tensor, None]:
         """Return what `bidirectional_gru` says; the state is not given."""
-        outputs = []
-        for cell, is_reverse in ((self.forward_direction, False), (self.backward_direction, True)):
-            run = nn.RNN(cell, is_reverse=is_reverse)
-            outputs.append(run(cell.project(inputs), None, sequence_length)[0])
-        joined = paddle.concat(outputs, axis=-1)
+        turned = reverse_rows(inputs, sequence_length)
+        forward, backward = (
+            nn.RNN(cell)(cell.project(values))[0]
+            for cell, values in (
+                (self.forward_direction, inputs), (self.backward_direction, turned)
+            )
+        )
+        joined = paddle.concat([forward, reverse_rows(backward, sequence_length)], axis=-1)
         if sequence_length is not None:
             joined = joined * mask_of(inputs[:, :, 0], sequence_length).unsqueeze(-1)
         return joined, None

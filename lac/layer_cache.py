@@ -1,5 +1,6 @@
 """ELMo's layers of a text, computed once: a frozen biLM gives the same in every epoch."""
 
+import os
 import tempfile
 from contextlib import closing
 from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -10,7 +11,9 @@ from tqdm import tqdm
 
 from bilm.elmo import ELMo
 from bilm.embed import plan_blocks
+from bilm.errors import InputError
 from lac.lookup import Lookup
+from lac.tensors import as_tensor
 
 _BATCH_SIZE = 64
 _BYTES_PER_MEGABYTE = 1 << 20
@@ -52,7 +55,13 @@ class LayerCache:
             self._layers = np.empty(shape, np.float32)
         else:
             with tempfile.TemporaryFile(dir=folder) as file:  # the map keeps it
-                file.truncate(self.num_bytes)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, self.num_bytes)
+                except OSError as error:
+                    raise InputError(
+                        f"{folder}: no room for {self.num_bytes >> 20} MB of ELMo layers: "
+                        f"{error.strerror}; use another --save_dir"
+                    ) from None
                 self._layers = np.memmap(file, np.float32, "r+", shape=shape)
         with closing(tqdm(
             total=shape[0], unit="word", desc=description, disable=None if description else True
@@ -88,5 +97,5 @@ def _computed(elmo, lookup, sentences) -> Iterator[Tuple[List[int], np.ndarray]]
         for block in plan_blocks(map(len, sentences), _BATCH_SIZE):
             for numbers in block:
                 ids = lookup([sentences[number] for number in numbers])
-                layers = elmo.layers(paddle.to_tensor(ids.elmo), paddle.to_tensor(ids.lengths))
+                layers = elmo.layers(as_tensor(ids.elmo), as_tensor(ids.lengths))
                 yield numbers, layers.numpy()

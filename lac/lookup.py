@@ -29,6 +29,11 @@ class TokenIds(NamedTuple):
     characters: Optional[np.ndarray]
 
 
+def num_character_rows(characters: Optional[Sequence[str]]) -> int:
+    """Return the rows that the embedding of some characters needs; 0 for None."""
+    return 0 if characters is None else len(characters) + _FIRST_CHARACTER
+
+
 class ElmoVocabulary:
     """The words of a biLM, found also where they were typed in another width.
 
@@ -84,11 +89,6 @@ class Lookup:
         }
         self._elmo = elmo_vocabulary and ElmoVocabulary(elmo_vocabulary, folder)
         self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
-
-    @property
-    def num_characters(self) -> int:
-        """Rows that the character embedding needs; 0 without character features."""
-        return 0 if self.characters is None else len(self.characters) + _FIRST_CHARACTER
 
     def fold(self, tokens: Iterable[str]) -> List[str]:
         """Return the words in the width in which the tagger knows them."""

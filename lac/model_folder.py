@@ -33,20 +33,21 @@ from bilm.checkpoint import (
 )
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.files import atomic_folder
+from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
 from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
 from bilm.shards import numbered_lines
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
 from lac.customization import CUSTOMIZATION_FILE, Customization
-from lac.lookup import Lookup
+from lac.lookup import Lookup, num_character_rows
 from lac.tagged_files import load_tags
 from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
 BEST, LATEST = "best", "latest"
+STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 
 class StoredTagger(NamedTuple):
@@ -193,8 +194,7 @@ def save_tagger(path, stored: StoredTagger, tagger) -> None:
         InputError: The folder is there, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} is there already; remove it or choose another name")
+    check_new_folder(path)
     write_tagger(path, stored, None if tagger.elmo is None else tagger.elmo.to_mixes())
 
 
@@ -206,13 +206,17 @@ def read_training(path) -> Dict[str, dict]:
     """
     path = Path(path)
     verify_checksums(path, training=True)
-    files = sorted((path / TRAINING_FOLDER).glob("*"))
-    if not files:
+    folder = path / TRAINING_FOLDER
+    if not folder.is_dir():
         raise InputError(f"{path}: holds a model but no training state; it cannot be resumed")
-    return {
-        file.name: read_json(file) if file.suffix == ".json" else read_arrays(file)
-        for file in files
-    }
+    missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{folder}: missing {', '.join(missing)}; use another checkpoint")
+    state = read_json(folder / STATE_FILE)
+    lacking = [name for name in ("options", "step", "data") if name not in state]
+    if lacking:
+        raise InputError(f"{folder / STATE_FILE}: lacks {', '.join(lacking)}")
+    return {STATE_FILE: state, OPTIMIZER_FILE: read_arrays(folder / OPTIMIZER_FILE)}
 
 
 def _write_files(folder, stored, mixes):
@@ -271,9 +275,10 @@ def _check_sizes(stored, path):
         for name, count, field, expected in counts
         if count != expected
     ]
-    if bool(config.num_characters) != (stored.characters is not None):
-        problems.append(f"num_characters is {config.num_characters}, which {CHARACTERS_FILE} "
-                        "does not fit")
+    num_characters = num_character_rows(stored.characters)
+    if config.num_characters != num_characters:
+        problems.append(f"num_characters is {config.num_characters}, but {CHARACTERS_FILE} makes "
+                        f"it {num_characters}")
     if stored.elmo is not None and not (stored.elmo / CONFIG_FILE).is_file():
         problems.append(f"there is no biLM in {ELMO_FOLDER}")
     if problems:

@@ -8,10 +8,12 @@ import numpy as np
 import paddle
 
 from bilm.embed import plan_blocks
+from bilm.errors import InputError
 from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
 from lac.model import Tagger
 from lac.tag_schemes import TagScheme
+from lac.tensors import as_tensor
 from lac.viterbi import best_paths
 
 
@@ -35,6 +37,8 @@ class Predictor:
         scheme: TagScheme,
         batch_size: int = 32,
     ):
+        if batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {batch_size}")
         self.tagger, self.lookup, self.tags, self.scheme = tagger, lookup, list(tags), scheme
         self.batch_size = batch_size
         self._lock = threading.Lock()  # Paddle's layers are not made for several threads
@@ -77,7 +81,7 @@ class Predictor:
             self.tagger.eval()
             emissions = self.tagger(
                 *tensors_of(ids, with_elmo=layers is None),
-                elmo_layers=None if layers is None else paddle.to_tensor(layers),
+                elmo_layers=None if layers is None else as_tensor(layers),
             ).numpy()
         return best_paths(emissions, ids.lengths, self._scores)
 
@@ -86,6 +90,6 @@ def tensors_of(ids, with_elmo: bool = True) -> tuple:
     """Return the arguments of `Tagger.forward` for some `TokenIds`: words to characters."""
     elmo = ids.elmo if with_elmo else None
     return tuple(
-        None if array is None else paddle.to_tensor(array)
+        None if array is None else as_tensor(array)
         for array in (ids.words, ids.lengths, elmo, ids.characters)
     )

@@ -1,15 +1,18 @@
 """Taggers from their folders."""
 
-from typing import Tuple
+from typing import Dict, Tuple
 
-from bilm.checkpoint import set_weights
+import numpy as np
+
+from bilm.checkpoint import set_weights, weights_of
 from bilm.model import BiLM
 from bilm.pretrained import read_pretrained
 from lac.model import Tagger
 from lac.model_folder import StoredTagger, read_tagger
 from lac.prediction import Predictor
 from lac.tag_schemes import TagScheme
-from lac.trainer import set_own_weights
+
+BILM_PREFIX = "elmo.bilm."
 
 
 def load_tagger(path) -> Tuple[Tagger, StoredTagger]:
@@ -59,4 +62,25 @@ def predictor_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> 
     Raises:
         InputError: The tagger has no words.
     """
-    return Predictor(tagger, stored.lookup(), stored.tags, TagScheme.of(stored.tags), batch_size)
+    scheme = TagScheme(stored.config.scheme)
+    return Predictor(tagger, stored.lookup(), stored.tags, scheme, batch_size)
+
+
+def own_weights(tagger: Tagger) -> Dict[str, np.ndarray]:
+    """Return the parameters of a tagger by name, without those of its biLM."""
+    return {
+        name: array for name, array in weights_of(tagger).items()
+        if not name.startswith(BILM_PREFIX)
+    }
+
+
+def set_own_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: str) -> None:
+    """Set the parameters of a tagger that are not its biLM's.
+
+    Raises:
+        InputError: Arrays are missing, not known or of another shape or type; all are listed.
+    """
+    of_bilm = {
+        name: array for name, array in weights_of(tagger).items() if name.startswith(BILM_PREFIX)
+    }
+    set_weights(tagger, {**of_bilm, **weights}, source)

@@ -21,9 +21,8 @@ from bilm.stop_request import StopRequest
 from lac.evaluate import score
 from lac.model_folder import BEST, ELMO_FOLDER, read_tagger, write_tagger
 from lac.prediction import Predictor
-from lac.run_setup import Setup, data_size
-from lac.tagged_files import read_tagged
-from lac.trainer import own_weights, set_own_weights
+from lac.pretrained import own_weights, set_own_weights
+from lac.run_setup import Setup
 
 RESULT_FILE = "result.json"
 
@@ -180,7 +179,7 @@ class TaggerRun:
         state = {
             "options": asdict(self.options), "step": step, "best": self._best,
             "stale": self._stale, "evaluated": self._evaluated, "interval": self._interval,
-            "tokens": self._tokens, "data": data_size(self._setup.train),
+            "tokens": self._tokens, "data": self._setup.data,
         }
         self._metrics.sync()
         write_tagger(
@@ -209,10 +208,8 @@ class TaggerRun:
         self._predictor.update()
         scores = score(self._predictor, self._setup.dev, self._setup.dev_cache)
         dev, test = scores.report(), None
-        if self.options.test_path:
-            scores = score(
-                self._predictor, read_tagged(self.options.test_path, self._setup.train.scheme)
-            )
+        if self._setup.test is not None:
+            scores = score(self._predictor, self._setup.test)
             test = scores.report()
         outcome = Outcome(
             self._best["step"], self.trainer.epoch, dev, test,

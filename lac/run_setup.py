@@ -1,5 +1,6 @@
 """What a training run of a tagger starts from: data, words, tags, biLM and folder, all checked."""
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -13,13 +14,21 @@ from bilm.randomness import seed_paddle
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
 from lac.customization import Customization
+from lac.evaluate import warn_of_unknown_tags
 from lac.layer_cache import LayerCache
-from lac.lookup import Lookup
+from lac.lookup import Lookup, num_character_rows
 from lac.model import Tagger
 from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
-from lac.pretrained import load_bilm
-from lac.tagged_files import TaggedCorpus, check_known, load_tags, read_tagged
-from lac.trainer import TaggerTrainer, set_own_weights
+from lac.pretrained import load_bilm, set_own_weights
+from lac.tag_schemes import TagScheme
+from lac.tagged_files import (
+    TaggedCorpus,
+    check_known,
+    load_tags,
+    read_tagged,
+    to_line,
+)
+from lac.trainer import TaggerTrainer
 from lac.training_options import TaggerOptions
 from lac.width import WidthFolder, load_table, unicode_table
 
@@ -29,21 +38,25 @@ class Setup(NamedTuple):
 
     Attributes:
         options: How to train.
+        data: Checksums of training, dev and test data, by which changes are noticed.
         trainer: At the step to go on from.
         stored: The tagger's folder as it will be written, but for the weights.
         lookup: The tagger's.
         train: Training data.
         dev: Data that decides when to stop.
+        test: Data on which the best model is scored in the end, or None.
         dev_cache: ELMo's layers of it, or None.
         state: What the run itself remembered, or an empty dictionary.
     """
 
     options: TaggerOptions
+    data: Dict[str, str]
     trainer: TaggerTrainer
     stored: StoredTagger
     lookup: Lookup
     train: TaggedCorpus
     dev: TaggedCorpus
+    test: Optional[TaggedCorpus]
     dev_cache: Optional[LayerCache]
     state: dict
 
@@ -89,14 +102,25 @@ def set_up(
         InputError: Something in the options does not fit what is there.
     """
     folder = Path(options.save_dir)
-    train, dev = _read_data(options)
+    train, dev, test = corpora = _read_data(options)
+    data = _checksums(corpora)
     base = resumed
     if base is None and options.load_pretraining_params:
         base = read_tagger(options.load_pretraining_params)
+        train, dev, test = (
+            corpus and corpus._replace(scheme=TagScheme(base.config.scheme))
+            for corpus in (train, dev, test)
+        )
     bilm, elmo_words, segmentation = _load_bilm(options, base)
-    stored = _stored(options, base, train, bilm, folder)
-    check_known(train, stored.tags, options.label_dict_path or "the tagger", options.train_path)
-    _warn_of_new_tags(dev, stored.tags, options.dev_path)
+    if options.finetune_elmo and bilm is None:
+        raise InputError(f"--finetune_elmo: {options.load_pretraining_params} has no ELMo")
+    stored = _stored(options, base, resumed is not None, train, bilm)
+    check_known(
+        train, stored.tags,
+        options.load_pretraining_params or options.label_dict_path, options.train_path,
+    )
+    train.scheme.check(stored.tags, options.label_dict_path or options.train_path)
+    warn_of_unknown_tags(dev, stored.tags, options.dev_path)
     _start_folder(folder, resumed is not None)
     if bilm is not None and not (resumed and (folder / ELMO_FOLDER / CONFIG_FILE).is_file()):
         bilm.save_pretrained(folder / ELMO_FOLDER, elmo_words, segmentation)
@@ -110,19 +134,26 @@ def set_up(
     state = {}
     if resumed is not None:
         state = training["state.json"]
-        _check_data(state, train, options)
+        if state["data"]["train"] != data["train"]:
+            raise InputError(
+                f"{options.train_path}: has changed since this run started; start a new one"
+            )
         trainer.restore(state["step"], resumed.weights, training, str(source))
     elif base is not None:
         set_own_weights(tagger, base.weights, options.load_pretraining_params)
-    return Setup(options, trainer, stored, lookup, train, dev, dev_cache, state)
+    return Setup(options, data, trainer, stored, lookup, train, dev, test, dev_cache, state)
 
 
-def _read_data(options) -> Tuple[TaggedCorpus, TaggedCorpus]:
+def _read_data(options) -> Tuple[TaggedCorpus, TaggedCorpus, Optional[TaggedCorpus]]:
     train = read_tagged(options.train_path)
     dev = read_tagged(options.dev_path, train.scheme)
+    test = read_tagged(options.test_path, train.scheme) if options.test_path else None
+    if len(train.sentences) > 1 and all(len(s.tokens) == 1 for s in train.sentences):
+        warn(f"{options.train_path}: every sentence is a single word; one word a line is CoNLL's "
+             "form: here a line is a sentence")
     if options.max_train_sentences:
         train = train._replace(sentences=train.sentences[: options.max_train_sentences])
-    return train, dev
+    return train, dev, test
 
 
 def _load_bilm(options, base):
@@ -138,14 +169,14 @@ def _load_bilm(options, base):
     return bilm, words, checkpoint.segmentation
 
 
-def _stored(options, base, train, bilm, folder) -> StoredTagger:
+def _stored(options, base, is_resumed, train, bilm) -> StoredTagger:
     """Return the tagger's folder as it will be, without weights."""
-    elmo = None if bilm is None else folder / ELMO_FOLDER
-    customization = Customization.load(options.customization) if options.customization else None
+    elmo = None if bilm is None else Path(options.save_dir) / ELMO_FOLDER
+    customization = base and base.customization
+    if options.customization and not is_resumed:
+        customization = Customization.load(options.customization)
     if base is not None:
-        return base._replace(
-            elmo=elmo, weights={}, customization=customization or base.customization
-        )
+        return base._replace(elmo=elmo, weights={}, customization=customization)
     widths = None
     if options.fold_width:
         path = options.word_rep_dict_path
@@ -159,8 +190,9 @@ def _stored(options, base, train, bilm, folder) -> StoredTagger:
     config = TaggerConfig(
         num_words=len(words),
         num_tags=len(tags),
+        scheme=train.scheme.name,
         elmo_variant=None if bilm is None else options.variant,
-        num_characters=Lookup(words, None, characters).num_characters,
+        num_characters=num_character_rows(characters),
         **{name: getattr(options, name) for name in names},
     )
     return StoredTagger(config, tags, words, characters, widths, customization, {}, elmo)
@@ -173,7 +205,8 @@ def _vocabularies(options, train, widths) -> Tuple[Vocabulary, Optional[List[str
         folder.fold(token) for sentence in train.sentences for token in sentence.tokens
     )
     if options.word_dict_path:
-        words = Vocabulary.load(options.word_dict_path)
+        words = [folder.fold(word) for word in Vocabulary.load(options.word_dict_path).words]
+        words = Vocabulary(dict.fromkeys(words), options.word_dict_path)
     else:
         words = Vocabulary.from_counts(counts, options.min_word_count)
     if not options.char_features:
@@ -186,14 +219,6 @@ def _vocabularies(options, train, widths) -> Tuple[Vocabulary, Optional[List[str
     return words, sorted(frequent, key=lambda character: (-characters[character], character))
 
 
-def _warn_of_new_tags(dev, tags, path):
-    new = Counter(tag for sentence in dev.sentences for tag in sentence.tags)
-    new = {tag: count for tag, count in sorted(new.items()) if tag not in set(tags)}
-    if new:
-        told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
-        warn(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
-
-
 def _start_folder(folder, resumes):
     if list_checkpoints(folder) and not resumes:
         raise InputError(
@@ -204,14 +229,23 @@ def _start_folder(folder, resumes):
     clear_run(folder)
 
 
-def data_size(train: TaggedCorpus) -> List[int]:
-    """Return the numbers of sentences and words, by which a changed text is noticed."""
-    return [len(train.sentences), sum(len(sentence.tokens) for sentence in train.sentences)]
-
-
-def _check_data(state, train, options):
-    if state["data"] != data_size(train):
+def check_data(options: TaggerOptions, state: dict, source) -> None:
+    """Raise an InputError if data is not what it was when a checkpoint was written."""
+    now = _checksums(_read_data(options))
+    changed = [name for name in now if now[name] != state["data"].get(name)]
+    if changed:
         raise InputError(
-            f"{options.train_path}: has {data_size(train)} sentences and words, but had "
-            f"{state['data']} when this run started; start a new one"
+            f"{source}: was made with other data: {', '.join(changed)} data have changed; choose "
+            "another --save_dir"
         )
+
+
+def _checksums(corpora) -> Dict[str, str]:
+    """Return SHA-256s of the words and tags of training, dev and test data."""
+    found = {}
+    for name, corpus in zip(("train", "dev", "test"), corpora):
+        digest = hashlib.sha256()
+        for sentence in corpus.sentences if corpus else ():
+            digest.update(to_line(sentence).encode() + b"\n")
+        found[name] = digest.hexdigest()
+    return found

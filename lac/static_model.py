@@ -21,7 +21,7 @@ from paddle import nn
 
 from bilm.contextual import mask_of
 from bilm.errors import InputError
-from bilm.files import atomic_folder
+from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import VOCABULARY_FILE
 from lac.model import Tagger
 from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
@@ -95,12 +95,11 @@ def export(path, target) -> List[str]:
         InputError: There is no tagger, or the target is there or cannot be written.
     """
     target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already; remove it or choose another name")
+    check_new_folder(target)
     tagger, stored = load_tagger(path)
     scores = tagger.crf.scores()
     if stored.config.constrained_decoding:
-        scores = scores.constrained(TagScheme.of(stored.tags), stored.tags)
+        scores = scores.constrained(TagScheme(stored.config.scheme), stored.tags)
     network = ExportedTagger(tagger, scores)
     network.eval()
     axes = {"lengths": 1, "characters": 3}
@@ -115,7 +114,12 @@ def export(path, target) -> List[str]:
         with atomic_folder(target) as folder:
             paddle.jit.save(network, str(folder / MODEL_NAME), input_spec=specs)
             _copy_side_files(tagger_path(path), folder)
-            signature = {"inputs": network.inputs, "outputs": ["tags", "emissions"]}
+            signature = {
+                "inputs": network.inputs,
+                "shapes": {name: [size or -1 for size in shape] for name, shape in shapes.items()},
+                "dtype": "int64",
+                "outputs": ["tags", "emissions"],
+            }
             (folder / SIGNATURE_FILE).write_text(json.dumps(signature) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None

@@ -45,7 +45,11 @@ FORMATS = {"words": _as_words, "tsv": _as_tsv, "json": _as_json, "conll": _as_co
 
 
 def tag_lines(
-    lac: LAC, lines: Iterable[str], form: str = "words", segmented: bool = False
+    lac: LAC,
+    lines: Iterable[str],
+    form: str = "words",
+    segmented: bool = False,
+    block_lines: int = _LINES,
 ) -> Iterator[str]:
     """Yield what is printed for each line of a text.
 
@@ -54,9 +58,10 @@ def tag_lines(
         lines: Without line ends.
         form: A key of FORMATS.
         segmented: See `LAC.analyse`.
+        block_lines: How many are tagged together.
     """
     lines = iter(lines)
-    while block := list(islice(lines, _LINES)):
+    while block := list(islice(lines, block_lines)):
         for line, found in zip(block, lac.analyse(block, segmented)):
             yield FORMATS[form](line, found)
 
@@ -87,9 +92,13 @@ def main(arguments=None) -> None:
         lac.load_customization(options.customization)
     with progress_bar([options.file], not sys.stdout.isatty()) as progress:
         lines = (line for _, line in numbered_lines(options.file, progress))
-        for text in tag_lines(lac, lines, options.format, options.input == "segmented"):
+        is_live = options.file == "-" and sys.stdin.isatty()  # a line in, a line out
+        for text in tag_lines(
+            lac, lines, options.format, options.input == "segmented", 1 if is_live else _LINES
+        ):
             sys.stdout.buffer.write(f"{text}\n".encode())
-    sys.stdout.flush()
+            if is_live:
+                sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ functions here tell what they mean.
 """
 
 import re
-from typing import Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from bilm.errors import InputError
 
@@ -49,6 +49,7 @@ class TagScheme:
         if name not in SCHEMES:
             raise InputError(f"the tag scheme must be one of {', '.join(SCHEMES)}, not {name!r}")
         self.name = name
+        self._parsed: Dict[str, Tuple[str, str]] = {}
 
     @classmethod
     def of(cls, tags: Iterable[str]) -> "TagScheme":
@@ -61,6 +62,10 @@ class TagScheme:
             InputError: Suffixed and prefixed tags stand side by side.
         """
         names = sorted(set(tags) - {OUTSIDE})
+        middle = [tag for tag in names if tag.startswith("M-") or tag.endswith("-M")]
+        if middle and any(tag.startswith(("B-", "E-")) or tag.endswith(("-B", "-E"))
+                          for tag in names):
+            raise InputError(f"{middle[0]} is a tag of BMES; write I for M, which makes it BIOES")
         suffixed = [tag for tag in names if _SUFFIXED.fullmatch(tag)]
         prefixed = [tag for tag in names if _PREFIXED.fullmatch(tag)]
         if not any(tag.endswith(("-B", "-S")) for tag in suffixed):
@@ -81,6 +86,9 @@ class TagScheme:
         if prefixed:
             bare = next(tag for tag in names if tag not in prefixed)
             raise InputError(f"bare and prefixed tags stand side by side: {bare} and {prefixed[0]}")
+        if any(tag.endswith(("-E", "-S")) for tag in suffixed):
+            bare = next(tag for tag in names if tag not in suffixed)
+            raise InputError(f"bare tags and BIOES stand side by side: {bare} and {suffixed[0]}")
         return cls("mixed" if suffixed else "bare")
 
     def parse(self, tag: str) -> Tuple[str, str]:
@@ -88,6 +96,11 @@ class TagScheme:
 
         A tag that is not written in this scheme is a span of a single word, as a bare one.
         """
+        if tag not in self._parsed:
+            self._parsed[tag] = self._parse(tag)
+        return self._parsed[tag]
+
+    def _parse(self, tag):
         if tag == OUTSIDE:
             return "O", ""
         if self.name == "bare":
@@ -99,6 +112,27 @@ class TagScheme:
         if mark in "ES" and not self.name.endswith("bioes"):
             return "S", tag
         return mark, kind
+
+    def encode(self, kind: str, length: int) -> List[str]:
+        """Return the tags of a span of so many words."""
+        if self.name == "bare":
+            return [kind] * length
+        if self.name == "mixed" and length == 1:
+            return [kind]
+        marks = ["B"] + ["I"] * (length - 1)
+        if self.name.endswith("bioes"):
+            marks = ["S"] if length == 1 else [*marks[:-1], "E"]
+        is_prefix = self.name.startswith("prefix")
+        return [f"{mark}-{kind}" if is_prefix else f"{kind}-{mark}" for mark in marks]
+
+    def check(self, tags: Iterable[str], source: str) -> None:
+        """Raise an InputError that lists the tags which are not written in this scheme."""
+        wrong = [
+            tag for tag in sorted(set(tags) - {OUTSIDE})
+            if self.name not in ("bare", "mixed") and self.parse(tag)[1] == tag
+        ]
+        if wrong:
+            raise InputError(f"{source}: not written in the scheme {self.name}: {', '.join(wrong)}")
 
     def starts_span(self, previous: str, tag: str) -> bool:
         """Return whether a span starts at `tag`, `previous` being the tag before it."""

@@ -7,7 +7,8 @@ Both may stand in one file; blank lines are skipped. Words hold no ASCII white s
 """
 
 import glob
-from typing import Iterable, List, NamedTuple, Optional, Sequence
+from collections import Counter
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.sentences import find_inputs
@@ -60,7 +61,7 @@ def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
     sentences, places, problems = [], [], []
     names = find_tagged_files(pattern)
     for name in names:
-        for number, line in numbered_lines(name):
+        for number, line in numbered_lines(name, on_error=problems.append):
             where = f"{name}, line {number}"
             try:
                 sentence = parse_line(line)
@@ -72,14 +73,14 @@ def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
                 places.append(where)
     if not problems and not sentences:
         raise InputError(f"{', '.join(names)}: no tagged sentence there")
-    if not problems:
-        scheme = scheme or TagScheme.of(tag for sentence in sentences for tag in sentence.tags)
-        for where, sentence in zip(places, sentences):
-            problem = wrong_continuation(scheme, sentence.tags)
-            if problem:
-                problems.append(f"{where}: {problem}")
+    if scheme is None and sentences:
+        scheme = TagScheme.of(tag for sentence in sentences for tag in sentence.tags)
+    for where, sentence in zip(places, sentences):
+        problem = wrong_continuation(scheme, sentence.tags)
+        if problem:
+            problems.append(f"{where}: {problem}")
     if problems:
-        raise InputError("; ".join(problems))
+        raise InputError("; ".join(map(str, problems)))
     return TaggedCorpus(sentences, scheme)
 
 
@@ -104,7 +105,8 @@ def parse_line(line: str) -> Optional[TaggedSentence]:
         word, slash, tag = item.rpartition("/")
         if not (slash and word and tag):
             raise InputError(
-                f"expected words, a tab and tags, or word/tag; item {number} is {item!r}"
+                f"expected words, a tab and tags, or word/tag; item {number} is "
+                f"{item[:20]!r}"
             )
         tokens.append(word)
         tags.append(tag)
@@ -153,8 +155,15 @@ def load_tags(path) -> List[str]:
     return tags
 
 
+def unknown_tags(corpus: TaggedCorpus, tags: Iterable[str]) -> Dict[str, int]:
+    """Return how often each tag of a corpus occurs that is not among `tags`."""
+    known = set(tags)
+    counts = Counter(tag for sentence in corpus.sentences for tag in sentence.tags)
+    return {tag: count for tag, count in sorted(counts.items()) if tag not in known}
+
+
 def check_known(corpus: TaggedCorpus, tags: Iterable[str], source: str, where: str) -> None:
     """Raise an InputError that lists the tags of a corpus that are not among `tags`."""
-    missing = sorted(set(corpus.tags) - set(tags))
+    missing = unknown_tags(corpus, tags)
     if missing:
         raise InputError(f"{source}: lacks tags that occur in {where}: {', '.join(missing)}")

@@ -1,11 +1,12 @@
 """Raw Chinese text to words with part-of-speech and entity tags: the library's front door."""
 
+from collections.abc import Mapping
 from typing import Iterable, List, NamedTuple, Optional, Union
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.segmenters import SegmentationOptions, load_segmenter
-from bilm.sentences import cut_sentences
+from bilm.sentences import cut_sentences, ends_sentence
 from bilm.vocabulary import split_words
 from lac.customization import Customization
 from lac.tag_schemes import OUTSIDE
@@ -20,7 +21,7 @@ class Analysis(NamedTuple):
         words: Spans, each with its tag's type; joined, they are the text.
         tags: Types of the words.
         tokens: What the model tagged: no white space, spans not joined.
-        token_tags: The model's tags, or those of the user dictionary.
+        token_tags: The model's tags; with words of the user dictionary, those of the spans.
     """
 
     words: List[str]
@@ -30,14 +31,19 @@ class Analysis(NamedTuple):
 
 
 class _Token(NamedTuple):
-    """A piece of text; `type` is the user dictionary's, if it has one for it."""
+    """A piece of text.
+
+    Attributes:
+        text: Its characters.
+        is_entry: Whether it is a word of the user dictionary.
+        type: The user dictionary's, if it has one for it.
+        is_space: Whether it is white space that the model does not see.
+    """
 
     text: str
-    type: Optional[str]
-
-    @property
-    def is_space(self) -> bool:
-        return self.text.isspace()
+    is_entry: bool = False
+    type: Optional[str] = None
+    is_space: bool = False
 
 
 class LAC:
@@ -59,8 +65,6 @@ class LAC:
     """
 
     def __init__(self, model, *, batch_size: int = 32, use_gpu: bool = False, threads: int = 0):
-        if batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {batch_size}")
         prepare_device(use_gpu, threads)
         from lac.pretrained import load_tagger, predictor_of  # only now: they import Paddle
 
@@ -94,6 +98,7 @@ class LAC:
 
         Raises:
             InputError: An entry is malformed; all are listed.
+            OSError: The file cannot be read.
         """
         self._customization = Customization.load(source)
 
@@ -118,6 +123,8 @@ class LAC:
         Raises:
             InputError: They are no strings.
         """
+        if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
+            raise InputError(f"expected texts, found {type(texts).__name__}")
         texts = list(texts)
         for number, text in enumerate(texts):
             if not isinstance(text, str):
@@ -129,9 +136,7 @@ class LAC:
             if segmented:
                 sentences.append(_segmented_tokens(text, customization))
             elif not text.isspace():
-                sentences += (
-                    self._tokens(sentence, customization) for sentence in cut_sentences(text)
-                )
+                sentences += self._sentences(text, customization)
             ends.append(len(sentences))
         tags = self._predictor.predict(
             [[token.text for token in sentence if not token.is_space] for sentence in sentences]
@@ -139,22 +144,28 @@ class LAC:
         found = [self._merge(*pair) for pair in zip(sentences, tags)]
         return [_joined(found[start:end]) for start, end in zip([0, *ends], ends)]
 
-    def _tokens(self, sentence: str, customization) -> List[_Token]:
-        tokens: List[_Token] = []
+    def _sentences(self, text: str, customization) -> List[List[_Token]]:
+        """Return the tokens of a text's sentences; no sentence ends within an entry."""
+        sentences: List[List[_Token]] = [[]]
         start = 0
-        for first, end, words in customization.find(sentence) if customization else ():
-            self._add_cut(sentence[start:first], tokens)
-            tokens += (_Token(word.text, word.type) for word in words)
+        for first, end, words in customization.find(text) if customization else ():
+            self._add_cut(text[start:first], sentences)
+            sentences[-1] += (_Token(word.text, True, word.type) for word in words)
             start = end
-        self._add_cut(sentence[start:], tokens)
-        return tokens
+        self._add_cut(text[start:], sentences)
+        return sentences
 
-    def _add_cut(self, text, tokens):
-        for word in self._cut(text) if text else ():
-            if word.isspace() and tokens and tokens[-1].is_space:
-                tokens[-1] = _Token(tokens[-1].text + word, None)
-            else:
-                tokens.append(_Token(word, None))
+    def _add_cut(self, text, sentences):
+        """Cut a text and add its tokens to the last sentence and to new ones."""
+        for number, sentence in enumerate(cut_sentences(text)):
+            if number or (sentences[-1] and ends_sentence(sentences[-1][-1].text)):
+                sentences.append([])
+            tokens = sentences[-1]
+            for word in self._cut(sentence):
+                if word.isspace() and tokens and tokens[-1].is_space:
+                    tokens[-1] = _Token(tokens[-1].text + word, is_space=True)
+                else:
+                    tokens.append(_Token(word, is_space=word.isspace()))
 
     def _merge(self, tokens: List[_Token], tags: List[str]) -> Analysis:
         """Return a sentence's spans as words."""
@@ -162,36 +173,46 @@ class LAC:
         words: List[str] = []
         types: List[str] = []
         own_tags: List[str] = []
+        sizes: List[int] = []  # tokens in each word, 0 for white space
         previous, space = OUTSIDE, ""
         remaining = iter(tags)
         for token in tokens:
             if token.is_space:
-                space = token.text
+                space += token.text
                 continue
             tag = next(remaining)
             mark, kind = scheme.parse(tag)
-            own_tags.append(token.type or tag)
-            if token.type is None and mark in "IE" and not scheme.starts_span(previous, tag):
+            own_tags.append(tag)
+            if not token.is_entry and mark in "IE" and not scheme.starts_span(previous, tag):
                 words[-1] += space + token.text
+                sizes[-1] += 1
             else:
                 if space:
-                    words.append(space)
-                    types.append(SPACE_TAG)
-                words.append(token.text)
-                types.append(token.type or kind or OUTSIDE)
-            previous, space = (OUTSIDE if token.type else tag), ""
+                    _append(words, types, sizes, (space, SPACE_TAG, 0))
+                _append(words, types, sizes, (token.text, token.type or kind or OUTSIDE, 1))
+            previous, space = (OUTSIDE if token.is_entry else tag), ""
         if space:
-            words.append(space)
-            types.append(SPACE_TAG)
+            _append(words, types, sizes, (space, SPACE_TAG, 0))
         texts = [token.text for token in tokens if not token.is_space]
+        if any(token.is_entry for token in tokens):
+            own_tags = [
+                tag for kind, size in zip(types, sizes) if size
+                for tag in ([OUTSIDE] if kind == OUTSIDE else scheme.encode(kind, size))
+            ]
         return Analysis(words, types, texts, own_tags)
+
+
+def _append(words, types, sizes, word):
+    for items, item in zip((words, types, sizes), word):
+        items.append(item)
 
 
 def _segmented_tokens(text, customization) -> List[_Token]:
     tokens = []
     for word in split_words(text):
         entry = customization.words_of(word) if customization else None
-        tokens.append(_Token(word, entry[0].type if entry and len(entry) == 1 else None))
+        is_entry = entry is not None and len(entry) == 1
+        tokens.append(_Token(word, is_entry, entry[0].type if is_entry else None))
     return tokens
 
 

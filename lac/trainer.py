@@ -9,7 +9,6 @@ import numpy as np
 import paddle
 from paddle.regularizer import L2Decay
 
-from bilm.checkpoint import set_weights, weights_of
 from bilm.errors import InputError
 from bilm.optimizer import (
     build_optimizer,
@@ -24,10 +23,11 @@ from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
 from lac.model import Tagger
 from lac.prediction import tensors_of
+from lac.pretrained import BILM_PREFIX, set_own_weights
 from lac.tagged_files import TaggedSentence
+from lac.tensors import as_tensor
 from lac.training_options import TaggerOptions
 
-BILM_PREFIX = "elmo.bilm."
 _POOL_BATCHES = 20  # whose sentences are sorted by length, so that batches hold little padding
 _OPTIMIZER = "adam"
 
@@ -126,10 +126,10 @@ class TaggerTrainer:
         cache = self._cache
         emissions = self.tagger(
             *tensors_of(ids, with_elmo=cache is None),
-            elmo_layers=None if cache is None else paddle.to_tensor(cache.layers(numbers)),
+            elmo_layers=None if cache is None else as_tensor(cache.layers(numbers)),
         )
         nats = self.tagger.crf(
-            emissions, paddle.to_tensor(targets), paddle.to_tensor(ids.lengths)
+            emissions, as_tensor(targets), as_tensor(ids.lengths)
         ).sum()
         if not np.isfinite(float(nats)):
             raise InputError(f"step {step}: the loss is {float(nats)}; lower --learning_rate")
@@ -197,26 +197,6 @@ class TaggerTrainer:
             f"{source}/training/optimizer.safetensors",
         )
         self.step = step
-
-
-def own_weights(tagger: Tagger) -> Dict[str, np.ndarray]:
-    """Return the parameters of a tagger by name, without those of its biLM."""
-    return {
-        name: array for name, array in weights_of(tagger).items()
-        if not name.startswith(BILM_PREFIX)
-    }
-
-
-def set_own_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: str) -> None:
-    """Set the parameters of a tagger that are not its biLM's.
-
-    Raises:
-        InputError: Arrays are missing, not known or of another shape or type; all are listed.
-    """
-    of_bilm = {
-        name: array for name, array in weights_of(tagger).items() if name.startswith(BILM_PREFIX)
-    }
-    set_weights(tagger, {**of_bilm, **weights}, source)
 
 
 def _words_seen_once(sentences, lookup):

@@ -1,7 +1,7 @@
 """Everything that `lac train` can be told, with LARK's names as aliases."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Optional
 
 from bilm.embed import UNKNOWN
@@ -111,6 +111,12 @@ class TaggerOptions:
         for name in ("train_path", "dev_path"):
             if not getattr(self, name):
                 yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
+        if self.load_pretraining_params:
+            defaults = {field.name: field.default for field in fields(self)}
+            for name in DECIDED_BY_TAGGER:
+                if getattr(self, name) != defaults[name]:
+                    yield (f"--{name} goes without --load_pretraining_params: the tagger that is "
+                           "trained further decides it")
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 
@@ -120,8 +126,19 @@ class TaggerOptions:
         return None if self.elmo in ("", "none") else self.elmo
 
 
+# What a tagger that is trained further brings with it.
+DECIDED_BY_TAGGER = (
+    "elmo", "elmo_vocab_path", "variant", "elmo_unknown", "elmo_dropout", "word_embedding_size",
+    "gru_size", "num_layers", "dropout", "char_features", "character_size",
+    "constrained_decoding", "word_dict_path", "min_word_count", "label_dict_path", "fold_width",
+    "word_rep_dict_path",
+)
+
+# What changes no result.
+WITHOUT_EFFECT = ("save_dir", "cache_megabytes", "log_interval", "keep", "threads", "use_gpu")
+
 # A resumed run continues the same computation: these may change on the way.
 CHANGEABLE_AT_RESUME = (
-    "save_dir", "train_path", "dev_path", "test_path", "max_epochs", "max_steps", "patience",
-    "cache_megabytes", "log_interval", "keep", "threads", "use_gpu", "elmo", "elmo_vocab_path",
+    *WITHOUT_EFFECT, "train_path", "dev_path", "test_path", "max_epochs", "max_steps", "patience",
+    "elmo", "elmo_vocab_path", "customization",
 )

@@ -57,6 +57,20 @@ def test_files_open_files_and_lists_are_the_same(tmp_path):
         assert Customization.load(source).to_text() == text
 
 
+def test_a_byte_order_mark_is_no_part_of_an_entry():
+    for source in (io.StringIO("\ufeff山/n\n"), io.BytesIO(b"\xef\xbb\xbf\xe5\xb1\xb1/n\n")):
+        assert Customization.load(source).to_text() == "山/n\n"
+
+
+def test_what_is_no_dictionary_is_told():
+    with pytest.raises(InputError, match="a file or a list of entries, not int"):
+        Customization.load(5)
+    with pytest.raises(InputError, match="customization, line 1: not UTF-8"):
+        Customization.load(io.BytesIO(b"\xff\n"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        Customization.load(io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8"))
+
+
 @pytest.mark.parametrize("entries, told", [
     (["好/a", "/n", "花/n 开/"], "customization, line 2: .*'/n'; customization, line 3: .*'开/'"),
 ])

@@ -3,7 +3,7 @@
 import pytest
 
 from bilm.errors import InputError
-from lac.tag_schemes import TagScheme
+from lac.tag_schemes import SCHEMES, TagScheme
 
 pytestmark = pytest.mark.smoke
 
@@ -24,10 +24,17 @@ def test_the_scheme_is_found_from_the_tags(tags, name):
     assert TagScheme.of(tags).name == name
 
 
-@pytest.mark.parametrize("tags", [["n-B", "B-v", "a"], ["B-n", "I-n", "v"]])
+@pytest.mark.parametrize("tags", [
+    ["n-B", "B-v", "a"], ["B-n", "I-n", "v"], ["n", "nr-B", "nr-I", "nr-E"], ["n", "v-S"],
+])
 def test_schemes_side_by_side_are_refused(tags):
     with pytest.raises(InputError, match="side by side"):
         TagScheme.of(tags)
+
+
+def test_bmes_is_told_by_name():
+    with pytest.raises(InputError, match="M-PER is a tag of BMES; write I for M"):
+        TagScheme.of(["B-PER", "M-PER", "E-PER", "O"])
 
 
 def test_another_name_is_refused():
@@ -68,6 +75,24 @@ def test_what_may_follow_in_iob2(before, after, allowed):
 def test_what_may_follow_in_bioes(before, after, allowed):
     scheme = TagScheme.of(["B-a", "I-a", "E-a", "S-a", "B-b", "E-b"])
     assert scheme.may_follow(before, after) is allowed
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_encoded_spans_are_found_again(name):
+    scheme = TagScheme(name)
+    tags = [*scheme.encode("nr", 1), *scheme.encode("v", 1)]
+    expected = [(0, 1, "nr"), (1, 2, "v")]
+    if name != "bare":
+        tags += scheme.encode("nt", 3)
+        expected.append((2, 5, "nt"))
+    assert scheme.spans(tags) == expected
+    assert all(scheme.may_follow(*pair) for pair in zip(["O", *tags], [*tags, "O"]))
+
+
+def test_tags_of_another_scheme_are_listed():
+    TagScheme("mixed").check(["n", "nr-B"], "here")
+    with pytest.raises(InputError, match="here: not written in the scheme prefix: n-B, v"):
+        TagScheme("prefix").check(["B-n", "v", "n-B", "O"], "here")
 
 
 def test_types_are_those_of_spans():

@@ -40,7 +40,9 @@ def test_an_ideographic_space_is_part_of_a_word():
 
 
 def test_all_malformed_lines_are_listed(tmp_path):
-    path = write(tmp_path / "a.tsv", "来 了\tv\n好\ta\n去\tv\tx\n走/v 吧\n/n\n")
+    path = write(tmp_path / "a.tsv", "来 了\tv\n好\ta-B\n去\tv\tx\n走/v 吧\n/n\n好 走\ta-B v-I\n")
+    with open(path, "ab") as file:
+        file.write(b"\xff\tv\n")
     with pytest.raises(InputError) as error:
         read_tagged(path)
     message = str(error.value)
@@ -48,6 +50,8 @@ def test_all_malformed_lines_are_listed(tmp_path):
     assert "a.tsv, line 3: expected one tab, between words and tags, found 2" in message
     assert "a.tsv, line 4: expected words, a tab and tags, or word/tag; item 2 is '吧'" in message
     assert "a.tsv, line 5:" in message
+    assert "a.tsv, line 6: tag 2, v-I, cannot stand after a-B" in message
+    assert "a.tsv, line 7: not UTF-8" in message
     assert "line 2" not in message
 
 

@@ -186,7 +186,10 @@ def test_further_training_keeps_words_tags_and_user_dictionary(tmp_path):
     dictionary.write_text("青石镇/ns\n", encoding="utf-8")
     run = trained(tmp_path, customization=str(dictionary))
     again = options(tmp_path, save_dir=str(tmp_path / "again"), max_epochs=1,
-                    load_pretraining_params=str(run))
+                    load_pretraining_params=str(run), word_embedding_size=128, gru_size=256,
+                    dropout=0.3)  # the options' defaults; the tagger's own sizes count
+    with pytest.raises(InputError, match=f"--finetune_elmo: {run} has no ELMo"):
+        train(replace(again, finetune_elmo=True))
     train(again)
     first, second = read_tagger(run), read_tagger(tmp_path / "again")
     assert second.customization.to_text() == "青石镇/ns\n"
@@ -202,6 +205,12 @@ def test_dev_labels_that_training_lacks_are_told_and_count_as_wrong(tmp_path, ca
     assert "does not know, all of which count as wrong: zz-B (1)" in capsys.readouterr().err
     assert outcome.dev["types"]["zz"]["recall"] == 0
     assert outcome.dev["recall"] <= 2 / 3
+
+
+def test_a_word_a_line_is_remarked(tmp_path, capsys):
+    write_text(tmp_path, ["我\tO", "小林\tnr-B"])
+    train(options(tmp_path, max_epochs=1))
+    assert "one word a line is CoNLL's form" in capsys.readouterr().err
 
 
 def test_other_line_formats_and_schemes_train(tmp_path):
@@ -255,6 +264,8 @@ def test_larks_flags_are_understood(tmp_path, capsys):
     (["--ablation", "2"], "--ablation compares with ELMo"),
     (["--use_gpu", "True"], "--use_gpu True: this Paddle is built for the CPU only"),
     (["--resume"], "no checkpoint to resume from"),
+    (["--test_path", "nowhere.tsv"], "no such file or folder: nowhere.tsv"),
+    (["--load_pretraining_params", "x", "--gru_size", "9"], "--gru_size goes without"),
 ])
 def test_bad_arguments_are_one_line(tmp_path, capsys, more, told, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -271,9 +282,47 @@ def test_a_folder_of_another_run_and_changed_data_are_refused(tmp_path, capsys):
         main, ["--resume", "--save_dir", given.save_dir, "--gru_size", "99"], capsys
     )
     assert "cannot be continued: --gru_size is 99, the checkpoint was trained with 16" in error
-    write_text(tmp_path, LINES[:4])
+    write_text(tmp_path, [line.replace("v-B", "n-B") for line in LINES])
     error = refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)
-    assert "when this run started; start a new one" in error
+    assert "has changed since this run started; start a new one" in error
+
+
+@pytest.mark.parametrize("damage, told", [
+    (lambda folder: (folder / "state.json").write_text("{}"), "state.json: lacks options, step"),
+    (lambda folder: (folder / "state.json").unlink(), "missing state.json; use another checkpoint"),
+    (lambda folder: (folder / "optimizer.safetensors").unlink(), "missing optimizer.safetensors"),
+])
+def test_damaged_training_state_is_told(tmp_path, capsys, damage, told):
+    given = options(tmp_path, max_epochs=1)
+    train(given)
+    checkpoint = read_resumable(given.save_dir)[0]
+    (checkpoint / "checksums.json").unlink()
+    damage(checkpoint / "training")
+    assert told in refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)
+
+
+def test_a_full_width_vocabulary_is_folded_as_the_words_are(tmp_path):
+    (tmp_path / "words.txt").write_text("<S>\n</S>\n<UNK>\n，\n,\n！\n很\n", encoding="utf-8")
+    run = trained(tmp_path, max_epochs=1, word_dict_path=str(tmp_path / "words.txt"))
+    lookup = read_tagger(run).lookup()
+    assert lookup([["，", ",", "！", "!", "很", "？"]]).words.tolist() == [[3, 3, 4, 4, 5, 2]]
+
+
+def test_a_dictionary_that_has_gone_does_not_stop_resuming(tmp_path):
+    dictionary = tmp_path / "words.txt"
+    dictionary.write_text("青石镇/ns\n", encoding="utf-8")
+    given = options(tmp_path, max_epochs=1, customization=str(dictionary))
+    train(given)
+    dictionary.unlink()
+    main(["--resume", "--save_dir", given.save_dir, "--max_epochs", "2"])
+    assert read_tagger(given.save_dir).customization.to_text() == "青石镇/ns\n"
+
+
+def test_tag_files_of_another_scheme_are_refused_before_training(tmp_path):
+    write_text(tmp_path, ["陈 晨\tB-nr I-nr"])
+    (tmp_path / "tags.txt").write_text("B-nr\nI-nr\nv\n", encoding="utf-8")
+    with pytest.raises(InputError, match="tags.txt: not written in the scheme prefix: v"):
+        train(options(tmp_path, label_dict_path=str(tmp_path / "tags.txt")))
 
 
 def test_an_ablation_goes_on_where_it_stopped(tmp_path, capsys):
@@ -292,6 +341,9 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path, capsys):
     assert "without ELMo  dev F1" in printed and "paired approximate randomisation" in printed
     with pytest.raises(InputError, match="belongs to another ablation: --gru_size is 8, there 16"):
         ablate(replace(given, gru_size=8), 2)
+    write_text(tmp_path, LINES[1:])
+    with pytest.raises(InputError, match="was made with other data: train, dev data have changed"):
+        ablate(given, 2)
 
 
 def outcome_of(counts):

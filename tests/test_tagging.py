@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bilm.errors import InputError
 from lac import LAC
 from lac.tag_files import main
-from lac.tagged_files import read_tagged
+from lac.tagged_files import TaggedSentence, read_tagged, to_line
 from tests.refusals import refusal_of
 from tests.taggers import LINES, small_bilm, trained
 
@@ -65,9 +65,9 @@ def test_a_list_gives_a_list_and_is_not_touched(lac):
     assert lac.run(text for text in texts) == found
 
 
-@pytest.mark.parametrize("wrong", [5, None, [1], ["好", None], b"\xe5\xa5\xbd"])
+@pytest.mark.parametrize("wrong", [5, None, [1], ["好", None], b"\xe5\xa5\xbd", {"好": 1}])
 def test_what_is_no_text_is_told(lac, wrong):
-    with pytest.raises((InputError, TypeError)):
+    with pytest.raises(InputError):
         lac.run(wrong)
 
 
@@ -133,17 +133,18 @@ def test_nothing_is_logged_or_printed(run, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_memory_does_not_grow_with_calls(lac):
+def test_memory_does_not_grow_with_calls(tmp_path):
     def resident():
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * 4096
 
-    for number in range(300):
-        lac.run(f"小林昨天买了{number}本书。")
+    lac = LAC(trained(tmp_path, max_epochs=1, gru_size=4))
+    for number in range(1000):
+        lac.run(f"买了{number}本")
     before = resident()
-    for number in range(1500):
-        lac.run(f"小林昨天买了{number}本书。")
-    assert resident() - before < 4 << 20
+    for number in range(6000):  # 100 bytes a call would be 600 KB
+        lac.run(f"买了{number}本")
+    assert resident() - before < 400 << 10
 
 
 @pytest.mark.smoke
@@ -160,12 +161,50 @@ def test_a_user_dictionary_wins_over_the_model(run):
     assert "林昨" not in lac.run("小林昨天去了青石镇。")[0]
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize("entries, text, words", [
+    (["云溪 大学"], "陈晨在云溪大学读书。", ["云溪", "大学"]),  # which the model takes for one
+    (["上午"], "我们明天上午坐火车去海边！", ["明天", "上午"]),
+    (["你好。世界/nz"], "我说你好。世界很大。", ["你好。世界"]),  # a sentence's end inside
+    (["\u3000/w"], "我 \u3000爱", [" ", "\u3000"]),
+    (["12/m"], "2012年", ["2012"]),
+    (["\ud800"], "好\ud800", ["\ud800"]),
+])
+def test_entries_win_whatever_they_are(run, entries, text, words):
+    lac = fresh(run)
+    lac.load_customization(entries)
+    found, _ = lac.run(text)
+    assert "".join(found) == text
+    assert set(words) <= set(found)
+
+
+def test_white_space_side_by_side_is_kept(lac):
+    text = "我 \u3000爱\u3000\u3000 \t你"
+    assert "".join(lac.run(text)[0]) == text
+    found, = lac.analyse(["我 \u3000 \u3000 爱"], segmented=True)
+    assert found.tokens == ["我", "\u3000", "\u3000", "爱"]
+    assert "".join(found.words) == "我\u3000\u3000爱"
+    assert lac.analyse(["\ud800 好"], segmented=True)[0].tokens == ["\ud800", "好"]
+
+
+@pytest.mark.parametrize("entries", [["云溪/ZZ"], ["读书/vn"], ["大学"]])
+def test_tags_with_a_dictionary_can_be_read_again(run, entries, tmp_path):
+    lac = fresh(run)
+    lac.load_customization(entries)
+    found, = lac.analyse(["陈 晨 在 云溪 大学 读书 。"], segmented=True)
+    line = to_line(TaggedSentence(found.tokens, found.token_tags))
+    (tmp_path / "out.tsv").write_text(f"{line}\n", encoding="utf-8")
+    corpus = read_tagged(tmp_path / "out.tsv")
+    types = [span.type for span in corpus.scheme.spans(found.token_tags)]
+    assert types == found.tags
+
+
 def test_a_word_of_the_dictionary_ends_a_span(run):
     lac = fresh(run)
     lac.load_customization(["云溪/ns"])
     found, = lac.analyse(["陈 晨 在 云溪 大学 读书 。"], segmented=True)
     assert found.words[2:4] == ["云溪", "大学"]
-    assert found.token_tags[3] == "ns"
+    assert found.token_tags[3] == "ns-B"
 
 
 def test_the_dictionary_is_saved_with_the_tagger(run, tmp_path):
@@ -182,10 +221,19 @@ def test_the_dictionary_is_saved_with_the_tagger(run, tmp_path):
 @pytest.mark.parametrize("path, told", [
     ("nowhere", "no tagger there: .*no such folder"),
     ("bilm", "it may be a biLM, which lac train --elmo takes"),
+    ("", "no tagger there"),
 ])
 def test_a_folder_of_another_kind_is_told(run, path, told):
     with pytest.raises(InputError, match=told):
         LAC(run.parent / path)
+
+
+def test_a_tagger_is_no_bilm(run):
+    from bilm import BiLM
+    from lac.model_folder import tagger_path
+
+    with pytest.raises(InputError, match="is that of a tagger, not of a biLM"):
+        BiLM.from_pretrained(tagger_path(run))
 
 
 @pytest.mark.parametrize("damage, told", [
@@ -195,7 +243,7 @@ def test_a_folder_of_another_kind_is_told(run, path, told):
      or (folder / "tags.txt").write_text("n-B\n"), "tags.txt has 1 lines, but num_tags"),
     (lambda folder: (folder / "checksums.json").unlink()
      or (folder / "config.json").write_text('{"num_words": 5, "layers": 2}'),
-     "no tagger's configuration: unknown keys: layers; missing keys: num_tags"),
+     "no tagger's configuration: unknown keys: layers; missing keys: num_tags, scheme"),
     (lambda folder: (folder / "checksums.json").unlink()
      or (folder / "model.safetensors").write_bytes(b"x"), "not a readable safetensors file"),
 ])
@@ -207,9 +255,10 @@ def test_damaged_folders_are_told(run, tmp_path, damage, told):
         LAC(folder)
 
 
-def tag(arguments, text, monkeypatch, capsys):
+def tag(arguments, text, monkeypatch, capsys, is_live=False):
     raw = text if isinstance(text, bytes) else text.encode("utf-8")
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+    stdin = SimpleNamespace(buffer=io.BytesIO(raw), isatty=lambda: is_live)
+    monkeypatch.setattr(sys, "stdin", stdin)
     main(arguments)
     return capsys.readouterr().out
 
@@ -235,6 +284,7 @@ def test_formats_of_the_command(run, tmp_path, monkeypatch, capsys):
     assert [row[1] for row in rows] == objects[0]["token_tags"]
     (tmp_path / "in.txt").write_text(text, encoding="utf-8")
     assert tag([*common, str(tmp_path / "in.txt")], "", monkeypatch, capsys).split("\n") == words
+    assert tag(common, text, monkeypatch, capsys, is_live=True).split("\n") == words
 
 
 def test_segmented_input_and_a_dictionary(run, tmp_path, monkeypatch, capsys):
@@ -268,3 +318,8 @@ def test_evaluate_prints_and_writes_figures(run, tmp_path, capsys):
     assert "100.00%" in printed
     evaluate(["--model", str(run), "--data", data, "--json", "-"])
     assert json.loads(capsys.readouterr().out) == figures
+    (tmp_path / "more.tsv").write_text("小林 走\tnr-B zz-B\n", encoding="utf-8")
+    evaluate(["--model", str(run), "--data", str(tmp_path / "more.tsv")])
+    assert "does not know, all of which count as wrong: zz-B (1)" in capsys.readouterr().err
+    assert "batch_size must be at least 1, not 0" in refusal_of(
+        evaluate, ["--model", str(run), "--data", data, "--batch_size", "0"], capsys)

@@ -8,7 +8,7 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.vocabulary import Vocabulary
-from lac.lookup import ElmoVocabulary, Lookup
+from lac.lookup import ElmoVocabulary, Lookup, num_character_rows
 from lac.width import WidthFolder, load_table, to_text, unicode_table
 
 pytestmark = pytest.mark.smoke
@@ -74,7 +74,7 @@ def test_ids_of_all_kinds():
     assert ids.lengths.tolist() == [2, 1]
     assert ids.characters[0, :, 0].tolist() == [2, 1]  # the comma is unknown
     assert ids.characters[1, :, 0].tolist() == [3, 0]
-    assert lookup.num_characters == 4
+    assert num_character_rows(lookup.characters) == 4
 
 
 def test_a_long_word_keeps_its_first_and_last_characters():
