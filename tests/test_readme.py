@@ -71,10 +71,12 @@ def test_the_tour_works(tmp_path):
     pytest.importorskip("matplotlib")
     shutil.copytree(ROOT / "data", tmp_path / "data")
     pages = ("README.md", "docs/integrating.md", "docs/lac.md")
+    printed = ""
     for tested, language, code in [block for page in pages for block in blocks(page)]:
         if tested == "yes":
-            printed = run_block(language, code, tmp_path)
-    assert "云栖小镇" in printed  # of the last block
+            printed += run_block(language, code, tmp_path)
+    assert "(3, 128) (2, 128)" in printed  # of docs/integrating.md
+    assert "云栖小镇" in printed  # of docs/lac.md
     assert (tmp_path / "figures.json").is_file() and (tmp_path / "curve.png").is_file()
     assert (tmp_path / "run/latest").read_text() == "step_00000300\n"
 
