@@ -138,7 +138,7 @@ def set_latest(run, path, pointer: str = "latest") -> None:
 
 def clear_run(run) -> None:
     """Remove or restore what a killed process left half done in a run's folder."""
-    clear_leftovers(run, r"step_\d{8,}|latest|best|metrics\.jsonl")
+    clear_leftovers(run, r"step_\d{8,}|latest|best|elmo|metrics\.jsonl")
 
 
 def remove_old_checkpoints(run, keep: int, newest_step: int, spared=None) -> None:

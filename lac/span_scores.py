@@ -1,4 +1,4 @@
-"""How well tags were found: exact spans, single tags, and words that training has not seen."""
+"""How well tags were found: exact spans, single tags, and words that the tagger does not know."""
 
 from collections import Counter
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
@@ -24,7 +24,8 @@ class SpanScores:
 
     Args:
         scheme: What the tags mean.
-        is_known: Tells whether training has seen a word; None: nothing is said of unknown words.
+        is_known: Tells whether a word is in the tagger's vocabulary; None: nothing is said of
+            unknown words.
     """
 
     def __init__(self, scheme: TagScheme, is_known: Optional[Callable[[str], bool]] = None):

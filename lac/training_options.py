@@ -78,8 +78,8 @@ class TaggerOptions:
     )
     max_grad_norm: float = option(10.0, "global norm that gradients are clipped to; 0: no clip")
     random_seed: int = option(0, "decides initial weights, dropout and order")
-    cache_megabytes: int = option(4096, "ELMo layers up to this size are kept in memory, larger "
-                                  "ones in a file in --save_dir")
+    cache_megabytes: int = option(4096, "ELMo layers of a data set up to this size are kept in "
+                                  "memory, larger ones in a file in --save_dir")
     log_interval: int = option(100, "steps between log lines")
     keep: int = option(1, "newest checkpoints to keep beside the best; 0: all")
     use_gpu: bool = option(False, "train on the GPU")

@@ -13,6 +13,7 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.metrics import read_metrics
+from bilm.pretrained import read_pretrained
 from lac.ablation import ablate, compare
 from lac.model_folder import read_tagger
 from lac.pretrained import load_predictor
@@ -61,8 +62,6 @@ def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
 
 
 def test_a_frozen_bilm_stays_and_a_tuned_one_changes(tmp_path):
-    from bilm.pretrained import read_pretrained
-
     bilm = small_bilm(tmp_path)
     before = read_pretrained(bilm).weights
     for finetune in (False, True):
@@ -148,6 +147,37 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
         env=environment, text=True, capture_output=True, check=True,
     )
     assert "finished at" in done.stdout
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
+    write_text(tmp_path)
+    small_bilm(tmp_path)
+    common = ["--train_path", "train.tsv", "--dev_path", "train.tsv", "--elmo", "bilm",
+              "--finetune_elmo", str(finetune), "--gru_size", "8", "--batch_size", "2",
+              "--log_interval", "1", "--max_epochs", "8", "--patience", "50", "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def start(*more):
+        return subprocess.Popen([sys.executable, "-u", "-m", "lac.train", *more], cwd=tmp_path,
+                                env=environment, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL)
+
+    with start(*common, "--save_dir", "whole") as process:
+        process.communicate()
+    with start(*common, "--save_dir", "killed") as process:
+        for line in process.stdout:
+            if line.startswith("step 13/"):  # within the fourth epoch
+                break
+        process.kill()
+    with start("--resume", "--save_dir", "killed") as process:
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "finished at epoch 8.00" in out
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+    one, other = (read_pretrained(read_tagger(tmp_path / name).elmo).weights
+                  for name in ("whole", "killed"))
+    assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
 def test_training_stops_when_the_dev_f1_rises_no_more(tmp_path):
