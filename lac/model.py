@@ -94,10 +94,13 @@ class Tagger(nn.Layer):
             features.insert(0, mixed[0])
         if self.character_features is not None:
             features.append(self.character_features(characters))
-        values = paddle.concat(features, axis=-1)
+        values = paddle.concat(features, axis=-1) if len(features) > 1 else features[0]
         for gru in self.gru_layers:
             values, _ = gru(self._drop(values), None, lengths)
         return self.emissions(self._drop(values))
 
     def _drop(self, values):
-        return F.dropout(values, self.config.dropout, training=self.training)
+        # not even a call of Paddle's where nothing drops: tagging single sentences feels it
+        if not self.training or not self.config.dropout:
+            return values
+        return F.dropout(values, self.config.dropout)

@@ -78,7 +78,8 @@ class Predictor:
             layers: As `LayerCache.layers` returns them, instead of ELMo's ids.
         """
         with self._lock, paddle.no_grad():
-            self.tagger.eval()
+            if self.tagger.training:
+                self.tagger.eval()
             emissions = self.tagger(
                 *tensors_of(ids, with_elmo=layers is None),
                 elmo_layers=None if layers is None else as_tensor(layers),

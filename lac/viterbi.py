@@ -50,7 +50,7 @@ def best_paths(
         lengths: Shape (batch,), from 0 on; None: all rows are full.
         scores: Of the chain.
     """
-    batch, steps, _ = emissions.shape
+    batch, steps, tags = emissions.shape
     lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
     if not steps or not batch:
         return [np.zeros(0, np.int64) for _ in range(batch)]
@@ -59,6 +59,7 @@ def best_paths(
     emissions = emissions[order]
     into = np.ascontiguousarray(scores.transitions.T)  # (to, from)
     best = scores.start + emissions[:, 0]  # (batch, tags)
+    first_places = np.arange(batch * tags) * tags
     pointers = []
     for step in range(1, steps):
         rows = going[step]
@@ -66,8 +67,8 @@ def best_paths(
             break
         candidates = best[:rows, None, :] + into  # (rows, to, from)
         chosen = candidates.argmax(axis=-1)  # (rows, to)
-        reached = np.take_along_axis(candidates, chosen[:, :, None], axis=-1)[:, :, 0]
-        best[:rows] = reached + emissions[:rows, step]
+        places = first_places[: rows * tags] + chosen.reshape(-1)  # in the flat candidates
+        best[:rows] = candidates.take(places).reshape(rows, tags) + emissions[:rows, step]
         pointers.append(chosen)
     tag = (best + scores.stop).argmax(axis=-1)  # (batch,)
     paths = np.zeros((batch, steps), np.int64)
