@@ -121,6 +121,18 @@ def sha256_of(path) -> str:
     return digest.hexdigest()
 
 
+def reserve(file, size: int) -> None:
+    """Take room on the disk for an open file of so many bytes, where the system can.
+
+    Raises:
+        OSError: There is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+    elif os.fstat(file.fileno()).st_size < size:
+        file.truncate(size)
+
+
 def _sync_file(path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())

@@ -47,7 +47,10 @@ def _metrics_of(run):
     path = Path(run) / METRICS
     if not path.is_file():
         raise InputError(f"{run}: not a training run: it has no {METRICS}")
-    return read_metrics(path)
+    lines = read_metrics(path)
+    if not all("perplexity" in line for line in lines):
+        raise InputError(f"{run}: has other figures than perplexities: no run of bilm pretrain")
+    return lines
 
 
 def main(arguments=None) -> None:

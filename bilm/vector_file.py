@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bilm.errors import InputError
-from bilm.files import sync_folder, write_bytes_atomically
+from bilm.files import reserve, sync_folder, write_bytes_atomically
 
 SENTENCE_INDEX = "sentence_to_index"
 _FINGERPRINT = "fingerprint"
@@ -134,8 +134,7 @@ class VectorFile:
     def _reserve(self, size):
         """Take room on the disk for a file of so many bytes."""
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(self._file.fileno(), 0, size)
+            reserve(self._file, size)
         except OSError as error:
             raise InputError(
                 f"{self._final}: no room for {size / 1e9:.3f} GB: {error.strerror}; float16 takes "

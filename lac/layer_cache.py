@@ -1,6 +1,5 @@
 """ELMo's layers of a text, computed once: a frozen biLM gives the same in every epoch."""
 
-import os
 import tempfile
 from contextlib import closing
 from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from bilm.elmo import ELMo
 from bilm.embed import plan_blocks
 from bilm.errors import InputError
+from bilm.files import reserve
 from lac.lookup import Lookup
 from lac.tensors import as_tensor
 
@@ -50,16 +50,16 @@ class LayerCache:
             config.num_layers + 1,
             config.num_directions * config.projection_size,
         )
-        self.num_bytes = int(np.prod(shape)) * 4
-        if self.num_bytes <= max_megabytes * _BYTES_PER_MEGABYTE:
+        num_bytes = int(np.prod(shape)) * 4
+        if num_bytes <= max_megabytes * _BYTES_PER_MEGABYTE:
             self._layers = np.empty(shape, np.float32)
         else:
             with tempfile.TemporaryFile(dir=folder) as file:  # the map keeps it
                 try:
-                    os.posix_fallocate(file.fileno(), 0, self.num_bytes)
+                    reserve(file, num_bytes)
                 except OSError as error:
                     raise InputError(
-                        f"{folder}: no room for {self.num_bytes >> 20} MB of ELMo layers: "
+                        f"{folder}: no room for {num_bytes >> 20} MB of ELMo layers: "
                         f"{error.strerror}; use another --save_dir"
                     ) from None
                 self._layers = np.memmap(file, np.float32, "r+", shape=shape)

@@ -25,3 +25,9 @@ def test_a_folder_without_metrics_is_named(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(InputError, match="metrics.jsonl"):
         main([str(tmp_path), "--output", str(tmp_path / "x.png")])
+
+
+def test_the_run_of_a_tagger_is_told(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 5.0}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="no run of bilm pretrain"):
+        main([str(tmp_path), "--output", str(tmp_path / "curve.png")])

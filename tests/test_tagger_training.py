@@ -97,6 +97,15 @@ def test_the_layers_in_a_file_train_as_those_in_memory_and_those_not_cached(tmp_
         np.testing.assert_allclose(array, other[name], atol=1e-4, err_msg=name)
 
 
+def test_no_room_for_the_layers_is_told(tmp_path, monkeypatch):
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match="no room for 0 MB of ELMo layers: No space left"):
+        train(options(tmp_path, elmo=str(small_bilm(tmp_path)), cache_megabytes=0))
+
+
 @pytest.mark.parametrize("changes", [
     {}, {"elmo": "bilm", "finetune_elmo": True}, {"elmo": "bilm", "char_features": True},
 ], ids=str)
