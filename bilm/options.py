@@ -38,20 +38,39 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
         parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
 
 
-def out_of_range(options, positive: Sequence[str] = (), not_negative: Sequence[str] = ()):
-    """Yield a line for each field of `options` that is below 1, or below 0 or infinite.
+def out_of_range(
+    options,
+    counts: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    dropouts: Sequence[str] = (),
+    rates: Sequence[str] = (),
+):
+    """Yield a line for each field of `options` that is out of its range.
 
     Args:
         options: A dataclass of options.
-        positive: Fields that must be at least 1.
-        not_negative: Fields that must be 0 or more.
+        counts: Fields that must be at least 1.
+        not_negative: Fields that must be 0 or more, and finite.
+        positive: Fields that must be above 0, and finite.
+        dropouts: Fields that must be in [0, 1).
+        rates: Fields that must be in [0, 1].
     """
-    for name in positive:
+    for name in counts:
         if getattr(options, name) < 1:
             yield f"--{name} must be at least 1, not {getattr(options, name)}"
     for name in not_negative:
         if not 0 <= getattr(options, name) < math.inf:
             yield f"--{name} must be 0 or more, not {getattr(options, name)}"
+    for name in positive:
+        if not 0 < getattr(options, name) < math.inf:
+            yield f"--{name} must be positive, not {getattr(options, name)}"
+    for name in dropouts:
+        if not 0 <= getattr(options, name) < 1:
+            yield f"--{name} must be in [0, 1), not {getattr(options, name)}"
+    for name in rates:
+        if not 0 <= getattr(options, name) <= 1:
+            yield f"--{name} must be in [0, 1], not {getattr(options, name)}"
 
 
 def not_chosen(options):

@@ -1,6 +1,5 @@
 """Everything that `bilm pretrain` can be told, under LARK's names where LARK has one."""
 
-import math
 from dataclasses import dataclass
 
 from bilm.config import BiLMConfig
@@ -83,18 +82,15 @@ class TrainingOptions:
     def _problems(self):
         yield from out_of_range(
             self,
-            positive=("embed_size", "hidden_size", "num_layers", "batch_size", "num_steps",
-                      "gradient_accumulation", "max_epoch", "n_negative_samples_batch",
-                      "log_interval", "dev_interval", "save_interval"),
+            counts=("embed_size", "hidden_size", "num_layers", "batch_size", "num_steps",
+                    "gradient_accumulation", "max_epoch", "n_negative_samples_batch",
+                    "log_interval", "dev_interval", "save_interval"),
             not_negative=("cell_clip", "proj_clip", "max_grad_norm", "max_steps", "warmup_steps",
                           "decay_steps", "keep", "threads", "random_seed"),
+            positive=("learning_rate",),
+            dropouts=("dropout",),
+            rates=("state_reset_rate",),
         )
-        if not 0 < self.learning_rate < math.inf:
-            yield f"--learning_rate must be positive, not {self.learning_rate}"
-        if not 0 <= self.dropout < 1:
-            yield f"--dropout must be in [0, 1), not {self.dropout}"
-        if not 0 <= self.state_reset_rate <= 1:
-            yield f"--state_reset_rate must be in [0, 1], not {self.state_reset_rate}"
         yield from not_chosen(self)
         if self.amp != "O0" and not self.use_gpu:
             yield f"--amp {self.amp} needs --use_gpu True"

@@ -10,6 +10,7 @@ from bilm.checkpoint import list_checkpoints
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
+from lac.model_folder import STATE_FILE
 from lac.run import Outcome, read_outcome
 from lac.run_setup import Caches, check_data
 from lac.span_scores import f1_of
@@ -47,7 +48,7 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
                 **({"elmo": "none", "finetune_elmo": False} if name == "none" else {}),
             )
             print(f"== {run}", flush=True)
-            outcome = _finished(own, run) or _train(own, run, caches)
+            outcome = _outcome(own, run, caches)
             if outcome is None:
                 print("to continue the ablation: the same command again", flush=True)
                 return None
@@ -59,19 +60,12 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
     return comparison
 
 
-def _train(options, run, caches):
+def _outcome(options, run, caches) -> Optional[Outcome]:
+    """Return how a run ended, trained now or before; None if a signal stopped it."""
     if not list_checkpoints(run):
         return train(options, caches=caches)
-    source, _, training = read_resumable(run)
-    return train(options, source, training, caches)
-
-
-def _finished(options, run) -> Optional[Outcome]:
-    """Return how a run ended; None if it has to be trained."""
-    if not list_checkpoints(run):
-        return None
     source, saved, training = read_resumable(run)
-    check_data(options, training["state.json"], source)
+    check_data(options, training[STATE_FILE], source)
     wanted = asdict(options)
     conflicts = [
         f"--{name} is {wanted[name]}, there {saved.get(name)}"
@@ -82,7 +76,7 @@ def _finished(options, run) -> Optional[Outcome]:
         raise InputError(
             f"{run}: belongs to another ablation: {'; '.join(conflicts)}; choose another --save_dir"
         )
-    return read_outcome(run)
+    return read_outcome(run) or train(options, source, training, caches)
 
 
 def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int = 0) -> Dict:

@@ -5,6 +5,7 @@ tagger that is written computes: variant "lark", a GRU that resets before its pr
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
+import os
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -99,7 +100,7 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
         for name, array in weights.items():
             if not np.array_equal(written[name], array, equal_nan=True):
                 raise InputError(f"{target}: {name} is not what was read")
-        write_tagger(target, stored, mixes)
+        os.replace(copy, target)
     return Import(len(weights), len(words or ()), len(tags))
 
 

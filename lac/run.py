@@ -19,7 +19,7 @@ from bilm.metrics import MetricsLog, Progress, Speed, format_duration
 from bilm.pretrained import read_pretrained
 from bilm.stop_request import StopRequest
 from lac.evaluate import score
-from lac.model_folder import BEST, ELMO_FOLDER, read_tagger, write_tagger
+from lac.model_folder import BEST, ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
 from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
 from lac.run_setup import Setup
@@ -184,7 +184,7 @@ class TaggerRun:
         self._metrics.sync()
         write_tagger(
             path, self._setup.stored._replace(weights=own_weights(tagger)), mixes,
-            {"state.json": state, **self.trainer.pack()},
+            {STATE_FILE: state, **self.trainer.pack()},
         )
         best = checkpoint_path(self.folder, self._best["step"]) if self._best["step"] else None
         if best == path:

@@ -18,7 +18,7 @@ from lac.evaluate import warn_of_unknown_tags
 from lac.layer_cache import LayerCache
 from lac.lookup import Lookup, num_character_rows
 from lac.model import Tagger
-from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
+from lac.model_folder import ELMO_FOLDER, STATE_FILE, StoredTagger, read_tagger
 from lac.pretrained import load_bilm, set_own_weights
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import (
@@ -133,7 +133,7 @@ def set_up(
     trainer = TaggerTrainer(tagger, train.sentences, lookup, stored.tags, options, cache)
     state = {}
     if resumed is not None:
-        state = training["state.json"]
+        state = training[STATE_FILE]
         if state["data"]["train"] != data["train"]:
             raise InputError(
                 f"{options.train_path}: has changed since this run started; start a new one"

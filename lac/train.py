@@ -63,14 +63,14 @@ def read_resumable(run):
     Raises:
         InputError: There is none, or it is damaged.
     """
-    from lac.model_folder import read_training
+    from lac.model_folder import STATE_FILE, read_training
 
     clear_run(run)
     source = latest_checkpoint(run)
     training = read_training(source)
     known = {field.name for field in fields(TaggerOptions)}
     saved = {
-        name: value for name, value in training["state.json"]["options"].items() if name in known
+        name: value for name, value in training[STATE_FILE]["options"].items() if name in known
     }
     return source, saved, training
 

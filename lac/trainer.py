@@ -22,6 +22,7 @@ from bilm.randomness import random_for, seed_paddle
 from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
 from lac.model import Tagger
+from lac.model_folder import OPTIMIZER_FILE, TRAINING_FOLDER
 from lac.prediction import tensors_of
 from lac.pretrained import BILM_PREFIX, set_own_weights
 from lac.tagged_files import TaggedSentence
@@ -176,7 +177,7 @@ class TaggerTrainer:
     def pack(self) -> Dict[str, dict]:
         """Return what `restore` needs beside the weights, by file name; a step must be done."""
         return {
-            "optimizer.safetensors": pack_optimizer(self._optimizer, _OPTIMIZER, self._parameters)
+            OPTIMIZER_FILE: pack_optimizer(self._optimizer, _OPTIMIZER, self._parameters)
         }
 
     def restore(self, step: int, weights: dict, training: dict, source: str) -> None:
@@ -193,8 +194,8 @@ class TaggerTrainer:
         """
         set_own_weights(self.tagger, weights, source)
         unpack_optimizer(
-            self._optimizer, _OPTIMIZER, self._parameters, training["optimizer.safetensors"],
-            f"{source}/training/optimizer.safetensors",
+            self._optimizer, _OPTIMIZER, self._parameters, training[OPTIMIZER_FILE],
+            f"{source}/{TRAINING_FOLDER}/{OPTIMIZER_FILE}",
         )
         self.step = step
 

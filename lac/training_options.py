@@ -1,6 +1,5 @@
 """Everything that `lac train` can be told, with LARK's names as aliases."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import Optional
 
@@ -93,21 +92,17 @@ class TaggerOptions:
     def _problems(self):
         yield from out_of_range(
             self,
-            positive=("word_embedding_size", "gru_size", "num_layers", "character_size",
-                      "min_word_count", "max_epochs", "patience", "batch_size", "log_interval"),
+            counts=("word_embedding_size", "gru_size", "num_layers", "character_size",
+                    "min_word_count", "max_epochs", "patience", "batch_size", "log_interval"),
             not_negative=("elmo_l2_coef", "l2_coef", "max_steps", "max_train_sentences",
                           "eval_interval", "max_grad_norm", "random_seed", "cache_megabytes",
                           "keep", "threads", "elmo_learning_rate", "emb_learning_rate",
                           "crf_learning_rate"),
+            positive=("learning_rate",),
+            dropouts=("dropout", "elmo_dropout"),
+            rates=("unknown_rate",),
         )
         yield from not_chosen(self)
-        if not 0 < self.learning_rate < math.inf:
-            yield f"--learning_rate must be positive, not {self.learning_rate}"
-        for name in ("dropout", "elmo_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                yield f"--{name} must be in [0, 1), not {getattr(self, name)}"
-        if not 0 <= self.unknown_rate <= 1:
-            yield f"--unknown_rate must be in [0, 1], not {self.unknown_rate}"
         for name in ("train_path", "dev_path"):
             if not getattr(self, name):
                 yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
