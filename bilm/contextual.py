@@ -8,7 +8,7 @@ import paddle
 from bilm.characters import NUM_CHARACTERS, character_ids
 from bilm.errors import InputError
 from bilm.lstm import LSTMState
-from bilm.model import FORWARD, BiLM, reverse_rows
+from bilm.model import BACKWARD, BiLM, reverse_rows
 from bilm.row_blocks import full_blocks
 from bilm.vocabulary import BOS, EOS
 
@@ -37,32 +37,21 @@ def contextual_layers(
     """
     if variant == "elmo":
         return bilm.run_embedded(embedded, lengths, state)
-    layers_of, states = [], []
-    for direction in range(bilm.config.num_directions):
-        inputs = embedded if direction == FORWARD else reverse_rows(embedded, lengths)
-        before = None if state is None else LSTMState(*(part[direction] for part in state))
-        layers, after = run_stack(bilm, direction, inputs, variant, before, lengths)
-        layers_of.append(paddle.stack([embedded, *layers[1:]]))
-        states.append(after)
-    state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
-    return paddle.concat(layers_of, axis=-1), state
+    directions = range(bilm.config.num_directions)
+    read = [embedded, reverse_rows(embedded, lengths)] if BACKWARD in directions else [embedded]
+    layers, state = bilm.run_stacks(
+        directions, paddle.stack(read), state, lengths, is_chain=reads_layer_below(variant)
+    )
+    halves = [
+        paddle.stack([embedded, *(layer[direction] for layer in layers[1:])])
+        for direction in directions
+    ]
+    return paddle.concat(halves, axis=-1), state
 
 
-def run_stack(bilm, direction, inputs, variant="elmo", state=None, lengths=None):
-    """Return what `BiLM.run_stack` returns, without dropout, in either variant of `ELMo`."""
-    if variant == "elmo":
-        return bilm.run_stack(direction, inputs, state, lengths)
-    layers, states = [inputs], []
-    for number, lstm in enumerate(bilm.stack_of(direction)):
-        before = (
-            bilm.initial_layer_state(inputs)
-            if state is None
-            else LSTMState(state.hidden[number], state.cell[number])
-        )
-        outputs, after = lstm(inputs, before, lengths)
-        layers.append(outputs)
-        states.append(after)
-    return layers, LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+def reads_layer_below(variant: str) -> bool:
+    """Return whether an LSTM layer reads the one below, in this variant of `ELMo`."""
+    return variant == "elmo"
 
 
 def add_boundaries(

@@ -331,7 +331,7 @@ class Embedder:
         """Return a direction's layers over a window, in the order of the output, and the state."""
         import paddle
 
-        from bilm.contextual import run_stack
+        from bilm.contextual import reads_layer_below
         from bilm.model import BACKWARD, reverse_rows
 
         stop = min(start + BATCH_TOKENS, len(words))
@@ -342,7 +342,8 @@ class Embedder:
             inputs = reverse_rows(embedded)
         elif direction == BACKWARD:  # the same steps of the reversed sentence
             inputs = self._embed([words[len(words) - stop : len(words) - start][::-1]])
-        layers, state = run_stack(self._model, direction, inputs, self._variant, state)
+        is_chain = reads_layer_below(self._variant)
+        layers, state = self._model.run_stack(direction, inputs, state, is_chain=is_chain)
         if direction == BACKWARD and self._variant == "elmo":
             layers = [reverse_rows(layer) for layer in layers]
         return paddle.stack([embedded, *layers[1:]]), state

@@ -1,15 +1,17 @@
-"""One layer of projected LSTM in one direction, over a whole sequence.
+"""One layer of projected LSTM over a whole sequence, in one direction or in both side by side.
 
-The only place that knows how the recurrence is computed: a faster kernel replaces
-`run_projected_lstm` and nothing else.
+The only place that knows how the recurrence is computed: with the native operator, or with
+Paddle's own operators, one step after the other.
 """
 
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
+
+from bilm.kernels import loading as kernels
 
 
 class LSTMState(NamedTuple):
@@ -94,11 +96,48 @@ class ProjectedLSTM(nn.Layer):
         Returns:
             Outputs (batch, steps, projection), and the state in the shapes it came in.
         """
-        return run_projected_lstm(self, inputs, state, lengths)
+        state = LSTMState(*(values.unsqueeze(0) for values in state))
+        outputs, state = run_side_by_side([self], inputs.unsqueeze(0), state, lengths)
+        return outputs.squeeze(0), LSTMState(*(values.squeeze(0) for values in state))
 
 
-def run_projected_lstm(layer, inputs, state, lengths=None):
-    """Compute `ProjectedLSTM.forward` with plain Paddle operators, in dynamic or static mode."""
+def run_side_by_side(
+    layers: Sequence[ProjectedLSTM],
+    inputs: paddle.Tensor,
+    state: LSTMState,
+    lengths: Optional[paddle.Tensor] = None,
+) -> Tuple[paddle.Tensor, LSTMState]:
+    """Return the outputs and the last states of layers of one size that read inputs of their own.
+
+    Args:
+        layers: One for each direction, one or two.
+        inputs: Shape (directions, batch, steps, input), in the order in which each reads.
+        state: hidden (directions, batch, projection) and cell (directions, batch, cell).
+        lengths: As `ProjectedLSTM.forward` takes them, for all directions.
+
+    Returns:
+        Outputs (directions, batch, steps, projection), and the state in the shapes it came in.
+    """
+    if kernels.is_native():
+        names = ("input_weight", "recurrent_weight", "bias", "projection_weight")
+        weights = [getattr(layer, name) for layer in layers for name in names]
+        lengths = None if lengths is None else lengths.astype("int64")
+        clips = layers[0].cell_clip, layers[0].projection_clip
+        outputs, *state = kernels.projected_lstm(inputs, *state, lengths, weights, *clips)
+        return outputs, LSTMState(*state)
+    found = [
+        _run_steps(layer, *arguments, lengths)
+        for layer, *arguments in zip(
+            layers, paddle.unstack(inputs), *(paddle.unstack(values) for values in state)
+        )
+    ]
+    outputs, hidden, cell = (paddle.stack(parts) for parts in zip(*found))
+    return outputs, LSTMState(hidden, cell)
+
+
+def _run_steps(layer, inputs, hidden, cell, lengths):
+    """Compute `ProjectedLSTM.forward` with Paddle's operators; return outputs, hidden and cell."""
+    state = LSTMState(hidden, cell)
     # (batch, steps, input) @ (input, 4 * cell): the input's part of all gates at once
     gate_inputs = paddle.matmul(inputs, layer.input_weight) + layer.bias
     if gate_inputs.shape[1] is None or gate_inputs.shape[1] < 0:
@@ -113,7 +152,7 @@ def run_projected_lstm(layer, inputs, state, lengths=None):
                 *(paddle.where(running, new, old) for new, old in zip(new_state, state))
             )
         state = new_state
-    return paddle.stack(outputs, axis=1), state
+    return (paddle.stack(outputs, axis=1), *state)
 
 
 def _step(layer, step_gates, state):
@@ -149,4 +188,4 @@ class _StepCell(nn.RNNCellBase):
 def _run_unknown_steps(layer, gate_inputs, state, lengths):
     # A static program whose number of steps is known only when it runs needs a while loop.
     outputs, states = nn.RNN(_StepCell(layer))(gate_inputs, tuple(state), lengths)
-    return outputs, LSTMState(*states)
+    return (outputs, *states)

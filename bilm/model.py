@@ -1,6 +1,6 @@
 """The bidirectional language model: the one definition used by training and all after it."""
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import paddle
 from paddle import nn
@@ -9,7 +9,7 @@ from paddle.nn import functional as F
 from bilm.character_encoder import CharacterEncoder
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.lstm import LSTMState, ProjectedLSTM
+from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 
 FORWARD, BACKWARD = 0, 1
 
@@ -203,52 +203,83 @@ class BiLM(nn.Layer):
         """
         return self.run_stack(direction, self.embed(token_ids), state, lengths, self.training)
 
-    @paddle.jit.not_to_static
     def run_stack(
-        self,
-        direction: int,
-        embedded: paddle.Tensor,
-        state: Optional[LSTMState] = None,
-        lengths: Optional[paddle.Tensor] = None,
-        use_dropout: bool = False,
+        self, direction, embedded, state=None, lengths=None, use_dropout=False, is_chain=True
     ) -> Tuple[List[paddle.Tensor], LSTMState]:
         """Return what `run_direction` returns, from word vectors (batch, steps, projection).
 
         Args:
             direction: As in `run_direction`.
-            embedded: Word vectors in the order in which the direction reads.
+            embedded: In the order in which the direction reads.
             state: As in `run_direction`.
             lengths: As in `run_direction`.
+            use_dropout: As in `run_stacks`.
+            is_chain: As in `run_stacks`.
+        """
+        if state is not None:
+            state = LSTMState(*(values.unsqueeze(0) for values in state))
+        layers, state = self.run_stacks(
+            [direction], embedded.unsqueeze(0), state, lengths, use_dropout, is_chain
+        )
+        return [layer[0] for layer in layers], LSTMState(*(values[0] for values in state))
+
+    @paddle.jit.not_to_static
+    def run_stacks(
+        self,
+        directions: Sequence[int],
+        embedded: paddle.Tensor,
+        state: Optional[LSTMState] = None,
+        lengths: Optional[paddle.Tensor] = None,
+        use_dropout: bool = False,
+        is_chain: bool = True,
+    ) -> Tuple[List[paddle.Tensor], LSTMState]:
+        """Run the LSTM layers of some directions side by side.
+
+        Args:
+            directions: FORWARD, BACKWARD or both.
+            embedded: Word vectors (directions, batch, steps, projection), each in the order in
+                which the direction reads.
+            state: hidden (directions, layers, batch, projection) and cell (..., cell); None means
+                zeros.
+            lengths: Number of tokens in each row, shape (batch,), of all directions.
             use_dropout: Whether config.dropout applies.
+            is_chain: Whether a layer reads the one below; otherwise all read the word vectors, and
+                there are no skip connections.
+
+        Returns:
+            num_layers + 1 tensors (directions, batch, steps, projection) that start with the
+            word vectors, and the new state in the shapes it came in.
         """
         layers, states = [embedded], []
-        for number, lstm in enumerate(self.stack_of(direction)):
-            inputs = F.dropout(layers[-1], self.config.dropout, training=use_dropout)
+        stacks = [self.stack_of(direction) for direction in directions]
+        for number, lstms in enumerate(zip(*stacks)):
+            inputs = layers[-1] if is_chain else embedded
+            inputs = F.dropout(inputs, self.config.dropout, training=use_dropout)
             before = (
                 self.initial_layer_state(inputs)
                 if state is None
-                else LSTMState(state.hidden[number], state.cell[number])
+                else LSTMState(*(values[:, number] for values in state))
             )
-            outputs, after = lstm(inputs, before, lengths)
-            skip = self.config.use_skip_connections and number > 0
+            outputs, after = run_side_by_side(lstms, inputs, before, lengths)
+            skip = self.config.use_skip_connections and is_chain and number > 0
             layers.append(outputs + inputs if skip else outputs)
             states.append(after)
-        return layers, LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+        return layers, LSTMState(*(paddle.stack(parts, axis=1) for parts in zip(*states)))
 
     def stack_of(self, direction: int) -> nn.LayerList:
         """Return the LSTM layers of `direction`."""
         return self.forward_layers if direction == FORWARD else self.backward_layers
 
     def initial_layer_state(self, inputs: paddle.Tensor) -> LSTMState:
-        """Return zeros for one layer that reads `inputs` (batch, steps, features).
+        """Return zeros for one layer that reads `inputs` (directions, batch, steps, features).
 
         Returns:
-            hidden (batch, projection) and cell (batch, cell), of a batch known or not.
+            hidden (directions, batch, projection) and cell (..., cell), of a batch known or not.
         """
-        known = inputs.shape[0] is not None and inputs.shape[0] >= 0
-        batch = inputs.shape[0] if known else paddle.shape(inputs)[0]
+        known = inputs.shape[1] is not None and inputs.shape[1] >= 0
+        batch = inputs.shape[1] if known else paddle.shape(inputs)[1]
         sizes = self.config.projection_size, self.config.cell_size
-        return LSTMState(*(paddle.zeros([batch, size]) for size in sizes))
+        return LSTMState(*(paddle.zeros([inputs.shape[0], batch, size]) for size in sizes))
 
     def predict_from(
         self, direction: int, token_ids: paddle.Tensor, state: Optional[LSTMState] = None
@@ -264,6 +295,25 @@ class BiLM(nn.Layer):
             The top layer after dropout, shape (batch, steps, projection), and the new state.
         """
         layers, state = self.run_direction(direction, token_ids, state)
+        return F.dropout(layers[-1], self.config.dropout, training=self.training), state
+
+    def predict_both(
+        self, token_ids: paddle.Tensor, state: LSTMState
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Return what `predict_from` does, for all directions of the model side by side.
+
+        Args:
+            token_ids: Shape (directions, batch, steps, ...), each in the order in which it reads.
+            state: As `initial_state` gives it.
+
+        Returns:
+            Shape (directions, batch, steps, projection), and the new state.
+        """
+        directions, batch, steps = token_ids.shape[:3]
+        embedded = self.embed(token_ids.flatten(0, 1)).reshape([directions, batch, steps, -1])
+        layers, state = self.run_stacks(
+            range(directions), embedded, state, use_dropout=self.training
+        )
         return F.dropout(layers[-1], self.config.dropout, training=self.training), state
 
     @paddle.jit.not_to_static
@@ -305,17 +355,15 @@ class BiLM(nn.Layer):
             state: As in `forward`.
             use_dropout: Whether config.dropout applies.
         """
-        layers_of, states = [], []
-        for direction in range(self.config.num_directions):
-            before = None if state is None else LSTMState(*(part[direction] for part in state))
-            inputs = embedded if direction == FORWARD else reverse_rows(embedded, lengths)
-            layers, after = self.run_stack(direction, inputs, before, lengths, use_dropout)
-            if direction == BACKWARD:
-                layers = [embedded, *(reverse_rows(layer, lengths) for layer in layers[1:])]
-            layers_of.append(paddle.stack(layers))
-            states.append(after)
-        state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
-        return paddle.concat(layers_of, axis=-1), state
+        directions = range(self.config.num_directions)
+        read = [embedded, reverse_rows(embedded, lengths)] if BACKWARD in directions else [embedded]
+        layers, state = self.run_stacks(directions, paddle.stack(read), state, lengths, use_dropout)
+        halves = [[embedded, *(layer[FORWARD] for layer in layers[1:])]]
+        if BACKWARD in directions:
+            halves.append(
+                [embedded, *(reverse_rows(layer[BACKWARD], lengths) for layer in layers[1:])]
+            )
+        return paddle.concat([paddle.stack(half) for half in halves], axis=-1), state
 
 
 def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None) -> paddle.Tensor:

@@ -1,0 +1,175 @@
+"""Compile the native operators into a cache folder, once for each machine and Paddle."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Callable, List
+
+from bilm.hardware import import_paddle
+
+HERE = Path(__file__).parent
+LIBRARY = "bilm_operators.so"
+LOG = "build.log"
+_FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno",
+          "-fno-trapping-math"]
+_X86_FLAGS = ["-mprefer-vector-width=512"]
+# What the compiling process runs; it names the library after the sources.
+_SETUP = """
+import sys
+from setuptools import setup
+from paddle.utils.cpp_extension import BuildExtension, CppExtension
+
+sources, include, mkl, *flags = sys.argv[1:]
+extension = CppExtension(
+    sources.split("\\n"), include_dirs=[include], extra_compile_args=flags,
+    extra_link_args=["-l:" + mkl],
+)
+options = BuildExtension.with_options(output_dir=".", no_python_abi_suffix=True)
+setup(name="bilm_operators", ext_modules=[extension], cmdclass={"build_ext": options},
+      script_args=["build_ext", "--build-lib", ".", "--build-temp", "objects"])
+"""
+
+
+class CannotBuildError(Exception):
+    """The native operators cannot be compiled here; the text says why and what to do."""
+
+
+def sources() -> List[Path]:
+    """Return the files that are compiled."""
+    core = sorted((HERE / "core").glob("*.cc"))
+    return [HERE / "operators.cc", *(path for path in core if path.name != "gemm_plain.cc")]
+
+
+def cache_folder() -> Path:
+    """Return where compiled operators are kept: $BILM_CACHE_DIR, or the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("BILM_CACHE_DIR") or Path(base) / "paddle-elmo").absolute()
+
+
+def library_folder() -> Path:
+    """Return the folder of the operators for this machine, compiler and Paddle.
+
+    Raises:
+        CannotBuildError: They cannot be compiled here.
+    """
+    paddle = import_paddle()
+    parts = [paddle.__version__, getattr(paddle.version, "commit", ""), platform.machine(),
+             _processor_features(), _compiler_version(), *_flags()]
+    digest = hashlib.sha256("\n".join(parts).encode("utf-8"))
+    for path in sorted([Path(__file__), *sources(), *(HERE / "core").glob("*.h")]):
+        digest.update(path.name.encode("utf-8") + path.read_bytes())
+    return cache_folder() / f"kernels-{digest.hexdigest()[:20]}"
+
+
+def build(announce: Callable[[str], None], again: bool = False) -> Path:
+    """Return the compiled library, compiling it if it is not there yet.
+
+    Processes that need it at the same time wait for the one that compiles. After a failure
+    nothing is tried again until something changes, or `again` asks for it.
+
+    Args:
+        announce: Called with one line before something that takes long.
+        again: Compile even if it is there or has failed before.
+
+    Raises:
+        CannotBuildError: It cannot be compiled here, or the compiler fails; or others than this
+            user may write to the cache folder.
+    """
+    folder = library_folder()
+    _make_private(folder)
+    with _locked(folder / "lock"):
+        if again:
+            for name in (LIBRARY, LOG):
+                (folder / name).unlink(missing_ok=True)
+        if not (folder / LIBRARY).is_file():
+            if (folder / LOG).is_file():
+                raise CannotBuildError(f"compiling failed before; see {folder / LOG}")
+            announce("compiling the native operators for this processor, once; about 20 s")
+            _compile(folder)
+    return folder / LIBRARY
+
+
+def _compile(folder):
+    with tempfile.TemporaryDirectory(dir=folder, prefix="tmp-") as work:
+        arguments = ["\n".join(map(str, sources())), str(HERE), _mkl().name]
+        done = subprocess.run(
+            [sys.executable, "-c", _SETUP, *arguments, *_flags()], cwd=work,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+        )
+        built = list(Path(work).glob("*.so"))
+        if done.returncode or len(built) != 1:
+            (folder / LOG).write_bytes(done.stdout)
+            raise CannotBuildError(f"the compiler failed; see {folder / LOG}")
+        os.replace(built[0], folder / LIBRARY)
+
+
+def _make_private(folder):
+    """Make the folder; refuse one that others may write to, as what is in it will be run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CannotBuildError(
+            f"{folder}: {error.strerror}; set BILM_CACHE_DIR to a folder that can be written"
+        ) from None
+    for place in (folder, folder.parent):
+        status = place.stat()
+        if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o002:
+            raise CannotBuildError(
+                f"{place} can be written by other users; set BILM_CACHE_DIR to a folder of your own"
+            )
+
+
+@contextmanager
+def _locked(path):
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
+        yield
+
+
+def _flags():
+    return [*_FLAGS, *(_X86_FLAGS if platform.machine() == "x86_64" else [])]
+
+
+def _mkl() -> Path:
+    path = Path(import_paddle().__file__).parent / "libs" / "libmklml_intel.so"
+    if not path.is_file():
+        raise CannotBuildError("this build of Paddle comes without MKL")
+    return path
+
+
+def _compiler() -> List[str]:
+    command = shlex.split(os.environ.get("CXX") or sysconfig.get_config_var("CXX") or "c++")
+    if not command or shutil.which(command[0]) is None:
+        raise CannotBuildError(
+            "there is no C++ compiler; install g++ (Debian, Ubuntu: apt-get install g++)"
+        )
+    return command
+
+
+def _compiler_version() -> str:
+    _mkl()
+    if find_spec("setuptools") is None:
+        raise CannotBuildError("setuptools is not installed; pip install setuptools")
+    done = subprocess.run([*_compiler(), "--version"], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, check=False)
+    return done.stdout
+
+
+def _processor_features() -> str:
+    """Return the processor's instruction sets, sorted: compiled code may use them all."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CannotBuildError(f"the processor is not known: {error}") from None
+    found = [line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Feat"))]
+    return " ".join(sorted(found[0])) if found else ""

@@ -1,0 +1,46 @@
+// Matrix products of one thread. Matrices are stored by rows; op(X) is X or its transpose.
+//
+// Two sources implement this: gemm_mkl.cc with the MKL that Paddle bundles, and gemm_plain.cc
+// with loops, so that everything else can be run under sanitizers without Paddle.
+#pragma once
+
+#include <cstdint>
+
+namespace bilm {
+
+// c (rows, columns; leading dimension ldc) = op(a) op(b) + beta * c
+void gemm(bool transpose_a, bool transpose_b, int64_t rows, int64_t columns, int64_t inner,
+          const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+          int64_t ldc);
+
+// op(b) (inner, columns), laid out once for many products with `rows` rows each. Products with
+// fewer than kMinPackedRows rows gain nothing from that and read b itself, which has to outlive
+// this object.
+class RightFactor {
+ public:
+  static constexpr int64_t kMinPackedRows = 4;
+
+  RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_t inner, const float* b,
+              int64_t ldb);
+  ~RightFactor();
+  RightFactor(const RightFactor&) = delete;
+  RightFactor& operator=(const RightFactor&) = delete;
+
+  // c (rows, columns) = a (rows, inner) op(b) + beta * c
+  void multiply(const float* a, int64_t lda, float beta, float* c, int64_t ldc) const;
+
+ private:
+  bool transpose_b_;
+  int64_t rows_, columns_, inner_, ldb_;
+  const float* b_;
+  float* packed_;
+};
+
+// Number of threads that Paddle was told to use; 1 between the next two calls.
+int num_threads();
+
+// Makes products in the calling thread use that thread alone; returns what to restore.
+int use_one_thread();
+void restore_threads(int before);
+
+}  // namespace bilm

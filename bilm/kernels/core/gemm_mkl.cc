@@ -1,0 +1,63 @@
+// The MKL that Paddle bundles, libmklml_intel; its headers are not bundled, so the functions
+// used are declared here.
+#include "gemm.h"
+
+#include <new>
+
+extern "C" {
+void cblas_sgemm(int layout, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
+                 const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
+float* cblas_sgemm_alloc(int identifier, int m, int n, int k);
+void cblas_sgemm_pack(int layout, int identifier, int transpose, int m, int n, int k, float alpha,
+                      const float* source, int ld, float* destination);
+void cblas_sgemm_compute(int layout, int transpose_a, int transpose_b, int m, int n, int k,
+                         const float* a, int lda, const float* b, int ldb, float beta, float* c,
+                         int ldc);
+void cblas_sgemm_free(float* packed);
+int MKL_Get_Max_Threads(void);
+int MKL_Set_Num_Threads_Local(int count);
+}
+
+namespace bilm {
+namespace {
+constexpr int kRowMajor = 101, kNoTranspose = 111, kTranspose = 112, kPacked = 151, kMatrixB = 162;
+
+int as_flag(bool transpose) { return transpose ? kTranspose : kNoTranspose; }
+}  // namespace
+
+void gemm(bool transpose_a, bool transpose_b, int64_t rows, int64_t columns, int64_t inner,
+          const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
+          int64_t ldc) {
+  cblas_sgemm(kRowMajor, as_flag(transpose_a), as_flag(transpose_b), rows, columns, inner, 1.0f, a,
+              lda, b, ldb, beta, c, ldc);
+}
+
+RightFactor::RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_t inner,
+                         const float* b, int64_t ldb)
+    : transpose_b_(transpose_b), rows_(rows), columns_(columns), inner_(inner), ldb_(ldb), b_(b),
+      packed_(nullptr) {
+  if (rows < kMinPackedRows) return;
+  packed_ = cblas_sgemm_alloc(kMatrixB, rows, columns, inner);
+  if (packed_ == nullptr) throw std::bad_alloc();
+  cblas_sgemm_pack(kRowMajor, kMatrixB, as_flag(transpose_b), rows, columns, inner, 1.0f, b, ldb,
+                   packed_);
+}
+
+RightFactor::~RightFactor() {
+  if (packed_ != nullptr) cblas_sgemm_free(packed_);
+}
+
+void RightFactor::multiply(const float* a, int64_t lda, float beta, float* c, int64_t ldc) const {
+  if (packed_ == nullptr) {
+    gemm(false, transpose_b_, rows_, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
+  } else {
+    cblas_sgemm_compute(kRowMajor, kNoTranspose, kPacked, rows_, columns_, inner_, a, lda, packed_,
+                        ldb_, beta, c, ldc);
+  }
+}
+
+int num_threads() { return MKL_Get_Max_Threads(); }
+int use_one_thread() { return MKL_Set_Num_Threads_Local(1); }
+void restore_threads(int before) { MKL_Set_Num_Threads_Local(before); }
+
+}  // namespace bilm

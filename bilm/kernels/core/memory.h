@@ -1,0 +1,27 @@
+// Work space that is kept from call to call: fresh memory costs more than what is done in it.
+#pragma once
+
+#include <cstdint>
+
+namespace bilm {
+
+// `count` floats, 64-byte aligned, with any values.
+class Buffer {
+ public:
+  explicit Buffer(int64_t count);
+  ~Buffer();
+  Buffer(Buffer&& other) noexcept : data_(other.data_), bytes_(other.bytes_) {
+    other.data_ = nullptr;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  float* data() { return data_; }
+  operator float*() { return data_; }
+
+ private:
+  float* data_;
+  int64_t bytes_;
+};
+
+}  // namespace bilm

@@ -1,0 +1,157 @@
+"""Which operators compute, and the calls of the native ones."""
+
+import logging
+import os
+from contextlib import contextmanager
+from typing import Iterator, List, Optional
+
+import paddle
+from paddle.utils.cpp_extension import load_op_meta_info_and_register_op
+
+from bilm.errors import InputError
+from bilm.kernels.build import CannotBuildError, build
+
+CHOICES = ("auto", "native", "paddle")
+
+_log = logging.getLogger("bilm")
+_forced: List[str] = []  # the choices of the `using` blocks that are open, the last one counts
+_is_loaded: Optional[bool] = None  # None: not tried yet
+
+
+def choice() -> str:
+    """Return which operators are asked for, one of CHOICES; see `bilm.kernels`.
+
+    Raises:
+        InputError: BILM_KERNEL is none of them.
+    """
+    found = _forced[-1] if _forced else os.environ.get("BILM_KERNEL") or "auto"
+    if found not in CHOICES:
+        raise InputError(f"BILM_KERNEL must be one of {', '.join(CHOICES)}, not {found!r}")
+    return found
+
+
+@contextmanager
+def using(operators: str) -> Iterator[None]:
+    """Take these operators in this block, whatever BILM_KERNEL says.
+
+    Args:
+        operators: One of CHOICES.
+    """
+    _forced.append(operators)
+    try:
+        choice()
+        yield
+    finally:
+        _forced.pop()
+
+
+def is_native() -> bool:
+    """Return whether the native operators compute here and now; load or compile them if so.
+
+    Raises:
+        InputError: They are asked for by `native` and cannot be had.
+    """
+    wanted = choice()
+    if wanted == "paddle":
+        return False
+    if wanted == "auto" and not paddle.in_dynamic_mode():
+        return False
+    if paddle.device.get_device() != "cpu":
+        return False
+    return _load(must=wanted == "native")
+
+
+def _load(must: bool) -> bool:
+    global _is_loaded
+    if _is_loaded is None or (must and not _is_loaded):
+        try:
+            load_op_meta_info_and_register_op(str(build(_log.warning)))
+            _is_loaded = True
+        except CannotBuildError as error:
+            _is_loaded = False
+            if must:
+                raise InputError(f"BILM_KERNEL=native: {error}") from None
+            _log.warning("computing with Paddle's own operators, which takes several times as "
+                         "long: %s (BILM_KERNEL=paddle says that this is meant)", error)
+    return _is_loaded
+
+
+def projected_lstm(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip):
+    """Run one layer in each direction; see core/projected_lstm.h.
+
+    Args:
+        inputs: Shape (directions, batch, steps, features), one direction or two.
+        hidden: Shape (directions, batch, projection).
+        cell: Shape (directions, batch, cell).
+        lengths: int64, shape (batch,), or None.
+        weights: For each direction input_weight, recurrent_weight, bias and projection_weight.
+        cell_clip: 0 means no clip.
+        projection_clip: 0 means no clip.
+
+    Returns:
+        Outputs (directions, batch, steps, projection), last hidden and last cell.
+    """
+    name = "bilm_projected_lstm" if len(weights) == 4 else "bilm_projected_lstm_pair"
+    names = ("InputWeight", "RecurrentWeight", "Bias", "ProjectionWeight")
+    named = {"Inputs": inputs, "Hidden": hidden, "Cell": cell, "Lengths": lengths}
+    for number, weight in enumerate(weights):
+        named[f"{names[number % 4]}{number // 4}"] = weight
+    needs_trace = any(not tensor.stop_gradient for tensor in named.values() if tensor is not None)
+    if paddle.in_dynamic_mode():
+        needs_trace = needs_trace and paddle.is_grad_enabled()
+    attributes = {
+        "cell_clip": float(cell_clip),
+        "projection_clip": float(projection_clip),
+        "has_trace": needs_trace,
+    }
+    outputs = ("Outputs", "LastHidden", "LastCell", "Gates", "Cells")
+    return _run(name, named, attributes, outputs)[:3]
+
+
+def softmax_nats(hidden, weight, bias, targets):
+    """Return the cross entropy (tokens,) of each token, without a gradient; see core/softmax.h."""
+    named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets}
+    return _run("bilm_softmax_nats", named, {}, ("Nats",))[0]
+
+
+def softmax_loss(hidden, weight, bias, targets, token_weights, extra, max_logits):
+    """Return nats (tokens,) and the gradients of hidden, weight, bias and extra.
+
+    They are those of the sum of token_weights * nats; see core/softmax.h.
+    """
+    named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets,
+             "TokenWeights": token_weights, "Extra": extra}
+    outputs = ("Nats", "HiddenGradient", "WeightGradient", "BiasGradient", "ExtraGradient")
+    return _run("bilm_softmax_loss", named, {"max_logits": max_logits}, outputs)
+
+
+def sum_of_squares(values):
+    """Return the sum of the squares of a tensor's values, float64, shape (1,)."""
+    return _run("bilm_sum_of_squares", {"Values": values}, {}, ("Total",))[0]
+
+
+def adagrad(parameter, moment, gradient, scale, rate, epsilon):
+    """Update a parameter and its moment in place; see core/adagrad.h."""
+    named = {"Parameter": parameter, "Moment": moment, "Gradient": gradient}
+    attributes = {"scale": float(scale), "rate": float(rate), "epsilon": float(epsilon)}
+    _run("bilm_adagrad", named, attributes, ("ParameterOut", "MomentOut"))
+
+
+def _run(name, inputs, attributes, outputs):
+    """Call an operator as the interface that Paddle generates for custom operators does."""
+    if paddle.in_dynamic_mode() or _builds_pir():
+        run = getattr(paddle._C_ops, "_run_custom_op", None) or paddle.base.core.eager._run_custom_op
+        return run(name, *inputs.values(), *attributes.values())
+    from paddle.base.layer_helper import LayerHelper
+
+    helper = LayerHelper(name)
+    results = {output: helper.create_variable(dtype="float32") for output in outputs}
+    given = {key: value for key, value in inputs.items() if value is not None}
+    keys = {key + ("@OPTIONAL" if key == "Lengths" else ""): given[key] for key in given}
+    helper.append_op(type=name, inputs=keys, outputs=results, attrs=attributes)
+    return [results[output] for output in outputs]
+
+
+def _builds_pir() -> bool:
+    in_pir = getattr(paddle.framework, "in_pir_mode", None)
+    return bool(in_pir and in_pir())
