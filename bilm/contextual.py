@@ -42,11 +42,8 @@ def contextual_layers(
     layers, state = bilm.run_stacks(
         directions, paddle.stack(read), state, lengths, is_chain=reads_layer_below(variant)
     )
-    halves = [
-        paddle.stack([embedded, *(layer[direction] for layer in layers[1:])])
-        for direction in directions
-    ]
-    return paddle.concat(halves, axis=-1), state
+    halves = zip(*(paddle.unstack(layer) for layer in layers[1:]))
+    return paddle.concat([paddle.stack([embedded, *half]) for half in halves], axis=-1), state
 
 
 def reads_layer_below(variant: str) -> bool:

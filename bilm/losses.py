@@ -9,8 +9,12 @@ import numpy as np
 import paddle
 from paddle.nn import functional as F
 
-# Logits that exist at once: 64 MB of float32 for each of the buffers that need them.
+from bilm.kernels import loading as kernels
+
+# Logits that exist at once. Paddle's operators need several buffers for them, 64 MB each; the
+# native operator needs one, 256 MB, and is slow if these are the logits of few tokens.
 MAX_CHUNK_LOGITS = 1 << 24
+MAX_NATIVE_LOGITS = 1 << 26
 
 
 def full_softmax_nats(
@@ -38,6 +42,8 @@ def full_softmax_nats(
         Nats, shape (tokens,).
     """
     with paddle.no_grad():
+        if kernels.is_native():
+            return kernels.softmax_nats(hidden, weight, bias, targets)
         return paddle.concat([
             _nats_and_softmax(_logits(hidden[rows], weight, bias), targets[rows])[0]
             for rows in _chunks(hidden.shape[0], weight.shape[0], max_chunk_logits)
@@ -50,7 +56,7 @@ def full_softmax_loss(
     weight: paddle.Tensor,
     bias: paddle.Tensor,
     token_weights: paddle.Tensor,
-    max_chunk_logits: int = MAX_CHUNK_LOGITS,
+    max_chunk_logits: int = 0,
 ) -> paddle.Tensor:
     """Return sum_t token_weights_t * nats_t of `full_softmax_nats`, with a gradient.
 
@@ -59,12 +65,36 @@ def full_softmax_loss(
 
     Args:
         token_weights: Shape (tokens,), constant; 0 leaves a token out.
+        max_chunk_logits: Bounds memory; 0: what suits the operators that compute.
         (the others): As in `full_softmax_nats`.
 
     Returns:
         A scalar tensor.
     """
-    return _FullSoftmaxLoss.apply(hidden, weight, bias, targets, token_weights, max_chunk_logits)
+    constants = targets, token_weights
+    if kernels.is_native():
+        extra = paddle.zeros([hidden.shape[0]])  # no token has a target outside the vocabulary
+        limit = max_chunk_logits or MAX_NATIVE_LOGITS
+        return _NativeSoftmaxLoss.apply(hidden, weight, bias, extra, *constants, limit)
+    limit = max_chunk_logits or MAX_CHUNK_LOGITS
+    return _FullSoftmaxLoss.apply(hidden, weight, bias, *constants, limit)
+
+
+class _NativeSoftmaxLoss(paddle.autograd.PyLayer):
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, extra, targets, token_weights, max_logits):
+        nats, *gradients = kernels.softmax_loss(
+            hidden, weight, bias, targets, token_weights, extra, max_logits
+        )
+        ctx.gradients = [
+            None if tensor.stop_gradient else gradient
+            for tensor, gradient in zip((hidden, weight, bias, extra), gradients)
+        ]
+        return (nats.astype("float64") * token_weights.astype("float64")).sum().astype("float32")
+
+    @staticmethod
+    def backward(ctx, upstream):
+        return _scaled(ctx, upstream)
 
 
 class _FullSoftmaxLoss(paddle.autograd.PyLayer):
@@ -91,8 +121,16 @@ class _FullSoftmaxLoss(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx, upstream):
-        gradients, ctx.gradients = ctx.gradients, None
-        return tuple(gradient * upstream for gradient in gradients) + (None, None)
+        return _scaled(ctx, upstream)
+
+
+def _scaled(ctx, upstream):
+    """Return the gradients, which are given away; targets and token weights have none."""
+    gradients, ctx.gradients = ctx.gradients, None
+    if upstream.item() != 1:  # in training it is
+        gradients = [gradient if gradient is None else gradient * upstream
+                     for gradient in gradients]
+    return (*gradients, None, None)
 
 
 def _chunks(num_tokens, vocab_size, max_chunk_logits):
@@ -126,13 +164,14 @@ class Candidates(NamedTuple):
         expected_counts: For each of them, how often a draw is expected to hold it, which
             without replacement is the probability that it does; shape (candidates,).
         target_expected_counts: The same for the target of each token; shape (tokens,).
-        target_is_candidate: Whether the target of each token is among ids; shape (tokens,).
+        target_places: Where the target of each token stands among ids, -1 if it does not; shape
+            (tokens,), int64.
     """
 
     ids: np.ndarray
     expected_counts: np.ndarray
     target_expected_counts: np.ndarray
-    target_is_candidate: np.ndarray
+    target_places: np.ndarray
 
 
 class LogUniformSampler:
@@ -175,7 +214,7 @@ class LogUniformSampler:
             ids.astype(np.int64),
             self.expected_counts[ids],
             self.expected_counts[targets],
-            ids[found] == targets,
+            np.where(ids[found] == targets, found, -1),
         )
 
 
@@ -228,20 +267,60 @@ def sampled_softmax_nats(
     Returns:
         Nats, shape (tokens,).
     """
-    ids = paddle.to_tensor(candidates.ids)
-    corrections = _log_tensor(candidates.expected_counts)
-    rows = F.embedding(ids, weight, sparse=sparse)  # (candidates, projection)
-    scores = paddle.matmul(hidden, rows, transpose_y=True)
-    scores = scores + (paddle.gather(bias, ids) - corrections)  # (tokens, candidates)
+    rows, biases = _rows_of(candidates.ids, candidates.expected_counts, weight, bias, sparse)
+    scores = paddle.matmul(hidden, rows, transpose_y=True) + biases  # (tokens, candidates)
     target_rows = F.embedding(targets, weight, sparse=sparse)  # (tokens, projection)
     target_scores = (hidden * target_rows).sum(axis=1) + paddle.gather(bias, targets)
     target_scores = target_scores - _log_tensor(candidates.target_expected_counts)
     total = _log_sum_exp(scores)
     # A target that is no candidate joins the sum; one that is stands in it already.
     absent = paddle.to_tensor(
-        np.where(candidates.target_is_candidate, -1e30, 0.0).astype(np.float32)
+        np.where(candidates.target_places >= 0, -1e30, 0.0).astype(np.float32)
     )
     return paddle.logaddexp(total, target_scores + absent) - target_scores
+
+
+def sampled_softmax_loss(
+    hidden: paddle.Tensor,
+    targets: paddle.Tensor,
+    weight: paddle.Tensor,
+    bias: paddle.Tensor,
+    candidates: Candidates,
+    token_weights: paddle.Tensor,
+    sparse: bool = False,
+) -> paddle.Tensor:
+    """Return sum_t token_weights_t * nats_t of `sampled_softmax_nats`, a scalar with a gradient.
+
+    Args:
+        token_weights: Shape (tokens,), constant; 0 leaves a token out.
+        (the others): As in `sampled_softmax_nats`.
+    """
+    if not kernels.is_native():
+        nats = sampled_softmax_nats(hidden, targets, weight, bias, candidates, sparse)
+        return (nats * token_weights).sum()
+    rows, biases = _rows_of(
+        candidates.ids, candidates.expected_counts, weight, bias, sparse
+    )
+    extra = paddle.zeros([hidden.shape[0]])
+    absent = np.flatnonzero(candidates.target_places < 0)
+    if len(absent):
+        target_rows, target_biases = _rows_of(
+            targets.numpy()[absent], candidates.target_expected_counts[absent], weight, bias, sparse
+        )
+        places = paddle.to_tensor(absent)
+        scores = (paddle.gather(hidden, places) * target_rows).sum(axis=1) + target_biases
+        extra = paddle.scatter(extra, places, scores)
+    places = paddle.to_tensor(candidates.target_places)
+    return _NativeSoftmaxLoss.apply(
+        hidden, rows, biases, extra, places, token_weights, MAX_NATIVE_LOGITS
+    )
+
+
+def _rows_of(ids, expected_counts, weight, bias, sparse):
+    """Return the weights (ids, projection) of classes, and their biases corrected for sampling."""
+    ids = paddle.to_tensor(ids)
+    biases = paddle.gather(bias, ids) - _log_tensor(expected_counts)
+    return F.embedding(ids, weight, sparse=sparse), biases
 
 
 def _log_sum_exp(scores):

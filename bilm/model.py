@@ -9,6 +9,7 @@ from paddle.nn import functional as F
 from bilm.character_encoder import CharacterEncoder
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
+from bilm.kernels import loading as kernels
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 
 FORWARD, BACKWARD = 0, 1
@@ -252,14 +253,12 @@ class BiLM(nn.Layer):
         """
         layers, states = [embedded], []
         stacks = [self.stack_of(direction) for direction in directions]
+        if state is not None:
+            state = [LSTMState(*parts) for parts in zip(*(paddle.unstack(v, 1) for v in state))]
         for number, lstms in enumerate(zip(*stacks)):
             inputs = layers[-1] if is_chain else embedded
-            inputs = F.dropout(inputs, self.config.dropout, training=use_dropout)
-            before = (
-                self.initial_layer_state(inputs)
-                if state is None
-                else LSTMState(*(values[:, number] for values in state))
-            )
+            inputs = self._drop(inputs, use_dropout)
+            before = self.initial_layer_state(inputs) if state is None else state[number]
             outputs, after = run_side_by_side(lstms, inputs, before, lengths)
             skip = self.config.use_skip_connections and is_chain and number > 0
             layers.append(outputs + inputs if skip else outputs)
@@ -269,6 +268,12 @@ class BiLM(nn.Layer):
     def stack_of(self, direction: int) -> nn.LayerList:
         """Return the LSTM layers of `direction`."""
         return self.forward_layers if direction == FORWARD else self.backward_layers
+
+    def _drop(self, values, is_training):
+        rate = self.config.dropout
+        if is_training and rate and kernels.is_native():
+            return kernels.dropout(values, rate)
+        return F.dropout(values, rate, training=is_training)
 
     def initial_layer_state(self, inputs: paddle.Tensor) -> LSTMState:
         """Return zeros for one layer that reads `inputs` (directions, batch, steps, features).
@@ -295,7 +300,7 @@ class BiLM(nn.Layer):
             The top layer after dropout, shape (batch, steps, projection), and the new state.
         """
         layers, state = self.run_direction(direction, token_ids, state)
-        return F.dropout(layers[-1], self.config.dropout, training=self.training), state
+        return self._drop(layers[-1], self.training), state
 
     def predict_both(
         self, token_ids: paddle.Tensor, state: LSTMState
@@ -314,7 +319,7 @@ class BiLM(nn.Layer):
         layers, state = self.run_stacks(
             range(directions), embedded, state, use_dropout=self.training
         )
-        return F.dropout(layers[-1], self.config.dropout, training=self.training), state
+        return self._drop(layers[-1], self.training), state
 
     @paddle.jit.not_to_static
     def forward(
@@ -358,12 +363,11 @@ class BiLM(nn.Layer):
         directions = range(self.config.num_directions)
         read = [embedded, reverse_rows(embedded, lengths)] if BACKWARD in directions else [embedded]
         layers, state = self.run_stacks(directions, paddle.stack(read), state, lengths, use_dropout)
-        halves = [[embedded, *(layer[FORWARD] for layer in layers[1:])]]
+        halves = [list(half) for half in zip(*(paddle.unstack(layer) for layer in layers[1:]))]
         if BACKWARD in directions:
-            halves.append(
-                [embedded, *(reverse_rows(layer[BACKWARD], lengths) for layer in layers[1:])]
-            )
-        return paddle.concat([paddle.stack(half) for half in halves], axis=-1), state
+            halves[BACKWARD] = [reverse_rows(layer, lengths) for layer in halves[BACKWARD]]
+        halves = [paddle.stack([embedded, *half]) for half in halves]
+        return paddle.concat(halves, axis=-1), state
 
 
 def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None) -> paddle.Tensor:

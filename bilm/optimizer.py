@@ -7,6 +7,7 @@ import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.checkpoint import check_tensors
+from bilm.kernels import loading as kernels
 from bilm.training_options import TrainingOptions
 
 # What each optimiser remembers of a parameter, under Paddle's names.
@@ -20,6 +21,25 @@ MOMENTS = {
 TAKES_SPARSE_GRADIENTS = ("adagrad", "sgd")
 
 
+class _Adagrad(paddle.optimizer.Adagrad):
+    """Paddle's Adagrad, which updates dense parameters with the native operator where it is.
+
+    Attributes:
+        factor: By which the next gradients are multiplied.
+    """
+
+    factor = 1.0
+
+    def _append_optimize_op(self, block, param_and_grad):
+        parameter, gradient = param_and_grad
+        if gradient.is_selected_rows() or not kernels.is_native():
+            scaled = _scaled(gradient, self.factor)
+            return super()._append_optimize_op(block, (parameter, scaled))
+        moment = self._get_accumulator_master(self._moment_acc_str, parameter)
+        kernels.adagrad(parameter, moment, gradient, self.factor, self.get_lr(), self._epsilon)
+        return None
+
+
 def build_optimizer(name: str, learning_rate: float, parameters) -> paddle.optimizer.Optimizer:
     """Return one of Paddle's optimisers; Adagrad starts from LARK's accumulator of 1.
 
@@ -30,7 +50,7 @@ def build_optimizer(name: str, learning_rate: float, parameters) -> paddle.optim
     """
     settings = {"learning_rate": learning_rate, "parameters": parameters}
     if name == "adagrad":
-        return paddle.optimizer.Adagrad(epsilon=0.0, initial_accumulator_value=1.0, **settings)
+        return _Adagrad(epsilon=0.0, initial_accumulator_value=1.0, **settings)
     classes = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
     return getattr(paddle.optimizer, classes[name])(**settings)
 
@@ -57,33 +77,57 @@ def collect_gradients(parameters) -> List[tuple]:
     return [(p, merge_selected_rows(g) if g.is_selected_rows() else g) for p, g in pairs]
 
 
-def global_norm(gradients: List[tuple]) -> paddle.Tensor:
-    """Return the square root of the sum of squares of all gradients, a float32 scalar."""
-    squares = [(_values(gradient).astype("float32") ** 2).sum() for _, gradient in gradients]
-    return paddle.sqrt(paddle.add_n(squares))
+def global_norm(gradients: List[tuple]) -> float:
+    """Return the square root of the sum of squares of all gradients."""
+    squares = [_sum_of_squares(_values(gradient)) for _, gradient in gradients]
+    return math.sqrt(paddle.add_n(squares).item())
 
 
-def clip_to_norm(gradients: List[tuple], norm: paddle.Tensor, max_norm: float) -> List[tuple]:
-    """Return the gradients times max_norm / max(norm, max_norm).
-
-    Dense gradients are scaled in place, so this runs under `paddle.no_grad()`. max_norm 0
-    means no clip.
-    """
-    if not max_norm or float(norm) <= max_norm:
-        return gradients
-    factor = max_norm / norm
-    clipped = []
-    for parameter, gradient in gradients:
-        if gradient.is_selected_rows():
-            gradient = paddle.scale(gradient, float(factor))
-        else:
-            gradient.multiply_(factor.astype(gradient.dtype))
-        clipped.append((parameter, gradient))
-    return clipped
+def _sum_of_squares(values):
+    if kernels.is_native():
+        return kernels.sum_of_squares(values)
+    values = values.astype("float32")
+    return (values * values).sum().astype("float64").reshape([1])
 
 
 def _values(gradient):
     return get_tensor_from_selected_rows(gradient) if gradient.is_selected_rows() else gradient
+
+
+def clip_factor(norm: float, max_norm: float) -> float:
+    """Return max_norm / max(norm, max_norm): by it gradients of this norm are multiplied.
+
+    max_norm 0 means no clip.
+    """
+    return max_norm / norm if max_norm and norm > max_norm else 1.0
+
+
+def scale_gradients(gradients: List[tuple], factor: float) -> List[tuple]:
+    """Return the gradients times `factor`, dense ones in place; under `paddle.no_grad()`."""
+    return [(parameter, _scaled(gradient, factor)) for parameter, gradient in gradients]
+
+
+def _scaled(gradient, factor):
+    if factor == 1:
+        return gradient
+    if gradient.is_selected_rows():
+        return paddle.scale(gradient, factor)
+    return gradient.scale_(factor)
+
+
+def apply_gradients(optimizer, gradients: List[tuple], factor: float) -> None:
+    """Update the parameters with the gradients times `factor`; under `paddle.no_grad()`.
+
+    Args:
+        optimizer: Made by `build_optimizer`.
+        gradients: Pairs of parameters and gradients, which may be changed.
+        factor: See `clip_factor`.
+    """
+    if isinstance(optimizer, _Adagrad):
+        optimizer.factor = factor
+    else:
+        gradients = scale_gradients(gradients, factor)
+    optimizer.apply_gradients(gradients)
 
 
 def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -> dict:

@@ -8,7 +8,7 @@ from bilm.checkpoint import clear_run, latest_checkpoint, list_checkpoints, load
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
 from bilm.formats.known import detect_format
-from bilm.hardware import select_device, tune_cpu
+from bilm.hardware import keep_freed_memory, select_device, tune_cpu
 from bilm.options import add_options
 from bilm.pretrained import read_config
 from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
@@ -28,6 +28,7 @@ def main(arguments=None) -> None:
         given = _resumed_options(given, checkpoint, source)
     options = TrainingOptions(**given)
     tune_cpu(options.threads)
+    keep_freed_memory()
     select_device(options.use_gpu)
     # only now: these import Paddle, of which --help and bad flags have no need
     from bilm import distributed

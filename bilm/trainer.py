@@ -14,17 +14,19 @@ from bilm.batches import BatchDealer, TrainingBatch
 from bilm.checkpoint import Checkpoint, set_weights, weights_of
 from bilm.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.errors import InputError
-from bilm.losses import full_softmax_loss, sampled_softmax_nats, token_weights
+from bilm.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.lstm import LSTMState
 from bilm.model import BiLM
 from bilm.optimizer import (
     TAKES_SPARSE_GRADIENTS,
+    apply_gradients,
     build_optimizer,
-    clip_to_norm,
+    clip_factor,
     collect_gradients,
     global_norm,
     learning_rate_at,
     pack_optimizer,
+    scale_gradients,
     unpack_optimizer,
 )
 from bilm.prefetch import Prefetcher
@@ -86,13 +88,9 @@ class Trainer:
             # the parameters stay float32 at both levels: they are their own master weights
             self._scaler = paddle.amp.GradScaler()
         self._position: Optional[BatchPosition] = None
-        # for each part of the batch and each direction
+        # for each part of the batch
         self._states = [
-            [_direction_state(state, direction) for direction in range(self._directions)]
-            for state in (
-                model.initial_state(options.batch_size)
-                for _ in range(options.gradient_accumulation)
-            )
+            model.initial_state(options.batch_size) for _ in range(options.gradient_accumulation)
         ]
 
     @property
@@ -112,10 +110,9 @@ class Trainer:
         step = self.step + 1
         seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
         self._reset_states(step)
-        loss = 0.0
-        for part, rows in enumerate(self._dealer.parts):
-            for direction in range(self._directions):
-                loss += self._backward(prepared, part, rows, direction)
+        loss = sum(
+            self._backward(prepared, part, rows) for part, rows in enumerate(self._dealer.parts)
+        )
         # weights of tokens are 1 / (directions * rows): see _backward
         nats = distributed.sum_numbers(loss)[0] * self._directions * self._dealer.rows
         if not np.isfinite(nats):
@@ -135,41 +132,50 @@ class Trainer:
         random = random_for("resets", self.options.random_seed, step)
         kept = random.random(self._dealer.rows)[self._dealer.my_rows]
         kept = (kept >= self.options.state_reset_rate).astype(np.float32)
-        for states, rows in zip(self._states, self._dealer.parts):
+        for part, rows in enumerate(self._dealer.parts):
             keep = paddle.to_tensor(kept[rows]).unsqueeze(-1)  # (rows, 1)
-            for direction, state in enumerate(states):
-                states[direction] = LSTMState(*(values * keep for values in state))
+            self._states[part] = LSTMState(*(values * keep for values in self._states[part]))
 
-    def _backward(self, prepared, part, rows, direction) -> float:
-        """Add the gradients of some rows in one direction; return their share of the loss."""
+    def _backward(self, prepared, part, rows) -> float:
+        """Add the gradients of some rows in all directions; return their share of the loss."""
         batch = prepared.batch
         inputs, targets = (
-            paddle.to_tensor(ids[direction, rows]) for ids in (batch.inputs, batch.targets)
+            paddle.to_tensor(ids[:, rows]) for ids in (batch.inputs, batch.targets)
         )
+        directions, num_rows, steps = targets.shape
         # mean over directions and positions, times num_steps
         weights = token_weights(
             None if batch.mask is None else batch.mask[rows],
-            inputs.shape[0] * inputs.shape[1],
-            1.0 / (self._directions * self._dealer.rows),
+            num_rows * steps,
+            1.0 / (directions * self._dealer.rows),
         )
         with paddle.amp.auto_cast(self._scaler is not None, level=self._amp_level):
-            hidden, state = self.model.predict_from(
-                direction, inputs, self._states[part][direction]
-            )
-        hidden = hidden.reshape([-1, hidden.shape[-1]]).astype("float32")
-        softmax = self.model.softmax_of(direction)
-        arguments = hidden, targets.reshape([-1]), softmax.weight, softmax.bias
-        candidates = prepared.candidates[part][direction]
-        if candidates is None:
-            loss = full_softmax_loss(*arguments, weights)
-        else:
-            nats = sampled_softmax_nats(*arguments, candidates, self.model.sparse_gradients)
-            loss = (nats * weights).sum()
+            hidden, state = self.model.predict_both(inputs, self._states[part])
+        hidden = hidden.flatten(1, 2).astype("float32")  # (directions, tokens, projection)
+        loss = self._loss(hidden, targets.flatten(1), weights, prepared.candidates[part])
         (self._scaler.scale(loss) if self._scaler else loss).backward()
-        self._states[part][direction] = LSTMState(
-            *(value.detach().astype("float32") for value in state)
-        )
-        return float(loss)
+        self._states[part] = LSTMState(*(value.detach().astype("float32") for value in state))
+        return loss.item()
+
+    def _loss(self, hidden, targets, weights, candidates) -> paddle.Tensor:
+        """Return the loss of hidden (directions, tokens, projection), targets (.., tokens)."""
+        softmaxes = [self.model.softmax_of(direction) for direction in range(len(hidden))]
+        if candidates[0] is None and self.model.config.share_softmax:  # one for both directions
+            softmaxes = softmaxes[:1]
+            weights = paddle.tile(weights, [hidden.shape[0]])
+            hidden, targets = [hidden.flatten(0, 1)], [targets.flatten()]
+        else:  # slices would be copied piece by piece
+            hidden, targets = paddle.unstack(hidden), paddle.unstack(targets)
+        loss = 0.0
+        for softmax, drawn, *arguments in zip(softmaxes, candidates, hidden, targets):
+            arguments += softmax.weight, softmax.bias
+            if drawn is None:
+                loss += full_softmax_loss(*arguments, weights)
+            else:
+                loss += sampled_softmax_loss(
+                    *arguments, drawn, weights, self.model.sparse_gradients
+                )
+        return loss
 
     @property
     def _amp_level(self) -> str:
@@ -183,25 +189,25 @@ class Trainer:
         if self._scaler:
             self._scaler.unscale_(self._optimizer)
         norm = global_norm(gradients)
-        if self._scaler is None and not np.isfinite(float(norm)):
-            self._optimizer.clear_grad(set_to_zero=False)
-            raise InputError(
-                f"step {self.step + 1}: the gradient's norm is {float(norm)}; lower --learning_rate"
-            )
-        gradients = clip_to_norm(gradients, norm, self.options.max_grad_norm)
+        factor = clip_factor(norm, self.options.max_grad_norm)
         if self._scaler:
+            scale_gradients(gradients, factor)
             self._scaler.step(self._optimizer)
             self._scaler.update()
-        else:
-            self._optimizer.apply_gradients(gradients)
+        elif np.isfinite(norm):
+            apply_gradients(self._optimizer, gradients, factor)
         self._optimizer.clear_grad(set_to_zero=False)
-        return float(norm)
+        if self._scaler is None and not np.isfinite(norm):
+            raise InputError(
+                f"step {self.step + 1}: the gradient's norm is {norm}; lower --learning_rate"
+            )
+        return norm
 
     def lstm_state(self) -> LSTMState:
         """Return the state of all rows: hidden (directions, layers, rows, projection), cell."""
-        parts = [[paddle.stack(values) for values in zip(*states)] for states in self._states]
         return LSTMState(
-            *(distributed.gather(paddle.concat(part, axis=2), axis=2) for part in zip(*parts))
+            *(distributed.gather(paddle.concat(part, axis=2), axis=2)
+              for part in zip(*self._states))
         )
 
     def pack(self, vocabulary, segmentation, progress: dict) -> Checkpoint:
@@ -291,11 +297,10 @@ class Trainer:
 
     def _restore_states(self, arrays):
         for part, rows in enumerate(self._dealer.parts):
-            for direction in range(self._directions):
-                self._states[part][direction] = LSTMState(
-                    *(paddle.to_tensor(arrays[name][direction][:, self._dealer.my_rows][:, rows])
-                      for name in LSTMState._fields)
-                )
+            self._states[part] = LSTMState(
+                *(paddle.to_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
+                  for name in LSTMState._fields)
+            )
 
 
 def _as_json(scaler_state):
@@ -303,10 +308,6 @@ def _as_json(scaler_state):
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in scaler_state.items()
     }
-
-
-def _direction_state(state, direction):
-    return LSTMState(*(values[direction] for values in state))
 
 
 def _check_shards(before, now, source):

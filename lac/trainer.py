@@ -11,8 +11,9 @@ from paddle.regularizer import L2Decay
 
 from bilm.errors import InputError
 from bilm.optimizer import (
+    apply_gradients,
     build_optimizer,
-    clip_to_norm,
+    clip_factor,
     collect_gradients,
     global_norm,
     pack_optimizer,
@@ -143,8 +144,8 @@ class TaggerTrainer:
     def _update(self):
         gradients = collect_gradients(self._parameters.values())
         norm = global_norm(gradients)
-        gradients = clip_to_norm(gradients, norm, self.options.max_grad_norm)
-        self._optimizer.apply_gradients(gradients)
+        factor = clip_factor(norm, self.options.max_grad_norm)
+        apply_gradients(self._optimizer, gradients, factor)
         self._optimizer.clear_grad(set_to_zero=False)
 
     def _next_batch(self) -> List[int]:

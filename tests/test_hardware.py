@@ -20,7 +20,8 @@ def machine(monkeypatch):
     """A function that pretends another machine; it returns the numbers that Paddle is told."""
 
     def machine(amd=False, imported=False, **environment):
-        for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "PADDLE_LOCAL_SIZE"):
+        for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "PADDLE_LOCAL_SIZE",
+                     "KMP_BLOCKTIME"):
             monkeypatch.setenv(name, "")  # so that it is as before after the test
             monkeypatch.delenv(name)
         for name, value in environment.items():

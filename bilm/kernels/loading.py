@@ -125,6 +125,16 @@ def softmax_loss(hidden, weight, bias, targets, token_weights, extra, max_logits
     return _run("bilm_softmax_loss", named, {"max_logits": max_logits}, outputs)
 
 
+def dropout(values, rate):
+    """Return values / (1 - rate), with each place 0 with probability `rate`.
+
+    The places depend on Paddle's random state, as those of `paddle.nn.functional.dropout` do.
+    """
+    seed = paddle.randint(0, 2**31 - 1, [1]).item()
+    return _run("bilm_dropout", {"Values": values}, {"rate": float(rate), "seed": seed},
+                ("Dropped",))[0]
+
+
 def sum_of_squares(values):
     """Return the sum of the squares of a tensor's values, float64, shape (1,)."""
     return _run("bilm_sum_of_squares", {"Values": values}, {}, ("Total",))[0]
@@ -132,6 +142,7 @@ def sum_of_squares(values):
 
 def adagrad(parameter, moment, gradient, scale, rate, epsilon):
     """Update a parameter and its moment in place; see core/adagrad.h."""
+    parameter = parameter.detach()  # shares its values, and may be changed in place
     named = {"Parameter": parameter, "Moment": moment, "Gradient": gradient}
     attributes = {"scale": float(scale), "rate": float(rate), "epsilon": float(epsilon)}
     _run("bilm_adagrad", named, attributes, ("ParameterOut", "MomentOut"))
@@ -140,8 +151,10 @@ def adagrad(parameter, moment, gradient, scale, rate, epsilon):
 def _run(name, inputs, attributes, outputs):
     """Call an operator as the interface that Paddle generates for custom operators does."""
     if paddle.in_dynamic_mode() or _builds_pir():
-        run = getattr(paddle._C_ops, "_run_custom_op", None) or paddle.base.core.eager._run_custom_op
-        return run(name, *inputs.values(), *attributes.values())
+        # Paddle 3 and Paddle 2.6 have it in different places
+        modules = paddle._C_ops, paddle.base.core.eager
+        home = next(module for module in modules if hasattr(module, "_run_custom_op"))
+        return home._run_custom_op(name, *inputs.values(), *attributes.values())
     from paddle.base.layer_helper import LayerHelper
 
     helper = LayerHelper(name)

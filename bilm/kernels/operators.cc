@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/adagrad.h"
+#include "core/dropout.h"
 #include "core/projected_lstm.h"
 #include "core/softmax.h"
 #include "paddle/extension.h"
@@ -239,6 +240,14 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
   return outputs;
 }
 
+// ---- dropout -------------------------------------------------------------------------------
+
+std::vector<Tensor> dropout(const Tensor& values, float rate, int64_t seed) {
+  Tensor dropped = empty(values.shape());
+  bilm::dropout(values.numel(), values.data<float>(), rate, seed, dropped.data<float>());
+  return {dropped};
+}
+
 // ---- the optimiser -------------------------------------------------------------------------
 
 std::vector<Tensor> sum_of_squares(const Tensor& values) {
@@ -309,6 +318,18 @@ PD_BUILD_OP(bilm_softmax_loss)
     .Outputs({"Nats", "HiddenGradient", "WeightGradient", "BiasGradient", "ExtraGradient"})
     .Attrs({"max_logits: int64_t"})
     .SetKernelFn(PD_KERNEL(softmax_gradients));
+
+PD_BUILD_OP(bilm_dropout)
+    .Inputs({"Values"})
+    .Outputs({"Dropped"})
+    .Attrs({"rate: float", "seed: int64_t"})
+    .SetKernelFn(PD_KERNEL(dropout));
+
+PD_BUILD_GRAD_OP(bilm_dropout)
+    .Inputs({paddle::Grad("Dropped")})
+    .Outputs({paddle::Grad("Values")})
+    .Attrs({"rate: float", "seed: int64_t"})
+    .SetKernelFn(PD_KERNEL(dropout));
 
 PD_BUILD_OP(bilm_sum_of_squares)
     .Inputs({"Values"})

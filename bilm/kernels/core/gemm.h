@@ -13,9 +13,8 @@ void gemm(bool transpose_a, bool transpose_b, int64_t rows, int64_t columns, int
           const float* a, int64_t lda, const float* b, int64_t ldb, float beta, float* c,
           int64_t ldc);
 
-// op(b) (inner, columns), laid out once for many products with `rows` rows each. Products with
-// fewer than kMinPackedRows rows gain nothing from that and read b itself, which has to outlive
-// this object.
+// op(b) (inner, columns), laid out once for many products with `rows` rows each. If these are
+// fewer than kMinPackedRows nothing is gained, so b itself is read; it has to outlive this object.
 class RightFactor {
  public:
   static constexpr int64_t kMinPackedRows = 4;
@@ -26,8 +25,9 @@ class RightFactor {
   RightFactor(const RightFactor&) = delete;
   RightFactor& operator=(const RightFactor&) = delete;
 
-  // c (rows, columns) = a (rows, inner) op(b) + beta * c
-  void multiply(const float* a, int64_t lda, float beta, float* c, int64_t ldc) const;
+  // c (rows, columns) = op(a) (rows, inner) op(b) + beta * c; slower for another number of rows
+  void multiply(int64_t rows, const float* a, int64_t lda, float beta, float* c, int64_t ldc,
+                bool transpose_a = false) const;
 
  private:
   bool transpose_b_;

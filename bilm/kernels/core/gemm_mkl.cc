@@ -47,12 +47,13 @@ RightFactor::~RightFactor() {
   if (packed_ != nullptr) cblas_sgemm_free(packed_);
 }
 
-void RightFactor::multiply(const float* a, int64_t lda, float beta, float* c, int64_t ldc) const {
-  if (packed_ == nullptr) {
-    gemm(false, transpose_b_, rows_, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
+void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta, float* c,
+                           int64_t ldc, bool transpose_a) const {
+  if (packed_ == nullptr || rows != rows_) {
+    gemm(transpose_a, transpose_b_, rows, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
   } else {
-    cblas_sgemm_compute(kRowMajor, kNoTranspose, kPacked, rows_, columns_, inner_, a, lda, packed_,
-                        ldb_, beta, c, ldc);
+    cblas_sgemm_compute(kRowMajor, as_flag(transpose_a), kPacked, rows, columns_, inner_, a, lda,
+                        packed_, ldb_, beta, c, ldc);
   }
 }
 

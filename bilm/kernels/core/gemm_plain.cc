@@ -28,8 +28,9 @@ RightFactor::RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_
 
 RightFactor::~RightFactor() = default;
 
-void RightFactor::multiply(const float* a, int64_t lda, float beta, float* c, int64_t ldc) const {
-  gemm(false, transpose_b_, rows_, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
+void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta, float* c,
+                           int64_t ldc, bool transpose_a) const {
+  gemm(transpose_a, transpose_b_, rows, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
 }
 
 namespace {

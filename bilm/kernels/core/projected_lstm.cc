@@ -130,10 +130,10 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
              chunk + ((step - start) * rows + row) * I);
       }
     }
-    input_weight.multiply(chunk, I, 0.0f, gates, 4 * C);
+    input_weight.multiply(at_once * rows, chunk, I, 0.0f, gates, 4 * C);
     for (int64_t step = start; step < end; ++step) {
       float* step_gates = gates + (step - start) * rows * 4 * C;
-      recurrent_weight.multiply(hidden, P, 1.0f, step_gates, 4 * C);
+      recurrent_weight.multiply(rows, hidden, P, 1.0f, step_gates, 4 * C);
       for (int64_t row = 0; row < rows; ++row) {
         float* row_activated = activated + row * C;
         if (!is_running(shape, block.first + row, step)) {
@@ -152,7 +152,7 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
         step_forward<true>(C, row_gates, weights.bias, shape.cell_clip, row_cell, row_activated,
                            trace.gates + place * 4 * C, trace.cells + place * C);
       }
-      projection_weight.multiply(activated, C, 0.0f, projected, P);
+      projection_weight.multiply(rows, activated, C, 0.0f, projected, P);
       const float limit = shape.projection_clip > 0.0f ? shape.projection_clip : 3.4e38f;
       for (int64_t row = 0; row < rows; ++row) {
         float* output = outputs + ((first_row + row) * shape.steps + step) * P;
@@ -236,7 +236,7 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
         gradient[j] = distance < limit ? gradient[j] + carried[j] : 0.0f;
       }
     }
-    work->projection_weight.multiply(work->projected_gradient + at * P, P, 0.0f,
+    work->projection_weight.multiply(rows, work->projected_gradient + at * P, P, 0.0f,
                                      work->activated_gradient, C);
     for (int64_t row = 0; row < rows; ++row) {
       float* gates_gradient = work->gates_gradient + (at + row) * 4 * C;
@@ -254,8 +254,8 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
                     cell_gradient + (first_row + row) * C, gates_gradient, activated,
                     work->bias_gradient);
     }
-    work->recurrent_weight.multiply(work->gates_gradient + at * 4 * C, 4 * C, 0.0f, work->carried,
-                                    P);
+    work->recurrent_weight.multiply(rows, work->gates_gradient + at * 4 * C, 4 * C, 0.0f,
+                                    work->carried, P);
     for (int64_t row = 0; row < rows; ++row) {
       if (!is_running(shape, block.first + row, step)) continue;
       copy(work->carried + row * P, P, hidden_gradient + (first_row + row) * P);
@@ -271,9 +271,10 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
   }
 }
 
-// The columns first ... first + count - 1 of the gradient of one weight.
+// The columns first ... first + count - 1 of the gradients of weights that share them: those of
+// the gates, or of the projection.
 struct WeightTask {
-  enum Weight { kInput, kRecurrent, kProjection } weight;
+  bool is_of_gates;
   int64_t direction, first, count;
 };
 
@@ -281,11 +282,11 @@ std::vector<WeightTask> weight_tasks(const LSTMShape& shape) {
   const int64_t parts = std::max<int64_t>(1, num_threads() / shape.directions);
   std::vector<WeightTask> tasks;
   for (int64_t direction = 0; direction < shape.directions; ++direction) {
-    for (auto weight : {WeightTask::kInput, WeightTask::kRecurrent, WeightTask::kProjection}) {
-      const int64_t columns = weight == WeightTask::kProjection ? shape.projection : 4 * shape.cell;
+    for (const bool is_of_gates : {true, false}) {
+      const int64_t columns = is_of_gates ? 4 * shape.cell : shape.projection;
       const int64_t size = (columns + parts - 1) / parts;
       for (int64_t first = 0; first < columns; first += size) {
-        tasks.push_back({weight, direction, first, std::min(size, columns - first)});
+        tasks.push_back({is_of_gates, direction, first, std::min(size, columns - first)});
       }
     }
   }
@@ -300,17 +301,15 @@ void add_weight_gradient(const LSTMShape& shape, const WeightTask& task,
   for (const auto& work : blocks) {
     if (work->block.direction != task.direction) continue;
     const int64_t rows = steps * work->block.count;
-    if (task.weight == WeightTask::kProjection) {
+    if (task.is_of_gates) {
+      const RightFactor gates(false, P, task.count, rows, work->gates_gradient + task.first, 4 * C);
+      gates.multiply(P, work->hidden_before, P, beta, gradients.recurrent_weight + task.first,
+                     4 * C, true);
+      gates.multiply(I, work->inputs, I, beta, gradients.input_weight + task.first, 4 * C, true);
+    } else {
       gemm(true, false, C, task.count, rows, work->activated, C,
            work->projected_gradient + task.first, P, beta, gradients.projection_weight + task.first,
            P);
-    } else {
-      const bool is_input = task.weight == WeightTask::kInput;
-      float* left = is_input ? work->inputs : work->hidden_before;
-      float* gradient = is_input ? gradients.input_weight : gradients.recurrent_weight;
-      const int64_t size = is_input ? I : P;
-      gemm(true, false, size, task.count, rows, left, size, work->gates_gradient + task.first,
-           4 * C, beta, gradient + task.first, 4 * C);
     }
     beta = 1.0f;
   }

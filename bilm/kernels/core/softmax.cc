@@ -70,10 +70,14 @@ class Pass {
     });
     normalise(nats);
     if (weights_ == nullptr) return;
-    parallel(lanes_, [this](int lane) {
+    // the right factor of all slices
+    const int64_t P = input_.features;
+    const RightFactor hidden(false, std::min(kTileClasses, input_.classes), P, tokens_,
+                             input_.hidden + first_ * P, P);
+    parallel(lanes_, [&](int lane) {
       float* sum = hidden_gradients_ + lane * tokens_ * input_.features;
       for (int64_t slice = lane; slice < slices_; slice += lanes_) {
-        differentiate(slice, slice == lane ? 0.0f : 1.0f, sum);
+        differentiate(slice, hidden, slice == lane ? 0.0f : 1.0f, sum);
       }
     });
     float* total = gradients_.hidden + first_ * input_.features;
@@ -99,11 +103,12 @@ class Pass {
   void exponentiate(int64_t number, int64_t lane) {
     const Slice slice = slice_of(number);
     const int64_t P = input_.features;
+    const RightFactor weight(true, std::min(kTileTokens, tokens_), slice.count, P,
+                             input_.weight + slice.first * P, P);
     for (int64_t start = 0; start < tokens_; start += kTileTokens) {
       const int64_t count = std::min(kTileTokens, tokens_ - start);
       float* tile = logits_of(number, lane) + (weights_ ? start * slice.count : 0);
-      gemm(false, true, count, slice.count, P, input_.hidden + (first_ + start) * P, P,
-           input_.weight + slice.first * P, P, 0.0f, tile, slice.count);
+      weight.multiply(count, input_.hidden + (first_ + start) * P, P, 0.0f, tile, slice.count);
       for (int64_t row = 0; row < count; ++row) {
         const int64_t token = start + row;
         float* logits = tile + row * slice.count;
@@ -146,11 +151,14 @@ class Pass {
     }
   }
 
-  void differentiate(int64_t number, float beta, float* hidden_gradient) {
+  void differentiate(int64_t number, const RightFactor& hidden, float beta,
+                     float* hidden_gradient) {
     const Slice slice = slice_of(number);
     const int64_t P = input_.features;
     float* bias = gradients_.bias + slice.first;
     if (is_first_) std::fill_n(bias, slice.count, 0.0f);
+    const RightFactor weight(false, std::min(kTileTokens, tokens_), P, slice.count,
+                             input_.weight + slice.first * P, P);
     float* logits = logits_of(number, 0);
     for (int64_t start = 0; start < tokens_; start += kTileTokens) {
       const int64_t count = std::min(kTileTokens, tokens_ - start);
@@ -163,11 +171,10 @@ class Pass {
         tile[row * slice.count + target] -= weights_[first_ + token];
         bias[target] -= weights_[first_ + token];
       }
-      gemm(false, false, count, P, slice.count, tile, slice.count, input_.weight + slice.first * P,
-           P, beta, hidden_gradient + start * P, P);
+      weight.multiply(count, tile, slice.count, beta, hidden_gradient + start * P, P);
     }
-    gemm(true, false, slice.count, P, tokens_, logits, slice.count, input_.hidden + first_ * P, P,
-         is_first_ ? 0.0f : 1.0f, gradients_.weight + slice.first * P, P);
+    hidden.multiply(slice.count, logits, slice.count, is_first_ ? 0.0f : 1.0f,
+                    gradients_.weight + slice.first * P, P, true);
   }
 
   const SoftmaxInput& input_;
