@@ -18,6 +18,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["bilm", "bilm.*", "lac", "lac.*"]),
+    package_data={"bilm.kernels": ["*.cc", "core/*.cc", "core/*.h"]},
     python_requires=">=3.9",
     install_requires=[
         "numpy>=1.21",
@@ -28,7 +29,7 @@ setup(
     ],
     extras_require={
         # one of these two; they exclude each other
-        "cpu": ["paddlepaddle>=2.6.2,<4"],
+        "cpu": ["paddlepaddle>=2.6.2,<4", "setuptools>=61"],  # the latter compiles operators
         "gpu": ["paddlepaddle-gpu>=2.6.2,<4"],
         "torch": ["torch>=2.2,<3"],
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
