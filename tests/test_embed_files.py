@@ -158,7 +158,7 @@ def stop_in_the_middle(process, out, signal_number):
     while not note.exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.2)
+    time.sleep(0.05)
     process.send_signal(signal_number)
     _, error = process.communicate(timeout=120)
     assert not out.exists()
@@ -191,14 +191,14 @@ def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful): 
 
 @pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
 def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):  # noqa: F811
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     process = start(folder, text, out)
     error = stop_in_the_middle(process, out, signal_number)
     assert process.returncode == status
     assert "interrupted after " in error and "with --resume goes on" in error
     assert "Traceback" not in error
     finish(start(folder, text, out, "--resume"))
-    assert len(content(out)) == 3_001
+    assert len(content(out)) == 10_001
 
 
 def partial(folder, text, out):  # noqa: F811
@@ -207,7 +207,7 @@ def partial(folder, text, out):  # noqa: F811
 
 @pytest.mark.smoke
 def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # noqa: F811
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     with pytest.raises(InputError, match="out.hdf5.partial is there, of a run that was interrupt"):
         embed(folder, text, out)
@@ -223,7 +223,7 @@ def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # 
 
 def test_a_note_of_another_file_is_never_taken(folder, tmp_path):  # noqa: F811
     """Killed, its file removed by hand, begun again and killed before the first note, resumed."""
-    text, out = numbered_text(tmp_path / "text.txt", 4_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     note, filled = (tmp_path / f"out.hdf5.partial{end}" for end in (".progress", ""))
     old_note = note.read_bytes()
@@ -252,7 +252,7 @@ def test_a_note_of_another_file_is_never_taken(folder, tmp_path):  # noqa: F811
 def test_a_damaged_note_is_told(folder, tmp_path, content):  # noqa: F811
     from safetensors.numpy import save
 
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     damaged = content if isinstance(content, bytes) else save({}, content)
     (tmp_path / "out.hdf5.partial.progress").write_bytes(damaged)
@@ -264,7 +264,7 @@ def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
     from safetensors import safe_open
     from safetensors.numpy import save
 
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     note = tmp_path / "out.hdf5.partial.progress"
     with safe_open(note, "numpy") as file:
@@ -276,7 +276,7 @@ def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
 
 
 def test_a_truncated_partial_file_is_told(folder, tmp_path):  # noqa: F811
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     with open(tmp_path / "out.hdf5.partial", "r+b") as file:
         file.truncate(1000)
@@ -298,7 +298,7 @@ def test_a_signal_during_the_end_leaves_the_whole_file(folder, text, tmp_path, m
 
 
 def test_another_model_or_mix_is_not_resumed(folder, tmp_path):  # noqa: F811
-    text, out = numbered_text(tmp_path / "text.txt", 3_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     paddle.seed(99)
     config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
@@ -446,7 +446,7 @@ def test_bad_arguments_are_one_line(
 
 
 def test_two_processes_do_not_write_one_file(folder, tmp_path):  # noqa: F811
-    text, out = numbered_text(tmp_path / "text.txt", 5_000), tmp_path / "out.hdf5"
+    text, out = numbered_text(tmp_path / "text.txt", 12_000), tmp_path / "out.hdf5"
     first = start(folder, text, out)
     note = out.with_name("out.hdf5.partial.progress")
     while not note.exists() and first.poll() is None:
