@@ -7,8 +7,8 @@ import paddle
 
 from bilm.characters import NUM_CHARACTERS, character_ids
 from bilm.errors import InputError
-from bilm.lstm import LSTMState
-from bilm.model import BACKWARD, BiLM, reverse_rows
+from bilm.lstm import LSTMState, reverse_rows
+from bilm.model import BACKWARD, BiLM
 from bilm.row_blocks import full_blocks
 from bilm.vocabulary import BOS, EOS
 

@@ -332,7 +332,8 @@ class Embedder:
         import paddle
 
         from bilm.contextual import reads_layer_below
-        from bilm.model import BACKWARD, reverse_rows
+        from bilm.lstm import reverse_rows
+        from bilm.model import BACKWARD
 
         stop = min(start + BATCH_TOKENS, len(words))
         window = words[start:stop]

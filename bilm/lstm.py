@@ -106,6 +106,7 @@ def run_side_by_side(
     inputs: paddle.Tensor,
     state: LSTMState,
     lengths: Optional[paddle.Tensor] = None,
+    in_text_order: bool = False,
 ) -> Tuple[paddle.Tensor, LSTMState]:
     """Return the outputs and the last states of layers of one size that read inputs of their own.
 
@@ -114,6 +115,8 @@ def run_side_by_side(
         inputs: Shape (directions, batch, steps, input), in the order in which each reads.
         state: hidden (directions, batch, projection) and cell (directions, batch, cell).
         lengths: As `ProjectedLSTM.forward` takes them, for all directions.
+        in_text_order: Whether inputs and outputs have the axes (batch, steps, directions,
+            features) instead, and the second layer reads from the end of each row.
 
     Returns:
         Outputs (directions, batch, steps, projection), and the state in the shapes it came in.
@@ -123,16 +126,46 @@ def run_side_by_side(
         weights = [getattr(layer, name) for layer in layers for name in names]
         lengths = None if lengths is None else lengths.astype("int64")
         clips = layers[0].cell_clip, layers[0].projection_clip
-        outputs, *state = kernels.projected_lstm(inputs, *state, lengths, weights, *clips)
-        return outputs, LSTMState(*state)
-    found = [
-        _run_steps(layer, *arguments, lengths)
-        for layer, *arguments in zip(
-            layers, paddle.unstack(inputs), *(paddle.unstack(values) for values in state)
+        outputs, *state = kernels.projected_lstm(
+            inputs, *state, lengths, weights, *clips, in_text_order
         )
+        return outputs, LSTMState(*state)
+    axis = 2 if in_text_order else 0
+    inputs = _turn_second(paddle.unstack(inputs, axis), lengths, in_text_order)
+    states = zip(*(paddle.unstack(values) for values in state))
+    found = [
+        _run_steps(layer, values, *before, lengths)
+        for layer, values, before in zip(layers, inputs, states)
     ]
-    outputs, hidden, cell = (paddle.stack(parts) for parts in zip(*found))
-    return outputs, LSTMState(hidden, cell)
+    outputs, *state = zip(*found)
+    outputs = paddle.stack(_turn_second(outputs, lengths, in_text_order), axis)
+    return outputs, LSTMState(*(paddle.stack(parts) for parts in state))
+
+
+def _turn_second(values, lengths, in_text_order):
+    """Return what the first and the second direction read or wrote, the second's rows turned."""
+    if not in_text_order:
+        return values
+    return [values[0], *(reverse_rows(second, lengths) for second in values[1:])]
+
+
+def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None) -> paddle.Tensor:
+    """Return `values` with the first `lengths[b]` steps of each row b in reverse order.
+
+    Steps beyond a row's length stay where they are; reversing twice gives the input.
+
+    Args:
+        values: Shape (batch, steps) or (batch, steps, features).
+        lengths: Shape (batch,); None means that all rows are full.
+    """
+    if lengths is None:
+        return paddle.flip(values, axis=[1])
+    steps = paddle.arange(paddle.shape(values)[1], dtype="int64").unsqueeze(0)  # (1, steps)
+    lengths = lengths.astype("int64").unsqueeze(1)  # (batch, 1)
+    source = paddle.where(steps < lengths, lengths - 1 - steps, steps.expand_as(lengths - steps))
+    if len(values.shape) == 3:
+        source = source.unsqueeze(-1).expand_as(values)
+    return paddle.take_along_axis(values, source, axis=1)
 
 
 def _run_steps(layer, inputs, hidden, cell, lengths):

@@ -233,6 +233,7 @@ class BiLM(nn.Layer):
         lengths: Optional[paddle.Tensor] = None,
         use_dropout: bool = False,
         is_chain: bool = True,
+        in_text_order: bool = False,
     ) -> Tuple[List[paddle.Tensor], LSTMState]:
         """Run the LSTM layers of some directions side by side.
 
@@ -246,6 +247,8 @@ class BiLM(nn.Layer):
             use_dropout: Whether config.dropout applies.
             is_chain: Whether a layer reads the one below; otherwise all read the word vectors, and
                 there are no skip connections.
+            in_text_order: Whether word vectors and layers have the axes (batch, steps, directions,
+                projection) instead, in the order of the text.
 
         Returns:
             num_layers + 1 tensors (directions, batch, steps, projection) that start with the
@@ -253,13 +256,14 @@ class BiLM(nn.Layer):
         """
         layers, states = [embedded], []
         stacks = [self.stack_of(direction) for direction in directions]
-        if state is not None:
+        if state is None:
+            state = [self._initial_layer_state(embedded, in_text_order)] * self.config.num_layers
+        else:
             state = [LSTMState(*parts) for parts in zip(*(paddle.unstack(v, 1) for v in state))]
         for number, lstms in enumerate(zip(*stacks)):
             inputs = layers[-1] if is_chain else embedded
             inputs = self._drop(inputs, use_dropout)
-            before = self.initial_layer_state(inputs) if state is None else state[number]
-            outputs, after = run_side_by_side(lstms, inputs, before, lengths)
+            outputs, after = run_side_by_side(lstms, inputs, state[number], lengths, in_text_order)
             skip = self.config.use_skip_connections and is_chain and number > 0
             layers.append(outputs + inputs if skip else outputs)
             states.append(after)
@@ -271,20 +275,18 @@ class BiLM(nn.Layer):
 
     def _drop(self, values, is_training):
         rate = self.config.dropout
-        if is_training and rate and kernels.is_native():
-            return kernels.dropout(values, rate)
-        return F.dropout(values, rate, training=is_training)
+        if not (is_training and rate):
+            return values
+        return kernels.dropout(values, rate) if kernels.is_native() else F.dropout(values, rate)
 
-    def initial_layer_state(self, inputs: paddle.Tensor) -> LSTMState:
-        """Return zeros for one layer that reads `inputs` (directions, batch, steps, features).
-
-        Returns:
-            hidden (directions, batch, projection) and cell (..., cell), of a batch known or not.
-        """
-        known = inputs.shape[1] is not None and inputs.shape[1] >= 0
-        batch = inputs.shape[1] if known else paddle.shape(inputs)[1]
+    def _initial_layer_state(self, embedded, in_text_order):
+        """Return zeros for one layer of each direction, of a batch known or not."""
+        batch_axis, directions_axis = (0, 2) if in_text_order else (1, 0)
+        batch, directions = embedded.shape[batch_axis], embedded.shape[directions_axis]
+        if batch is None or batch < 0:
+            batch = paddle.shape(embedded)[batch_axis]
         sizes = self.config.projection_size, self.config.cell_size
-        return LSTMState(*(paddle.zeros([inputs.shape[0], batch, size]) for size in sizes))
+        return LSTMState(*(paddle.zeros([directions, batch, size]) for size in sizes))
 
     def predict_from(
         self, direction: int, token_ids: paddle.Tensor, state: Optional[LSTMState] = None
@@ -361,29 +363,8 @@ class BiLM(nn.Layer):
             use_dropout: Whether config.dropout applies.
         """
         directions = range(self.config.num_directions)
-        read = [embedded, reverse_rows(embedded, lengths)] if BACKWARD in directions else [embedded]
-        layers, state = self.run_stacks(directions, paddle.stack(read), state, lengths, use_dropout)
-        halves = [list(half) for half in zip(*(paddle.unstack(layer) for layer in layers[1:]))]
-        if BACKWARD in directions:
-            halves[BACKWARD] = [reverse_rows(layer, lengths) for layer in halves[BACKWARD]]
-        halves = [paddle.stack([embedded, *half]) for half in halves]
-        return paddle.concat(halves, axis=-1), state
-
-
-def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None) -> paddle.Tensor:
-    """Return `values` with the first `lengths[b]` steps of each row b in reverse order.
-
-    Steps beyond a row's length stay where they are; reversing twice gives the input.
-
-    Args:
-        values: Shape (batch, steps) or (batch, steps, features).
-        lengths: Shape (batch,); None means that all rows are full.
-    """
-    if lengths is None:
-        return paddle.flip(values, axis=[1])
-    steps = paddle.arange(paddle.shape(values)[1], dtype="int64").unsqueeze(0)  # (1, steps)
-    lengths = lengths.astype("int64").unsqueeze(1)  # (batch, 1)
-    source = paddle.where(steps < lengths, lengths - 1 - steps, steps.expand_as(lengths - steps))
-    if len(values.shape) == 3:
-        source = source.unsqueeze(-1).expand_as(values)
-    return paddle.take_along_axis(values, source, axis=1)
+        read = paddle.stack([embedded for _ in directions], axis=2)
+        layers, state = self.run_stacks(
+            directions, read, state, lengths, use_dropout, in_text_order=True
+        )
+        return paddle.stack(layers).flatten(3), state

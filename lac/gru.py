@@ -7,7 +7,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.contextual import mask_of
-from bilm.model import reverse_rows
+from bilm.lstm import reverse_rows
 
 
 def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> nn.Layer:

@@ -5,8 +5,8 @@ import paddle
 import pytest
 
 from bilm import BiLM, BiLMConfig, LSTMState
-from bilm.lstm import ProjectedLSTM
-from bilm.model import BACKWARD, FORWARD, reverse_rows
+from bilm.lstm import ProjectedLSTM, reverse_rows
+from bilm.model import BACKWARD, FORWARD
 
 CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, cell_clip=0.4,
                     projection_clip=0.1, dropout=0.3)

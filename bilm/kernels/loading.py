@@ -76,7 +76,9 @@ def _load(must: bool) -> bool:
     return _is_loaded
 
 
-def projected_lstm(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip):
+def projected_lstm(
+    inputs, hidden, cell, lengths, weights, cell_clip, projection_clip, in_text_order=False
+):
     """Run one layer in each direction; see core/projected_lstm.h.
 
     Args:
@@ -87,9 +89,11 @@ def projected_lstm(inputs, hidden, cell, lengths, weights, cell_clip, projection
         weights: For each direction input_weight, recurrent_weight, bias and projection_weight.
         cell_clip: 0 means no clip.
         projection_clip: 0 means no clip.
+        in_text_order: Whether inputs and outputs are (batch, steps, directions, features), and
+            the second direction reads from the end of each row.
 
     Returns:
-        Outputs (directions, batch, steps, projection), last hidden and last cell.
+        Outputs in the axes of the inputs, last hidden and last cell.
     """
     name = "bilm_projected_lstm" if len(weights) == 4 else "bilm_projected_lstm_pair"
     names = ("InputWeight", "RecurrentWeight", "Bias", "ProjectionWeight")
@@ -102,6 +106,7 @@ def projected_lstm(inputs, hidden, cell, lengths, weights, cell_clip, projection
     attributes = {
         "cell_clip": float(cell_clip),
         "projection_clip": float(projection_clip),
+        "in_text_order": in_text_order,
         "has_trace": needs_trace,
     }
     outputs = ("Outputs", "LastHidden", "LastCell", "Gates", "Cells")

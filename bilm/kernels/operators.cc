@@ -39,18 +39,20 @@ struct LSTMArguments {
 // `weights` holds four tensors for each direction.
 LSTMArguments lstm_arguments(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
                              const OptionalTensor& lengths, const std::vector<Tensor>& weights,
-                             float cell_clip, float projection_clip) {
-  PD_CHECK(inputs.shape().size() == 4, "inputs must be (directions, batch, steps, features)");
-  const int64_t directions = weights.size() / 4, batch = inputs.shape()[1];
-  const int64_t steps = inputs.shape()[2], features = inputs.shape()[3];
+                             float cell_clip, float projection_clip, bool in_text_order) {
+  PD_CHECK(inputs.shape().size() == 4, "inputs must have four axes");
+  const int64_t directions = weights.size() / 4, features = inputs.shape()[3];
+  const int64_t batch = inputs.shape()[in_text_order ? 0 : 1];
+  const int64_t steps = inputs.shape()[in_text_order ? 1 : 2];
   PD_CHECK(hidden.shape().size() == 3 && cell.shape().size() == 3, "states must have three axes");
   const int64_t P = hidden.shape()[2], C = cell.shape()[2];
-  check(inputs, "inputs", {directions, batch, steps, features});
+  check(inputs, "inputs", in_text_order ? Shape{batch, steps, directions, features}
+                                        : Shape{directions, batch, steps, features});
   check(hidden, "hidden", {directions, batch, P});
   check(cell, "cell", {directions, batch, C});
   if (lengths) check(*lengths, "lengths", {batch});
   LSTMArguments result{{directions, batch, steps, features, P, C, cell_clip, projection_clip,
-                        lengths ? lengths->data<int64_t>() : nullptr},
+                        lengths ? lengths->data<int64_t>() : nullptr, in_text_order},
                        {}};
   for (size_t first = 0; first < weights.size(); first += 4) {
     check(weights[first], "input_weight", {features, 4 * C});
@@ -65,11 +67,15 @@ LSTMArguments lstm_arguments(const Tensor& inputs, const Tensor& hidden, const T
 
 std::vector<Tensor> lstm_forward(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
                                  const OptionalTensor& lengths, const std::vector<Tensor>& weights,
-                                 float cell_clip, float projection_clip, bool has_trace) {
+                                 float cell_clip, float projection_clip, bool in_text_order,
+                                 bool has_trace) {
   const LSTMArguments arguments =
-      lstm_arguments(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip);
+      lstm_arguments(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip,
+                     in_text_order);
   const bilm::LSTMShape& shape = arguments.shape;
-  Tensor outputs = empty({shape.directions, shape.batch, shape.steps, shape.projection});
+  Shape outputs_shape = inputs.shape();
+  outputs_shape[3] = shape.projection;
+  Tensor outputs = empty(outputs_shape);
   Tensor last_hidden = empty(hidden.shape()), last_cell = empty(cell.shape());
   Shape trace_shape = {shape.directions, shape.steps, shape.batch, 4 * shape.cell};
   Tensor gates = empty(has_trace ? trace_shape : Shape{1});
@@ -89,10 +95,11 @@ std::vector<Tensor> lstm_backward(const Tensor& inputs, const Tensor& hidden, co
                                   const Tensor& outputs_gradient,
                                   const Tensor& last_hidden_gradient,
                                   const Tensor& last_cell_gradient, float cell_clip,
-                                  float projection_clip, bool has_trace) {
+                                  float projection_clip, bool in_text_order, bool has_trace) {
   PD_CHECK(has_trace, "the forward pass was computed without a trace, so it has no gradient");
   const LSTMArguments arguments =
-      lstm_arguments(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip);
+      lstm_arguments(inputs, hidden, cell, lengths, weights, cell_clip, projection_clip,
+                     in_text_order);
   std::vector<Tensor> gradients = {empty(inputs.shape()), empty(hidden.shape()),
                                    empty(cell.shape())};
   std::vector<bilm::LSTMWeightGradients> weight_gradients;
@@ -115,11 +122,12 @@ std::vector<Tensor> lstm_backward(const Tensor& inputs, const Tensor& hidden, co
 }
 
 std::vector<Shape> lstm_shapes(const Shape& inputs, const Shape& hidden, const Shape& cell,
-                               bool has_trace) {
+                               bool in_text_order, bool has_trace) {
   const Shape outputs = {inputs[0], inputs[1], inputs[2], hidden[2]};
   if (!has_trace) return {outputs, hidden, cell, {1}, {1}};
-  const Shape gates = {inputs[0], inputs[2], inputs[1], 4 * cell[2]};
-  return {outputs, hidden, cell, gates, {inputs[0], inputs[2], inputs[1], cell[2]}};
+  const int64_t steps = inputs[in_text_order ? 1 : 2];
+  const Shape gates = {hidden[0], steps, hidden[1], 4 * cell[2]};
+  return {outputs, hidden, cell, gates, {hidden[0], steps, hidden[1], cell[2]}};
 }
 
 // Paddle gives operators a fixed number of outputs, so there is one for each number of
@@ -132,17 +140,18 @@ std::vector<Shape> lstm_shapes(const Shape& inputs, const Shape& hidden, const S
 
 std::vector<Tensor> one_forward(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
                                 const OptionalTensor& lengths, WEIGHT_ARGUMENTS(Tensor, 0),
-                                float cell_clip, float projection_clip, bool has_trace) {
+                                float cell_clip, float projection_clip, bool in_text_order,
+                                bool has_trace) {
   return lstm_forward(inputs, hidden, cell, lengths, {WEIGHTS(0)}, cell_clip, projection_clip,
-                      has_trace);
+                      in_text_order, has_trace);
 }
 
 std::vector<Tensor> two_forward(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
                                 const OptionalTensor& lengths, WEIGHT_ARGUMENTS(Tensor, 0),
                                 WEIGHT_ARGUMENTS(Tensor, 1), float cell_clip,
-                                float projection_clip, bool has_trace) {
+                                float projection_clip, bool in_text_order, bool has_trace) {
   return lstm_forward(inputs, hidden, cell, lengths, {WEIGHTS(0), WEIGHTS(1)}, cell_clip,
-                      projection_clip, has_trace);
+                      projection_clip, in_text_order, has_trace);
 }
 
 std::vector<Tensor> one_backward(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
@@ -151,10 +160,10 @@ std::vector<Tensor> one_backward(const Tensor& inputs, const Tensor& hidden, con
                                  const Tensor& outputs_gradient,
                                  const Tensor& last_hidden_gradient,
                                  const Tensor& last_cell_gradient, float cell_clip,
-                                 float projection_clip, bool has_trace) {
+                                 float projection_clip, bool in_text_order, bool has_trace) {
   return lstm_backward(inputs, hidden, cell, lengths, {WEIGHTS(0)}, outputs, gates, cells,
                        outputs_gradient, last_hidden_gradient, last_cell_gradient, cell_clip,
-                       projection_clip, has_trace);
+                       projection_clip, in_text_order, has_trace);
 }
 
 std::vector<Tensor> two_backward(const Tensor& inputs, const Tensor& hidden, const Tensor& cell,
@@ -164,22 +173,23 @@ std::vector<Tensor> two_backward(const Tensor& inputs, const Tensor& hidden, con
                                  const Tensor& outputs_gradient,
                                  const Tensor& last_hidden_gradient,
                                  const Tensor& last_cell_gradient, float cell_clip,
-                                 float projection_clip, bool has_trace) {
+                                 float projection_clip, bool in_text_order, bool has_trace) {
   return lstm_backward(inputs, hidden, cell, lengths, {WEIGHTS(0), WEIGHTS(1)}, outputs, gates,
                        cells, outputs_gradient, last_hidden_gradient, last_cell_gradient,
-                       cell_clip, projection_clip, has_trace);
+                       cell_clip, projection_clip, in_text_order, has_trace);
 }
 
 std::vector<Shape> one_shapes(const Shape& inputs, const Shape& hidden, const Shape& cell,
                               const OptionalShape&, WEIGHT_ARGUMENTS(Shape, 0), float, float,
-                              bool has_trace) {
-  return lstm_shapes(inputs, hidden, cell, has_trace);
+                              bool in_text_order, bool has_trace) {
+  return lstm_shapes(inputs, hidden, cell, in_text_order, has_trace);
 }
 
 std::vector<Shape> two_shapes(const Shape& inputs, const Shape& hidden, const Shape& cell,
                               const OptionalShape&, WEIGHT_ARGUMENTS(Shape, 0),
-                              WEIGHT_ARGUMENTS(Shape, 1), float, float, bool has_trace) {
-  return lstm_shapes(inputs, hidden, cell, has_trace);
+                              WEIGHT_ARGUMENTS(Shape, 1), float, float, bool in_text_order,
+                              bool has_trace) {
+  return lstm_shapes(inputs, hidden, cell, in_text_order, has_trace);
 }
 
 std::vector<paddle::DataType> lstm_types() {
@@ -273,7 +283,8 @@ void adagrad(Tensor& parameter, Tensor& moment, const Tensor& gradient, float sc
   paddle::Grad("InputWeight" #n), paddle::Grad("RecurrentWeight" #n),            \
       paddle::Grad("Bias" #n), paddle::Grad("ProjectionWeight" #n)
 #define LSTM_INPUTS "Inputs", "Hidden", "Cell", paddle::Optional("Lengths")
-#define LSTM_ATTRIBUTES {"cell_clip: float", "projection_clip: float", "has_trace: bool"}
+#define LSTM_ATTRIBUTES \
+  {"cell_clip: float", "projection_clip: float", "in_text_order: bool", "has_trace: bool"}
 #define LSTM_SAVED "Outputs", "Gates", "Cells"
 #define LSTM_UPSTREAM \
   paddle::Grad("Outputs"), paddle::Grad("LastHidden"), paddle::Grad("LastCell")

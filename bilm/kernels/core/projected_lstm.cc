@@ -23,6 +23,15 @@ bool is_running(const LSTMShape& shape, int64_t row, int64_t step) {
   return shape.lengths == nullptr || step < shape.lengths[row];
 }
 
+// Where the inputs and outputs of a direction's step stand, in units of their features.
+int64_t place_of(const LSTMShape& shape, int64_t direction, int64_t row, int64_t step) {
+  if (!shape.in_text_order) return (direction * shape.batch + row) * shape.steps + step;
+  if (direction == 1 && is_running(shape, row, step)) {
+    step = (shape.lengths == nullptr ? shape.steps : shape.lengths[row]) - 1 - step;
+  }
+  return (row * shape.steps + step) * shape.directions + direction;
+}
+
 int64_t longest(const LSTMShape& shape, const RowBlock& block) {
   if (shape.lengths == nullptr) return shape.steps;
   const int64_t* first = shape.lengths + block.first;
@@ -126,7 +135,7 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
     const int64_t end = std::min(start + at_once, steps);
     for (int64_t step = start; step < end; ++step) {
       for (int64_t row = 0; row < rows; ++row) {
-        copy(inputs + ((first_row + row) * shape.steps + step) * I, I,
+        copy(inputs + place_of(shape, block.direction, block.first + row, step) * I, I,
              chunk + ((step - start) * rows + row) * I);
       }
     }
@@ -155,7 +164,7 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
       projection_weight.multiply(rows, activated, C, 0.0f, projected, P);
       const float limit = shape.projection_clip > 0.0f ? shape.projection_clip : 3.4e38f;
       for (int64_t row = 0; row < rows; ++row) {
-        float* output = outputs + ((first_row + row) * shape.steps + step) * P;
+        float* output = outputs + place_of(shape, block.direction, block.first + row, step) * P;
         if (!is_running(shape, block.first + row, step)) {
           std::fill_n(output, P, 0.0f);
           continue;
@@ -168,8 +177,9 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
     }
   }
   for (int64_t row = 0; row < rows; ++row) {
-    float* output = outputs + (first_row + row) * shape.steps * P;
-    std::fill(output + steps * P, output + shape.steps * P, 0.0f);
+    for (int64_t step = steps; step < shape.steps; ++step) {
+      std::fill_n(outputs + place_of(shape, block.direction, block.first + row, step) * P, P, 0.0f);
+    }
   }
   copy(hidden, rows * P, last_hidden + first_row * P);
 }
@@ -219,11 +229,14 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
   for (int64_t step = end - 1; step >= start; --step) {
     const int64_t at = (step - start) * rows;  // of the step's first row in the work space
     for (int64_t row = 0; row < rows; ++row) {
-      const int64_t place = (first_row + row) * shape.steps + step;
+      const int64_t place = place_of(shape, block.direction, block.first + row, step);
+      const float* before = hidden + (first_row + row) * P;
+      if (step > 0) {
+        before = outputs + place_of(shape, block.direction, block.first + row, step - 1) * P;
+      }
       float* gradient = work->projected_gradient + (at + row) * P;
       copy(inputs + place * I, I, work->inputs + (at + row) * I);
-      copy(step == 0 ? hidden + (first_row + row) * P : outputs + (place - 1) * P, P,
-           work->hidden_before + (at + row) * P);
+      copy(before, P, work->hidden_before + (at + row) * P);
       if (!is_running(shape, block.first + row, step)) {
         std::fill_n(gradient, P, 0.0f);
         continue;
@@ -266,7 +279,7 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
   for (int64_t step = start; step < end; ++step) {
     for (int64_t row = 0; row < rows; ++row) {
       copy(work->inputs_gradient + ((step - start) * rows + row) * I, I,
-           inputs_gradient + ((first_row + row) * shape.steps + step) * I);
+           inputs_gradient + place_of(shape, block.direction, block.first + row, step) * I);
     }
   }
 }

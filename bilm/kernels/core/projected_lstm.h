@@ -12,6 +12,7 @@ struct LSTMShape {
   int64_t directions, batch, steps, input, projection, cell;
   float cell_clip, projection_clip;  // 0: no clip
   const int64_t* lengths;            // (batch), steps of each row; null: all rows are full
+  bool in_text_order;                // see below
 };
 
 // Of one direction: (input, 4 cell), (projection, 4 cell), (4 cell), (cell, projection); the
@@ -31,8 +32,12 @@ struct LSTMTrace {
 };
 
 // inputs (directions, batch, steps, input), states (directions, batch, projection or cell),
-// outputs (directions, batch, steps, projection). Outputs beyond a row's length are 0; its last
-// state is that after its length. No gates and cells are written where `trace` has null pointers.
+// outputs (directions, batch, steps, projection). Each direction reads its inputs from the first
+// step to the last. In text order, inputs and outputs are (batch, steps, directions, features),
+// and the second direction reads from the end of each row to its beginning.
+//
+// Outputs beyond a row's length are 0; its last state is that after its length. No gates and cells
+// are written where `trace` has null pointers.
 void projected_lstm_forward(const LSTMShape& shape, const std::vector<LSTMWeights>& weights,
                             const float* inputs, const float* hidden, const float* cell,
                             float* outputs, float* last_hidden, float* last_cell,
