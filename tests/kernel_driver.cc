@@ -1,0 +1,177 @@
+// Runs the native operators' core without Paddle, under sanitizers: every function, odd sizes,
+// several threads, and the LSTM's gradients beside differences of its results.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "core/adagrad.h"
+#include "core/dropout.h"
+#include "core/nonlinear.h"
+#include "core/projected_lstm.h"
+#include "core/softmax.h"
+
+namespace {
+
+std::mt19937 random_bits(1);
+
+std::vector<float> numbers(size_t count, float scale = 1.0f) {
+  std::normal_distribution<float> normal(0.0f, scale);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random_bits);
+  return values;
+}
+
+void expect(bool is_true, const char* what) {
+  if (is_true) return;
+  std::fprintf(stderr, "failed: %s\n", what);
+  std::exit(1);
+}
+
+// A problem whose loss is the sum of all outputs and last states.
+struct Problem {
+  bilm::LSTMShape shape;
+  std::vector<int64_t> lengths;
+  std::vector<float> inputs, hidden, cell;
+  std::vector<std::vector<float>> weights;  // four for each direction
+  std::vector<float> outputs, last_hidden, last_cell, gates, cells;
+
+  Problem(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, bool padded,
+          bool in_text_order, float clip)
+      : shape{D, B, T, I, P, C, clip, clip, nullptr, in_text_order},
+        inputs(numbers(D * B * T * I)), hidden(numbers(D * B * P)), cell(numbers(D * B * C)),
+        outputs(D * B * T * P), last_hidden(D * B * P), last_cell(D * B * C),
+        gates(D * T * B * 4 * C), cells(D * T * B * C) {
+    for (int64_t row = 0; row < B; ++row) lengths.push_back((row * 5 + 2) % (T + 1));
+    if (padded) shape.lengths = lengths.data();
+    for (int64_t direction = 0; direction < D; ++direction) {
+      for (int64_t count : {I * 4 * C, P * 4 * C, 4 * C, C * P}) {
+        weights.push_back(numbers(count, 0.4f));
+      }
+    }
+  }
+
+  std::vector<bilm::LSTMWeights> pointers() const {
+    std::vector<bilm::LSTMWeights> all;
+    for (size_t first = 0; first < weights.size(); first += 4) {
+      all.push_back({weights[first].data(), weights[first + 1].data(), weights[first + 2].data(),
+                     weights[first + 3].data()});
+    }
+    return all;
+  }
+
+  double loss(bool has_trace) {
+    const bilm::LSTMTrace trace{has_trace ? gates.data() : nullptr,
+                                has_trace ? cells.data() : nullptr};
+    bilm::projected_lstm_forward(shape, pointers(), inputs.data(), hidden.data(), cell.data(),
+                                 outputs.data(), last_hidden.data(), last_cell.data(), trace);
+    double total = 0.0;
+    for (const auto* values : {&outputs, &last_hidden, &last_cell}) {
+      for (float value : *values) total += value;
+    }
+    return total;
+  }
+};
+
+void check_slope(Problem* problem, std::vector<float>* argument,
+                 const std::vector<float>& gradient) {
+  constexpr float kStep = 1e-2f;
+  const size_t place = random_bits() % argument->size();
+  const float before = (*argument)[place];
+  (*argument)[place] = before + kStep;
+  const double above = problem->loss(false);
+  (*argument)[place] = before - kStep;
+  const double slope = (above - problem->loss(false)) / (2 * kStep);
+  (*argument)[place] = before;
+  expect(std::abs(slope - gradient[place]) < 0.02 + 0.02 * std::abs(slope), "a slope of the LSTM");
+}
+
+void run_lstm(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, bool padded,
+              bool in_text_order, float clip) {
+  Problem problem(D, B, T, I, P, C, padded, in_text_order, clip);
+  expect(problem.loss(true) == problem.loss(false), "the trace changes nothing");
+  problem.loss(true);
+  std::vector<float> ones(problem.outputs.size(), 1.0f), hidden_ones(D * B * P, 1.0f),
+      cell_ones(D * B * C, 1.0f), inputs(problem.inputs.size()), hidden(D * B * P),
+      cell(D * B * C);
+  std::vector<std::vector<float>> weights = problem.weights;
+  std::vector<bilm::LSTMWeightGradients> pointers;
+  for (size_t first = 0; first < weights.size(); first += 4) {
+    pointers.push_back({weights[first].data(), weights[first + 1].data(),
+                        weights[first + 2].data(), weights[first + 3].data()});
+  }
+  bilm::projected_lstm_backward(
+      problem.shape, problem.pointers(), problem.inputs.data(), problem.hidden.data(),
+      problem.cell.data(), problem.outputs.data(), {problem.gates.data(), problem.cells.data()},
+      ones.data(), hidden_ones.data(), cell_ones.data(), inputs.data(), hidden.data(), cell.data(),
+      pointers);
+  if (clip > 0.0f) return;  // there are kinks between the two places of a difference
+  for (int time = 0; time < 4; ++time) {
+    check_slope(&problem, &problem.inputs, inputs);
+    check_slope(&problem, &problem.hidden, hidden);
+    check_slope(&problem, &problem.cell, cell);
+    for (size_t k = 0; k < weights.size(); ++k) {
+      check_slope(&problem, &problem.weights[k], weights[k]);
+    }
+  }
+}
+
+void run_softmax(int64_t tokens, int64_t classes, int64_t features, int64_t max_logits) {
+  const auto hidden = numbers(tokens * features), weight = numbers(classes * features);
+  const auto bias = numbers(classes), extra = numbers(tokens), token_weights = numbers(tokens);
+  std::vector<int64_t> targets(tokens);
+  for (int64_t token = 0; token < tokens; ++token) targets[token] = token * 7 % (classes + 1) - 1;
+  const bilm::SoftmaxInput input{tokens, classes, features, hidden.data(), weight.data(),
+                                 bias.data(), extra.data(), targets.data()};
+  std::vector<float> nats(tokens), more(tokens), d_hidden(hidden.size()), d_weight(weight.size()),
+      d_bias(classes), d_extra(tokens);
+  bilm::softmax_cross_entropy(input, nullptr, max_logits, nats.data(), {});
+  bilm::softmax_cross_entropy(input, token_weights.data(), max_logits, more.data(),
+                              {d_hidden.data(), d_weight.data(), d_bias.data(), d_extra.data()});
+  double total = 0.0;
+  for (float value : d_bias) total += value;
+  for (float value : d_extra) total += value;
+  expect(std::abs(total) < 1e-3, "the logits' gradients sum to 0");
+  for (int64_t token = 0; token < tokens; ++token) {
+    expect(std::abs(nats[token] - more[token]) < 1e-5, "nats with and without gradients");
+  }
+}
+
+void run_nonlinear() {
+  for (float x = -30.0f; x < 30.0f; x += 0.0137f) {
+    expect(std::abs(bilm::fast_tanh(x) - std::tanh(static_cast<double>(x))) < 2e-7, "tanh");
+    const double sigmoid = 1.0 / (1.0 + std::exp(-static_cast<double>(x)));
+    expect(std::abs(bilm::fast_sigmoid(x) - sigmoid) < 2e-7, "sigmoid");
+    expect(std::abs(bilm::fast_exp(x) / std::exp(static_cast<double>(x)) - 1) < 5e-7, "exp");
+  }
+  expect(std::isnan(bilm::fast_tanh(NAN)) && std::isnan(bilm::fast_sigmoid(NAN)), "NaN");
+}
+
+}  // namespace
+
+int main() {
+  run_nonlinear();
+  for (const bool padded : {false, true}) {
+    for (const bool in_text_order : {false, true}) {
+      for (const float clip : {0.0f, 0.4f}) {
+        run_lstm(2, 3, 5, 7, 6, 9, padded, in_text_order, clip);
+        run_lstm(1, 1, 1, 1, 1, 1, padded, in_text_order, clip);
+        run_lstm(2, 25, 4, 5, 3, 17, padded, in_text_order, clip);  // several blocks of rows
+        run_lstm(1, 40, 70, 2, 3, 5, padded, in_text_order, clip);  // several chunks of steps
+      }
+    }
+  }
+  run_softmax(1, 1, 1, 1);
+  run_softmax(5, 7, 3, 1 << 20);
+  run_softmax(70, 2100, 5, 50000);
+  for (int64_t count : {1, 31, 70000}) {
+    auto values = numbers(count), gradient = numbers(count), moment = numbers(count);
+    for (float& value : moment) value = value * value + 1.0f;
+    expect(bilm::sum_of_squares(values.data(), count) > 0.0, "the sum of squares");
+    bilm::adagrad(count, gradient.data(), 0.5f, 0.1f, 1e-6f, values.data(), moment.data());
+    bilm::dropout(count, gradient.data(), 0.5f, 123, values.data());
+  }
+  std::puts("ok");
+  return 0;
+}

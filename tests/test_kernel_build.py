@@ -1,0 +1,118 @@
+"""Compiling the native operators: once, whole or not at all, and what happens without."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bilm.errors import InputError
+from bilm.kernels import build as building
+from bilm.kernels import loading
+from tests.kernel_problems import needs_native
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """An empty cache, and nothing tried yet."""
+    monkeypatch.setenv("BILM_CACHE_DIR", str(tmp_path / "a cache"))
+    monkeypatch.delenv("BILM_KERNEL", raising=False)
+    monkeypatch.setattr(loading, "_is_loaded", None)
+    return tmp_path / "a cache"
+
+
+def test_without_a_compiler_one_line_says_how_to_get_it(fresh, monkeypatch, caplog):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with caplog.at_level(logging.WARNING, "bilm"):
+        assert not loading.is_native() and not loading.is_native()
+    (record,) = caplog.records
+    assert "there is no C++ compiler; install g++" in record.getMessage()
+    with loading.using("native"), pytest.raises(InputError, match="BILM_KERNEL=native: there is"):
+        loading.is_native()
+
+
+def test_an_unknown_choice_is_told(monkeypatch):
+    monkeypatch.setenv("BILM_KERNEL", "fast")
+    with pytest.raises(InputError, match="one of auto, native, paddle, not 'fast'"):
+        loading.is_native()
+
+
+def test_static_programs_and_the_word_paddle_compile_nothing(fresh, monkeypatch):
+    monkeypatch.setattr(loading, "build", None)
+    with loading.using("paddle"):
+        assert not loading.is_native()
+    import paddle
+
+    paddle.enable_static()
+    try:
+        assert not loading.is_native()
+    finally:
+        paddle.disable_static()
+
+
+@needs_native
+def test_a_failure_is_kept_and_tried_again_only_if_asked(fresh, monkeypatch):
+    compiler = fresh.parent / "compiler"
+    compiler.write_text("#!/bin/sh\necho broken; [ \"$1\" = --version ]\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    said = []
+    for again, lines in ((False, 1), (False, 1), (True, 2)):
+        with pytest.raises(building.CannotBuildError, match=r"build\.log"):
+            building.build(said.append, again)
+        assert len(said) == lines
+    (folder,) = fresh.iterdir()
+    assert sorted(os.listdir(folder)) == ["build.log", "lock"]
+
+
+@needs_native
+def test_the_cache_must_belong_to_the_user(fresh):
+    fresh.mkdir()
+    fresh.chmod(0o777)
+    with pytest.raises(building.CannotBuildError, match="can be written by other users"):
+        building.build(print)
+
+
+@needs_native
+def test_every_processor_and_compiler_has_a_library_of_its_own(fresh, monkeypatch):
+    names = {building.library_folder().name}
+    for name, value in (("_processor_features", "avx9"), ("_compiler_version", "g++ 99")):
+        monkeypatch.setattr(building, name, lambda value=value: value)
+        names.add(building.library_folder().name)
+    assert len(names) == 3
+
+
+@needs_native
+def test_two_processes_compile_once(fresh):
+    command = [sys.executable, "-m", "bilm.kernels", "build"]
+    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+               for _ in range(2)]
+    printed = [process.communicate(timeout=400)[0].splitlines() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert sum("compiling" in line for lines in printed for line in lines) == 1
+    (path,) = {lines[-1] for lines in printed}
+    assert Path(path).is_file() and Path(path).is_relative_to(fresh)
+    assert sorted(os.listdir(Path(path).parent)) == [building.LIBRARY, "lock"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_the_core_is_clean_under_sanitizers(tmp_path, sanitizers):
+    kernels = building.HERE
+    sources = [path for path in (kernels / "core").glob("*.cc") if path.name != "gemm_mkl.cc"]
+    program = tmp_path / "driver"
+    subprocess.run(
+        ["g++", "-std=c++17", "-O1", "-g", "-fopenmp-simd", "-pthread", "-Wall", "-Wextra",
+         "-Werror", "-Wno-unknown-pragmas", f"-fsanitize={sanitizers}",
+         "-fno-sanitize-recover=all", f"-I{kernels}", f"-I{kernels / 'core'}",
+         str(Path(__file__).with_name("kernel_driver.cc")), *map(str, sources), "-o", program],
+        check=True, timeout=300,
+    )
+    done = subprocess.run([program], env={"OMP_NUM_THREADS": "3"}, capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
