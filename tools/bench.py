@@ -72,10 +72,9 @@ class Worker:
         self._process.stdin.close()
         self._process.wait()
 
-    @property
-    def speed(self):
-        """The median over the turns."""
-        return statistics.median(self.speeds)
+    def speed(self, turns=None):
+        """Return the median over the last `turns` turns; None: over all."""
+        return statistics.median(self.speeds[-turns:] if turns else self.speeds)
 
 
 def measure(task, config, options, sgemm, folder):
@@ -97,20 +96,21 @@ def measure(task, config, options, sgemm, folder):
     result = {
         "task": task,
         "config": None if task in WITHOUT_SIZES else config,
-        key: ours.speed,
+        key: ours.speed(),
         "lowest": min(ours.speeds),
         "highest": max(ours.speeds),
         **{name: value for name, value in ours.last.items() if name not in ("amount", "seconds")},
         "peers": {
-            peer.system: {key: peer.speed, "ratio": ours.speed / peer.speed,
+            peer.system: {key: peer.speed(), "ratio": ours.speed() / peer.speed(),
                           "peak_rss_mb": peer.last["peak_rss_mb"]}
             for peer in peers
         },
     }
     flops = roofline_flops(task, config)
     if flops:
-        rate = max(max(worker.speeds) for worker in sgemm)
-        result["roofline_fraction"] = ours.speed * flops / rate
+        rate = max(worker.speed(options.repeats) for worker in sgemm)
+        result["sgemm_gflops"] = rate / 1e9
+        result["roofline_fraction"] = ours.speed() * flops / rate
     return result
 
 
@@ -180,7 +180,7 @@ def main(arguments=None) -> None:
             tqdm.write(describe(results[-1], TASKS[task][0]), file=sys.stdout)
         for worker in sgemm:
             worker.close()
-    rates = {f"sgemm_{worker.system}_gflops": max(worker.speeds) / 1e9 for worker in sgemm}
+    rates = {f"sgemm_{worker.system}_gflops": worker.speed() / 1e9 for worker in sgemm}
     machine = {**_machine(options.threads), **rates, "sgemm_gflops": max(rates.values())}
     print(f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s, {machine['processor']}")
     if options.json:
