@@ -259,7 +259,8 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
         std::fill_n(activated, C, 0.0f);
         continue;
       }
-      const int64_t place = (block.direction * shape.steps + step) * shape.batch + block.first + row;
+      const int64_t place =
+          (block.direction * shape.steps + step) * shape.batch + block.first + row;
       const float* cell_before =
           step == 0 ? cell + (first_row + row) * C : trace.cells + (place - shape.batch) * C;
       step_backward(C, trace.gates + place * 4 * C, cell_before, trace.cells + place * C,
