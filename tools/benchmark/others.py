@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-SAMPLE = Path(__file__).parents[1] / "data"
+SAMPLE = Path(__file__).parents[2] / "data"
 
 
 def prepare(task, config, folder, threads, system):

@@ -4,10 +4,10 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from bench_sizes import CONFIGS, NUM_STEPS
 from torch import nn
 from torch.nn import functional as F
 
+from benchmark.sizes import CONFIGS, NUM_STEPS
 from bilm.config import BiLMConfig
 from bilm.losses import LogUniformSampler
 from bilm.torch_model import TorchBiLM, TorchProjectedLSTM

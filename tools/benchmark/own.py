@@ -5,9 +5,9 @@ from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
-from bench_others import SAMPLE, sample_sentences, sgemm
-from bench_sizes import CONFIGS, NUM_STEPS
 
+from benchmark.others import SAMPLE, sample_sentences, sgemm
+from benchmark.sizes import CONFIGS, NUM_STEPS
 from bilm.hardware import keep_freed_memory, tune_cpu
 
 
@@ -144,5 +144,3 @@ def _conversion(sizes, folder):
         return megabytes
 
     return run
-
-

@@ -1,4 +1,4 @@
-"""The process that measures one system at one task; `bench.py` starts it and tells it when."""
+"""The process that measures one system at one task; `main.py` starts it and tells it when."""
 
 import json
 import resource
@@ -9,14 +9,14 @@ from importlib import import_module
 LEAST_SECONDS = 2.0  # a turn lasts at least so long
 
 # The module of each system's measurements.
-MODULES = {"bilm": "bench_bilm", "torch": "bench_torch", "torch_lstm": "bench_torch",
-           "numpy": "bench_others", "jieba": "bench_others", "copy": "bench_others"}
+MODULES = {"bilm": "own", "torch": "pytorch", "torch_lstm": "pytorch",
+           "numpy": "others", "jieba": "others", "copy": "others"}
 
 
 def main(system, task, config, folder, threads) -> None:
     """Prepare, then answer each line of the standard input with a measurement."""
     out, sys.stdout = sys.stdout, sys.stderr  # libraries print
-    module = import_module(MODULES[system])
+    module = import_module(f"benchmark.{MODULES[system]}")
     run = module.prepare(task, config, folder, int(threads), system)
     run()  # the first time is not the usual one
     print("{}", file=out, flush=True)

@@ -1,0 +1,1 @@
+"""Our speed and memory beside those of other systems; `tools/bench.py` is the program."""
