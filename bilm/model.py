@@ -277,7 +277,9 @@ class BiLM(nn.Layer):
         rate = self.config.dropout
         if not (is_training and rate):
             return values
-        return kernels.dropout(values, rate) if kernels.is_native() else F.dropout(values, rate)
+        if paddle.in_dynamic_mode() and kernels.is_native():
+            return kernels.dropout(values, rate)
+        return F.dropout(values, rate)
 
     def _initial_layer_state(self, embedded, in_text_order):
         """Return zeros for one layer of each direction, of a batch known or not."""

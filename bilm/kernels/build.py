@@ -94,6 +94,8 @@ def build(announce: Callable[[str], None], again: bool = False) -> Path:
         if not (folder / LIBRARY).is_file():
             if (folder / LOG).is_file():
                 raise CannotBuildError(f"compiling failed before; see {folder / LOG}")
+            for left in folder.glob("tmp-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             announce("compiling the native operators for this processor, once; about 20 s")
             _compile(folder)
     return folder / LIBRARY
@@ -105,6 +107,8 @@ def _compile(folder):
         done = subprocess.run(
             [sys.executable, "-c", _SETUP, *arguments, *_flags()], cwd=work,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
+            # older setuptools compile C++ with CC and only link with CXX
+            env={**os.environ, **dict.fromkeys(("CC", "CXX"), shlex.join(_compiler()))},
         )
         built = list(Path(work).glob("*.so"))
         if done.returncode or len(built) != 1:
@@ -161,7 +165,8 @@ def _compiler_version() -> str:
     if find_spec("setuptools") is None:
         raise CannotBuildError("setuptools is not installed; pip install setuptools")
     done = subprocess.run([*_compiler(), "--version"], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, check=False)
+                          stdin=subprocess.DEVNULL, check=False,
+                          env={**os.environ, "LC_ALL": "C"})
     return done.stdout
 
 

@@ -65,7 +65,15 @@ def _load(must: bool) -> bool:
     global _is_loaded
     if _is_loaded is None or (must and not _is_loaded):
         try:
-            load_op_meta_info_and_register_op(str(build(_log.warning)))
+            library = build(_log.warning)
+            try:
+                load_op_meta_info_and_register_op(str(library))
+            except (OSError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise CannotBuildError(
+                    f"{library} cannot be loaded (`python -m bilm.kernels build --again` compiles "
+                    f"it anew): {reason}"
+                ) from None
             _is_loaded = True
         except CannotBuildError as error:
             _is_loaded = False
@@ -155,6 +163,9 @@ def adagrad(parameter, moment, gradient, scale, rate, epsilon):
 
 def _run(name, inputs, attributes, outputs):
     """Call an operator as the interface that Paddle generates for custom operators does."""
+    if paddle.in_dynamic_mode() and not paddle.is_grad_enabled():
+        # Paddle makes its own operators' results constants; those of custom ones it does not
+        inputs = {key: value if value is None else value.detach() for key, value in inputs.items()}
     if paddle.in_dynamic_mode() or _builds_pir():
         # Paddle 3 and Paddle 2.6 have it in different places
         modules = paddle._C_ops, paddle.base.core.eager
@@ -165,6 +176,11 @@ def _run(name, inputs, attributes, outputs):
     helper = LayerHelper(name)
     results = {output: helper.create_variable(dtype="float32") for output in outputs}
     given = {key: value for key, value in inputs.items() if value is not None}
+    if attributes.get("has_trace"):  # Paddle 2.6 knows no shapes if only some have a gradient
+        for key in ("Inputs", "Hidden", "Cell"):
+            if given[key].stop_gradient:
+                given[key] = paddle.assign(given[key])
+                given[key].stop_gradient = False
     keys = {key + ("@OPTIONAL" if key == "Lengths" else ""): given[key] for key in given}
     helper.append_op(type=name, inputs=keys, outputs=results, attrs=attributes)
     return [results[output] for output in outputs]

@@ -1,4 +1,5 @@
 // Paddle operators around core/: they check what they get and allocate what they give.
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +23,14 @@ Tensor empty(const Shape& shape, paddle::DataType type = paddle::DataType::FLOAT
 void check(const Tensor& tensor, const char* name, const Shape& shape) {
   PD_CHECK(tensor.is_cpu(), name, " is not on the CPU");
   PD_CHECK(tensor.shape() == shape, name, " has another shape than the other arguments ask for");
+}
+
+// `tensor` holds int64.
+void check_range(const Tensor& tensor, const char* name, int64_t low, int64_t high) {
+  const int64_t* values = tensor.data<int64_t>();
+  PD_CHECK(std::all_of(values, values + tensor.numel(),
+                       [=](int64_t value) { return low <= value && value <= high; }),
+           name, " must be from ", low, " to ", high);
 }
 
 // Null for the gradient of an output that nothing was computed from.
@@ -50,7 +59,10 @@ LSTMArguments lstm_arguments(const Tensor& inputs, const Tensor& hidden, const T
                                         : Shape{directions, batch, steps, features});
   check(hidden, "hidden", {directions, batch, P});
   check(cell, "cell", {directions, batch, C});
-  if (lengths) check(*lengths, "lengths", {batch});
+  if (lengths) {
+    check(*lengths, "lengths", {batch});
+    check_range(*lengths, "lengths", 0, steps);
+  }
   LSTMArguments result{{directions, batch, steps, features, P, C, cell_clip, projection_clip,
                         lengths ? lengths->data<int64_t>() : nullptr, in_text_order},
                        {}};
@@ -212,15 +224,17 @@ std::vector<paddle::DataType> two_types(paddle::DataType, paddle::DataType, padd
 // ---- the softmax ---------------------------------------------------------------------------
 
 bilm::SoftmaxInput softmax_input(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
-                                 const Tensor& targets) {
+                                 const Tensor& targets, int64_t lowest_target) {
   PD_CHECK(hidden.shape().size() == 2 && weight.shape().size() == 2,
            "hidden and weight must have two axes");
   const int64_t tokens = hidden.shape()[0], features = hidden.shape()[1];
   const int64_t classes = weight.shape()[0];
+  PD_CHECK(classes > 0, "there must be a class");
   check(hidden, "hidden", {tokens, features});
   check(weight, "weight", {classes, features});
   check(bias, "bias", {classes});
   check(targets, "targets", {tokens});
+  check_range(targets, "targets", lowest_target, classes - 1);
   return {tokens, classes, features, hidden.data<float>(), weight.data<float>(),
           bias.data<float>(), nullptr, targets.data<int64_t>()};
 }
@@ -228,7 +242,7 @@ bilm::SoftmaxInput softmax_input(const Tensor& hidden, const Tensor& weight, con
 std::vector<Tensor> softmax_nats(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                  const Tensor& targets) {
   Tensor nats = empty({hidden.shape()[0]});
-  bilm::softmax_cross_entropy(softmax_input(hidden, weight, bias, targets), nullptr,
+  bilm::softmax_cross_entropy(softmax_input(hidden, weight, bias, targets, 0), nullptr,
                               int64_t{1} << 40, nats.data<float>(), {});
   return {nats};
 }
@@ -237,7 +251,7 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
                                       const Tensor& bias, const Tensor& targets,
                                       const Tensor& token_weights, const Tensor& extra,
                                       int64_t max_logits) {
-  bilm::SoftmaxInput input = softmax_input(hidden, weight, bias, targets);
+  bilm::SoftmaxInput input = softmax_input(hidden, weight, bias, targets, -1);
   check(token_weights, "token_weights", {input.tokens});
   check(extra, "extra", {input.tokens});
   input.extra = extra.data<float>();

@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
@@ -22,6 +23,10 @@ struct Block {
 std::mutex& mutex = *new std::mutex;
 std::vector<Block>& kept = *new std::vector<Block>;
 int64_t bytes_kept = 0;
+
+// A fork waits until no other thread changes the list: the child could not go on otherwise.
+const int at_fork = pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); },
+                                   [] { mutex.unlock(); });
 
 float* take_kept(int64_t bytes, int64_t* got) {
   std::lock_guard<std::mutex> lock(mutex);

@@ -26,9 +26,9 @@ inline ExpParts split_exp(float x) {  // -87 <= x <= 88
   sum = sum * rest + 1.0f / 6;
   sum = sum * rest + 0.5f;
   sum = sum * rest * rest + rest;
-  int32_t bits;
+  uint32_t bits;
   std::memcpy(&bits, &rounded, 4);
-  bits = static_cast<int32_t>(static_cast<uint32_t>(bits) << 23) + (127 << 23);
+  bits = (bits << 23) + (uint32_t{127} << 23);  // unsigned, as NaN may hold any bits
   float scale;
   std::memcpy(&scale, &bits, 4);
   return {scale, sum};

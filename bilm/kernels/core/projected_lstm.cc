@@ -235,12 +235,16 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
         before = outputs + place_of(shape, block.direction, block.first + row, step - 1) * P;
       }
       float* gradient = work->projected_gradient + (at + row) * P;
-      copy(inputs + place * I, I, work->inputs + (at + row) * I);
-      copy(before, P, work->hidden_before + (at + row) * P);
-      if (!is_running(shape, block.first + row, step)) {
+      float* read = work->inputs + (at + row) * I;
+      float* hidden_before = work->hidden_before + (at + row) * P;
+      if (!is_running(shape, block.first + row, step)) {  // 0 times NaN would be NaN
         std::fill_n(gradient, P, 0.0f);
+        std::fill_n(read, I, 0.0f);
+        std::fill_n(hidden_before, P, 0.0f);
         continue;
       }
+      copy(inputs + place * I, I, read);
+      copy(before, P, hidden_before);
       const float* carried = hidden_gradient + (first_row + row) * P;
       copy_or_clear(outputs_gradient ? outputs_gradient + place * P : nullptr, P, gradient);
       for (int64_t j = 0; j < P; ++j) {
@@ -354,6 +358,15 @@ void projected_lstm_backward(const LSTMShape& shape, const std::vector<LSTMWeigh
   copy_or_clear(last_hidden_gradient, state_rows * shape.projection, hidden_gradient);
   copy_or_clear(last_cell_gradient, state_rows * shape.cell, cell_gradient);
 
+  if (shape.batch == 0 || shape.steps == 0) {
+    for (const LSTMWeightGradients& gradients : weight_gradients) {
+      std::fill_n(gradients.input_weight, shape.input * 4 * shape.cell, 0.0f);
+      std::fill_n(gradients.recurrent_weight, shape.projection * 4 * shape.cell, 0.0f);
+      std::fill_n(gradients.bias, 4 * shape.cell, 0.0f);
+      std::fill_n(gradients.projection_weight, shape.cell * shape.projection, 0.0f);
+    }
+    return;
+  }
   const auto rows = row_blocks(shape.directions, shape.batch);
   std::vector<std::unique_ptr<BackwardBlock>> blocks(rows.size());
   const auto tasks = weight_tasks(shape);

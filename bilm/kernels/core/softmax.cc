@@ -190,6 +190,10 @@ class Pass {
 
 void softmax_cross_entropy(const SoftmaxInput& input, const float* token_weights,
                            int64_t max_logits, float* nats, const SoftmaxGradients& gradients) {
+  if (input.tokens == 0 && gradients.weight != nullptr) {
+    std::fill_n(gradients.weight, input.classes * input.features, 0.0f);
+    std::fill_n(gradients.bias, input.classes, 0.0f);
+  }
   const int64_t most = std::max<int64_t>(1, max_logits / input.classes);
   const int64_t passes = (input.tokens + most - 1) / most;
   const int64_t tokens = (input.tokens + passes - 1) / std::max<int64_t>(1, passes);
