@@ -120,7 +120,8 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
   const int64_t steps = longest(shape, block);
   const int64_t at_once = steps_at_once(steps, rows, kForwardRows);
   const int64_t first_row = block.direction * shape.batch + block.first;
-  const RightFactor input_weight(false, at_once * rows, 4 * C, I, weights.input_weight, 4 * C);
+  const int64_t input_rows = steps > at_once ? at_once * rows : 0;  // 0: one product, not packed
+  const RightFactor input_weight(false, input_rows, 4 * C, I, weights.input_weight, 4 * C);
   const RightFactor recurrent_weight(false, rows, 4 * C, P, weights.recurrent_weight, 4 * C);
   const RightFactor projection_weight(false, rows, P, C, weights.projection_weight, P);
 
