@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmark.sizes import CONFIGS, roofline_flops
+from benchmark import growth
+from benchmark.sizes import CONFIGS, roofline_flops, sizes_of
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.hardware import usable_cores
@@ -26,6 +27,7 @@ from bilm.options import new_parser
 TASKS = {
     "train_full": ("tokens", ("bilm", "torch")),
     "train_sampled": ("tokens", ("bilm", "torch")),
+    "embed": ("tokens", ("bilm", "torch", "torch_lstm")),
     "embed_32": ("tokens", ("bilm", "torch", "torch_lstm")),
     "embed_1": ("tokens", ("bilm", "torch", "torch_lstm")),
     "lac_tag": ("characters", ("bilm", "jieba")),
@@ -42,7 +44,7 @@ class Worker:
         self.system = system
         self.speeds = []
         self.last = {}
-        self._log = Path(folder) / f"{system}_{task}_{config}.log"
+        self._log = Path(folder) / f"{system}_{task}_{config}.log".replace(":", "_")
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmark.worker", system, task, config, str(folder),
@@ -122,7 +124,7 @@ def measure(task, config, options, sgemm, folder):
 def describe(result, unit):
     """Return the line of a result."""
     speed = result[f"{unit}_per_s"]
-    parts = [f"{result['task']:<14}{result['config'] or '':<6}{speed:>12,.1f} {unit}/s"]
+    parts = [f"{result['task']:<14}{result['config'] or '':<16} {speed:>12,.1f} {unit}/s"]
     if "roofline_fraction" in result:
         parts.append(f"{result['roofline_fraction']:6.1%} of the roofline")
     parts.append(f"{result['peak_rss_mb']:,.0f} MB")
@@ -144,12 +146,16 @@ def _machine(threads):
 def _parser():
     parser = new_parser(__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config", default="mid", metavar="LIST", help=f"sizes, of {','.join(CONFIGS)}")
+    add("--config", default="mid", metavar="LIST",
+        help=f"sizes, of {','.join(CONFIGS)}; with others behind colons: mid:batch=8:steps=40")
     add("--tasks", default="train_full,train_sampled,embed_32,embed_1", metavar="LIST",
         help=f"of {','.join(TASKS)}, or all")
     add("--repeats", type=int, default=5, metavar="N", help="turns of each system")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
     add("--without", default="", metavar="LIST", help="systems to leave out")
+    add("--growth", metavar="PICTURE",
+        help="measure how the costs of the first of --config grow with its sizes, without other "
+        "systems, and draw it")
     add("--json", metavar="FILE", help="write the figures here")
     return parser
 
@@ -162,25 +168,41 @@ def _chosen(flag, text, allowed):
     return names
 
 
-def main(arguments=None) -> None:
-    """Measure as the command line says."""
-    options = _parser().parse_args(arguments)
-    configs = _chosen("--config", options.config, CONFIGS)
-    tasks = _chosen("--tasks", options.tasks, TASKS)
+def _checked(options):
+    """Turn the lists among the options into lists; raise an InputError for what is not known."""
+    options.config = options.config.split(",")
+    for config in options.config:
+        sizes_of(config)
+    options.tasks = _chosen("--tasks", options.tasks, TASKS)
     known = sorted({name for _, systems in TASKS.values() for name in systems[1:]})
-    options.without = _chosen("--without", options.without, known)
+    options.without = known if options.growth else _chosen("--without", options.without, known)
     if options.repeats < 1:
         raise InputError(f"--repeats must be at least 1, not {options.repeats}")
-    if find_spec("torch") is None:
+    if options.growth:
+        growth.check_picture(options.growth)
+    options.threads = options.threads or usable_cores()
+    if find_spec("torch") is None and "torch" not in options.without:
         options.without += ["torch", "torch_lstm"]
         print("PyTorch is not installed: its figures are left out", file=sys.stderr)
-    options.threads = options.threads or usable_cores()
-    pairs = [(task, config) for task in tasks for config in configs]
-    pairs = [pair for pair in pairs if pair[0] not in WITHOUT_SIZES or pair[1] == configs[0]]
+    return options
+
+
+def _pairs(options):
+    """Return the tasks and configurations to measure."""
+    if options.growth:
+        return growth.pairs_of(options.config[0])
+    pairs = [(task, config) for task in options.tasks for config in options.config]
+    return [(task, config) for task, config in pairs
+            if task not in WITHOUT_SIZES or config == options.config[0]]
+
+
+def main(arguments=None) -> None:
+    """Measure as the command line says."""
+    options = _checked(_parser().parse_args(arguments))
     results = []
     with tempfile.TemporaryDirectory() as folder:
         sgemm = [Worker(name, "sgemm", "-", folder, options.threads) for name in ("numpy", "bilm")]
-        for task, config in tqdm(pairs, disable=not sys.stderr.isatty(), leave=False):
+        for task, config in tqdm(_pairs(options), disable=not sys.stderr.isatty(), leave=False):
             results.append(measure(task, config, options, sgemm, folder))
             tqdm.write(describe(results[-1], TASKS[task][0]), file=sys.stdout)
         for worker in sgemm:
@@ -191,3 +213,5 @@ def main(arguments=None) -> None:
     if options.json:
         document = {"machine": machine, "results": results}
         write_text_atomically(options.json, json.dumps(document, indent=2) + "\n")
+    if options.growth:
+        growth.plot(results, options.config[0], options.growth)

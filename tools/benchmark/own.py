@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.others import SAMPLE, sample_sentences, sgemm
-from benchmark.sizes import CONFIGS, NUM_STEPS
+from benchmark.sizes import batch_shape, sizes_of
 from bilm.hardware import keep_freed_memory, tune_cpu
 
 
@@ -15,12 +15,12 @@ def prepare(task, config, folder, threads, system):
     """Return a function that does a piece of work and returns its amount."""
     tune_cpu(threads)
     if task.startswith("train"):
-        return _training(CONFIGS[config], task == "train_sampled", folder)
+        return _training(sizes_of(config), task == "train_sampled", folder)
     if task.startswith("embed"):
-        return _embedding(CONFIGS[config], int(task.split("_")[1]))
+        return _embedding(sizes_of(config), batch_shape(task, sizes_of(config)))
     others = {"sgemm": _sgemm, "lac_tag": _tagging, "segment": _segmentation}
     if task == "convert":
-        return _conversion(CONFIGS[config], folder)
+        return _conversion(sizes_of(config), folder)
     return others[task](folder)
 
 
@@ -49,7 +49,7 @@ def _training(sizes, is_sampled, folder):
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *words])
     options = TrainingOptions(
         train_path=str(path), embed_size=sizes.projection, hidden_size=sizes.cell,
-        batch_size=sizes.batch, sample_softmax=is_sampled, max_epoch=10**6,
+        batch_size=sizes.batch, num_steps=sizes.steps, sample_softmax=is_sampled, max_epoch=10**6,
         n_negative_samples_batch=sizes.candidates,
     )
     model = BiLM(options.model_config(vocabulary))
@@ -59,19 +59,19 @@ def _training(sizes, is_sampled, folder):
     return lambda: trainer.train_step(next(batches)).tokens
 
 
-def _embedding(sizes, rows):
+def _embedding(sizes, shape):
     import paddle
 
     from bilm.model import BiLM
 
     model = BiLM(_config(sizes), has_softmax=False)
     model.eval()
-    ids = paddle.to_tensor(np.random.default_rng(0).integers(0, sizes.vocab, [rows, NUM_STEPS]))
+    ids = paddle.to_tensor(np.random.default_rng(0).integers(0, sizes.vocab, shape))
 
     def run():
         with paddle.no_grad():
             model(ids)
-        return rows * NUM_STEPS
+        return shape[0] * shape[1]
 
     return run
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmark.sizes import CONFIGS, NUM_STEPS
+from benchmark.sizes import batch_shape, sizes_of
 from bilm.config import BiLMConfig
 from bilm.losses import LogUniformSampler
 from bilm.torch_model import TorchBiLM, TorchProjectedLSTM
@@ -33,25 +33,25 @@ def prepare(task, config, folder, threads, system):
     """Return a function that does a piece of work and returns its amount."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    sizes = CONFIGS[config]
+    sizes = sizes_of(config)
     model = TorchBiLM(BiLMConfig(sizes.vocab, sizes.projection, sizes.cell))
     if system == "torch_lstm":
         for name, layer in list(model.named_children()):
             if isinstance(layer, TorchProjectedLSTM):
                 setattr(model, name, BuiltInLSTM(model.config))
     if task.startswith("embed"):
-        return _embedding(model, int(task.split("_")[1]))
+        return _embedding(model, batch_shape(task, sizes))
     return Training(model, sizes, task == "train_sampled")
 
 
-def _embedding(model, rows):
+def _embedding(model, shape):
     model.eval()
-    ids = torch.randint(0, model.config.vocab_size, [rows, NUM_STEPS])
+    ids = torch.randint(0, model.config.vocab_size, shape)
 
     def run():
         with torch.no_grad():
             model(ids)
-        return rows * NUM_STEPS
+        return shape[0] * shape[1]
 
     return run
 
@@ -68,7 +68,7 @@ class Training:
         )
         random = np.random.default_rng(0)
         shares = 1.0 / np.arange(1, sizes.vocab + 1)
-        shape = [4, 2, 2, sizes.batch, NUM_STEPS]  # batches, inputs and targets, directions
+        shape = [4, 2, 2, sizes.batch, sizes.steps]  # batches, inputs and targets, directions
         ids = random.choice(sizes.vocab, shape, p=shares / shares.sum())
         drawn = [[None, None]] * len(ids)
         if is_sampled:
