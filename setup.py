@@ -37,6 +37,7 @@ setup(
         "rjieba": ["rjieba>=0.1"],
         "dev": [
             "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
+            "pytest-benchmark>=4",
         ],
     },
     entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},

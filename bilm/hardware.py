@@ -64,12 +64,15 @@ def keep_freed_memory() -> None:
     Otherwise each training step gets hundreds of megabytes from the system anew, and that costs a
     tenth of its time. For programs that do one thing; nothing happens without glibc.
     """
+    if not sys.platform.startswith("linux"):
+        return
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
         return
-    trim_threshold, mmap_threshold = -1, -3  # parameters of mallopt
-    library.mallopt(mmap_threshold, 1 << 30)
-    library.mallopt(trim_threshold, (1 << 31) - 1)
+    trim_threshold, mmap_threshold = -1, -3  # parameters of mallopt, which returns 0 if it refuses
+    # older versions take no more than 32 MB; a threshold set freezes the other, so they go together
+    if library.mallopt(mmap_threshold, 1 << 30) or library.mallopt(mmap_threshold, 1 << 25):
+        library.mallopt(trim_threshold, (1 << 31) - 1)
 
 
 def import_paddle():

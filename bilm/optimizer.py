@@ -36,7 +36,8 @@ class _Adagrad(paddle.optimizer.Adagrad):
             scaled = _scaled(gradient, self.factor)
             return super()._append_optimize_op(block, (parameter, scaled))
         moment = self._get_accumulator_master(self._moment_acc_str, parameter)
-        kernels.adagrad(parameter, moment, gradient, self.factor, self.get_lr(), self._epsilon)
+        rate = self.get_lr() * parameter.optimize_attr["learning_rate"]
+        kernels.adagrad(parameter, moment, gradient, self.factor, rate, self._epsilon)
         return None
 
 
@@ -123,11 +124,14 @@ def apply_gradients(optimizer, gradients: List[tuple], factor: float) -> None:
         gradients: Pairs of parameters and gradients, which may be changed.
         factor: See `clip_factor`.
     """
-    if isinstance(optimizer, _Adagrad):
-        optimizer.factor = factor
-    else:
-        gradients = scale_gradients(gradients, factor)
-    optimizer.apply_gradients(gradients)
+    if not isinstance(optimizer, _Adagrad):
+        optimizer.apply_gradients(scale_gradients(gradients, factor))
+        return
+    optimizer.factor = factor
+    try:
+        optimizer.apply_gradients(gradients)
+    finally:
+        optimizer.factor = 1.0
 
 
 def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -> dict:

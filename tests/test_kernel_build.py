@@ -1,10 +1,12 @@
 """Compiling the native operators: once, whole or not at all, and what happens without."""
 
+import errno
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,43 @@ def test_a_failure_is_kept_and_tried_again_only_if_asked(fresh, monkeypatch):
         assert len(said) == lines
     (folder,) = fresh.iterdir()
     assert sorted(os.listdir(folder)) == ["build.log", "lock"]
+
+
+@needs_native
+def test_a_cache_that_cannot_be_written_serves_what_it_holds(fresh, monkeypatch, caplog):
+    @contextmanager
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        yield
+
+    monkeypatch.setattr(building, "_locked", refuse)
+    with caplog.at_level(logging.WARNING, "bilm"):
+        assert not loading.is_native()
+    assert "lock: Permission denied; set BILM_CACHE_DIR" in caplog.records[0].getMessage()
+    library = building.library_folder() / building.LIBRARY
+    library.write_bytes(b"")
+    assert building.build(print) == library
+
+
+@needs_native
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(building.Path, "home", no_home)
+    for name in ("XDG_CACHE_HOME", "BILM_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(building.CannotBuildError, match="no home folder; set BILM_CACHE_DIR"):
+        building.cache_folder()
+    monkeypatch.setenv("BILM_CACHE_DIR", str(tmp_path))
+    assert building.cache_folder() == tmp_path
+
+
+@needs_native
+def test_pythons_headers_are_asked_for(fresh, monkeypatch):
+    monkeypatch.setattr(building.sysconfig, "get_path", lambda name: str(fresh))
+    with pytest.raises(building.CannotBuildError, match=r"Python\.h is not there; .*python3-dev"):
+        building.build(print)
 
 
 @needs_native

@@ -101,8 +101,9 @@ def test_dropout_drops_its_share_and_the_gradient_at_the_same_places():
     masks = []
     for seed in (1, 1, 2):
         paddle.seed(seed)
-        dropped = kernels.dropout(values, 0.3) if kernels.is_native() else None
-        second = kernels.dropout(values, 0.3)
+        with kernels.using("native"):
+            assert kernels.is_native()
+            dropped, second = kernels.dropout(values, 0.3), kernels.dropout(values, 0.3)
         masks += [dropped.numpy() > 0, second.numpy() > 0]
         assert set(np.unique(dropped.numpy())) == {0, np.float32(1 / (1 - np.float32(0.3)))}
         values.clear_gradient(False)
@@ -126,7 +127,6 @@ def test_adagrad_and_the_norm_are_numpys():
     tensors = [paddle.to_tensor(array) for array in (value, moment, gradient)]
     with kernels.using("native"):
         norm = global_norm([(tensors[0], tensors[2])])
-        kernels.is_native()
         kernels.adagrad(*tensors, clip_factor(norm, norm / 2), 0.2, 1e-3)
     scaled = gradient.astype(np.float64) / 2
     assert norm == pytest.approx(np.sqrt((scaled**2).sum() * 4), rel=1e-6)

@@ -1,6 +1,5 @@
 """Compile the native operators into a cache folder, once for each machine and Paddle."""
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -20,6 +19,7 @@ from bilm.hardware import import_paddle
 HERE = Path(__file__).parent
 LIBRARY = "bilm_operators.so"
 LOG = "build.log"
+_AGAIN = "then try again with `python -m bilm.kernels build --again`"
 _FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno",
           "-fno-trapping-math"]
 _X86_FLAGS = ["-mprefer-vector-width=512"]
@@ -51,9 +51,21 @@ def sources() -> List[Path]:
 
 
 def cache_folder() -> Path:
-    """Return where compiled operators are kept: $BILM_CACHE_DIR, or the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("BILM_CACHE_DIR") or Path(base) / "paddle-elmo").absolute()
+    """Return where compiled operators are kept: $BILM_CACHE_DIR, or the user's cache folder.
+
+    Raises:
+        CannotBuildError: The user has no home folder, and nothing else is chosen.
+    """
+    chosen = os.environ.get("BILM_CACHE_DIR")
+    if chosen:
+        return Path(chosen).absolute()
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise CannotBuildError(
+            "this user has no home folder; set BILM_CACHE_DIR to a folder of your own"
+        ) from None
+    return (base / "paddle-elmo").absolute()
 
 
 def library_folder() -> Path:
@@ -63,8 +75,10 @@ def library_folder() -> Path:
         CannotBuildError: They cannot be compiled here.
     """
     paddle = import_paddle()
+    _mkl()
     parts = [paddle.__version__, getattr(paddle.version, "commit", ""), platform.machine(),
-             _processor_features(), _compiler_version(), *_flags()]
+             sys.implementation.cache_tag, _processor_features(), _compiler_version(), *_flags()]
+    parts += [os.environ.get(name, "") for name in ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")]
     digest = hashlib.sha256("\n".join(parts).encode("utf-8"))
     for path in sorted([Path(__file__), *sources(), *(HERE / "core").glob("*.h")]):
         digest.update(path.name.encode("utf-8") + path.read_bytes())
@@ -86,14 +100,26 @@ def build(announce: Callable[[str], None], again: bool = False) -> Path:
             user may write to the cache folder.
     """
     folder = library_folder()
+    try:
+        return _build(folder, announce, again)
+    except OSError as error:
+        raise CannotBuildError(
+            f"{error.filename or folder}: {error.strerror}; set BILM_CACHE_DIR to a folder that "
+            "can be written"
+        ) from None
+
+
+def _build(folder, announce, again):
     _make_private(folder)
+    if (folder / LIBRARY).is_file() and not again:  # the folder may be read-only by now
+        return folder / LIBRARY
     with _locked(folder / "lock"):
         if again:
             for name in (LIBRARY, LOG):
                 (folder / name).unlink(missing_ok=True)
         if not (folder / LIBRARY).is_file():
             if (folder / LOG).is_file():
-                raise CannotBuildError(f"compiling failed before; see {folder / LOG}")
+                raise CannotBuildError(f"compiling failed before; see {folder / LOG}, {_AGAIN}")
             for left in folder.glob("tmp-*"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             announce("compiling the native operators for this processor, once; about 20 s")
@@ -113,21 +139,16 @@ def _compile(folder):
         built = list(Path(work).glob("*.so"))
         if done.returncode or len(built) != 1:
             (folder / LOG).write_bytes(done.stdout)
-            raise CannotBuildError(f"the compiler failed; see {folder / LOG}")
+            raise CannotBuildError(f"the compiler failed; see {folder / LOG}, {_AGAIN}")
         os.replace(built[0], folder / LIBRARY)
 
 
 def _make_private(folder):
     """Make the folder; refuse one that others may write to, as what is in it will be run."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise CannotBuildError(
-            f"{folder}: {error.strerror}; set BILM_CACHE_DIR to a folder that can be written"
-        ) from None
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for place in (folder, folder.parent):
         status = place.stat()
-        if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o002:
+        if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:
             raise CannotBuildError(
                 f"{place} can be written by other users; set BILM_CACHE_DIR to a folder of your own"
             )
@@ -135,6 +156,8 @@ def _make_private(folder):
 
 @contextmanager
 def _locked(path):
+    import fcntl  # not on Windows, where nothing is compiled
+
     with open(path, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         yield
@@ -161,7 +184,12 @@ def _compiler() -> List[str]:
 
 
 def _compiler_version() -> str:
-    _mkl()
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.is_file():
+        raise CannotBuildError(
+            f"{header} is not there; install Python's headers (Debian, Ubuntu: apt-get install "
+            "python3-dev)"
+        )
     if find_spec("setuptools") is None:
         raise CannotBuildError("setuptools is not installed; pip install setuptools")
     done = subprocess.run([*_compiler(), "--version"], capture_output=True, text=True,

@@ -267,6 +267,7 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
 // ---- dropout -------------------------------------------------------------------------------
 
 std::vector<Tensor> dropout(const Tensor& values, float rate, int64_t seed) {
+  check(values, "values", values.shape());
   Tensor dropped = empty(values.shape());
   bilm::dropout(values.numel(), values.data<float>(), rate, seed, dropped.data<float>());
   return {dropped};
@@ -275,6 +276,7 @@ std::vector<Tensor> dropout(const Tensor& values, float rate, int64_t seed) {
 // ---- the optimiser -------------------------------------------------------------------------
 
 std::vector<Tensor> sum_of_squares(const Tensor& values) {
+  check(values, "values", values.shape());
   Tensor total = empty({1}, paddle::DataType::FLOAT64);
   *total.data<double>() = bilm::sum_of_squares(values.data<float>(), values.numel());
   return {total};
@@ -283,6 +285,7 @@ std::vector<Tensor> sum_of_squares(const Tensor& values) {
 // In place: `parameter` and `moment` are the outputs.
 void adagrad(Tensor& parameter, Tensor& moment, const Tensor& gradient, float scale, float rate,
              float epsilon) {
+  check(parameter, "parameter", parameter.shape());
   check(moment, "moment", parameter.shape());
   check(gradient, "gradient", parameter.shape());
   bilm::adagrad(parameter.numel(), gradient.data<float>(), scale, rate, epsilon,

@@ -71,7 +71,10 @@ def plot(results, config, path):
         memory.set_xlabel(axis)
         for panel in (time, memory):
             panel.set(xscale="log", yscale="log")
-            panel.grid(alpha=0.3, which="both")
+            panel.set_xticks(AXES[axis], [f"{size:,}" for size in AXES[axis]])
+            panel.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+            panel.tick_params(axis="x", labelrotation=45)
+            panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("ms for 1,000 tokens")
     panels[1, 0].set_ylabel("peak memory, MB")
     panels[0, 0].legend(fontsize=8)

@@ -1,6 +1,7 @@
 #include "projected_lstm.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "gemm.h"
@@ -18,6 +19,8 @@ constexpr int64_t kForwardRows = 64;
 // Rows times steps whose weight gradients are computed at once: they bound the work space, and
 // each time the weights' gradients are read and written.
 constexpr int64_t kBackwardRows = 1280;
+
+float limit_of(float clip) { return clip > 0.0f ? clip : std::numeric_limits<float>::infinity(); }
 
 bool is_running(const LSTMShape& shape, int64_t row, int64_t step) {
   return shape.lengths == nullptr || step < shape.lengths[row];
@@ -60,7 +63,7 @@ template <bool kHasTrace>
 void step_forward(int64_t size, const float* gates, const float* bias,
                   float cell_clip, float* cell, float* activated,
                   float* gates_out, float* cell_out) {
-  const float limit = cell_clip > 0.0f ? cell_clip : 3.4e38f;
+  const float limit = limit_of(cell_clip);
 #pragma omp simd
   for (int64_t j = 0; j < size; ++j) {
     const float candidate = fast_tanh(gates[j] + bias[j]);
@@ -87,7 +90,7 @@ void step_backward(int64_t size, const float* gates, const float* cell_before,
                    const float* activated_gradient, float* cell_gradient,
                    float* gates_gradient, float* activated,
                    float* bias_gradient) {
-  const float limit = cell_clip > 0.0f ? cell_clip : 3.4e38f;
+  const float limit = limit_of(cell_clip);
 #pragma omp simd
   for (int64_t j = 0; j < size; ++j) {
     const float candidate = gates[j], input = gates[size + j];
@@ -163,7 +166,7 @@ void run_forward(const LSTMShape& shape, const LSTMWeights& weights, const RowBl
                            trace.gates + place * 4 * C, trace.cells + place * C);
       }
       projection_weight.multiply(rows, activated, C, 0.0f, projected, P);
-      const float limit = shape.projection_clip > 0.0f ? shape.projection_clip : 3.4e38f;
+      const float limit = limit_of(shape.projection_clip);
       for (int64_t row = 0; row < rows; ++row) {
         float* output = outputs + place_of(shape, block.direction, block.first + row, step) * P;
         if (!is_running(shape, block.first + row, step)) {
@@ -226,7 +229,7 @@ void run_backward(const LSTMShape& shape, const LSTMWeights& weights, BackwardBl
   const RowBlock& block = work->block;
   const int64_t rows = block.count, P = shape.projection, C = shape.cell, I = shape.input;
   const int64_t first_row = block.direction * shape.batch + block.first;
-  const float limit = shape.projection_clip > 0.0f ? shape.projection_clip : 3.4e38f;
+  const float limit = limit_of(shape.projection_clip);
   for (int64_t step = end - 1; step >= start; --step) {
     const int64_t at = (step - start) * rows;  // of the step's first row in the work space
     for (int64_t row = 0; row < rows; ++row) {
