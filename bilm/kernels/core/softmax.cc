@@ -42,11 +42,17 @@ float exponentials(int64_t count, float reference, float* logits) {
   return total;
 }
 
+// Gradients nearer to 0 than this become 0: products with numbers below float's normal range take
+// many times as long, and a peaked softmax has almost nothing else.
+constexpr float kTiniest = 1e-30f;
+
 // Scales a row of exponentials to a row of the logits' gradient, which it adds to the bias's.
 void scale_row(int64_t count, float factor, float* values, float* totals) {
 #pragma omp simd
   for (int64_t j = 0; j < count; ++j) {
-    values[j] *= factor;
+    const float value = values[j] * factor;
+    const float size = value < 0.0f ? -value : value;
+    values[j] = size < kTiniest ? 0.0f : value;
     totals[j] += values[j];
   }
 }
