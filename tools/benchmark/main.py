@@ -202,11 +202,13 @@ def main(arguments=None) -> None:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         sgemm = [Worker(name, "sgemm", "-", folder, options.threads) for name in ("numpy", "bilm")]
-        for task, config in tqdm(_pairs(options), disable=not sys.stderr.isatty(), leave=False):
-            results.append(measure(task, config, options, sgemm, folder))
-            tqdm.write(describe(results[-1], TASKS[task][0]), file=sys.stdout)
-        for worker in sgemm:
-            worker.close()
+        try:
+            for task, config in tqdm(_pairs(options), disable=not sys.stderr.isatty(), leave=False):
+                results.append(measure(task, config, options, sgemm, folder))
+                tqdm.write(describe(results[-1], TASKS[task][0]), file=sys.stdout)
+        finally:
+            for worker in sgemm:
+                worker.close()
     rates = {f"sgemm_{worker.system}_gflops": worker.speed() / 1e9 for worker in sgemm}
     machine = {**_machine(options.threads), **rates, "sgemm_gflops": max(rates.values())}
     print(f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s, {machine['processor']}")

@@ -1,0 +1,48 @@
+"""The benchmark's sizes and its picture; no time is looked at."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bilm.errors import InputError
+
+TOOLS = Path(__file__).parents[1] / "tools"
+if not TOOLS.is_dir():
+    pytest.skip("the tools are part of a checkout", allow_module_level=True)
+sys.path.append(str(TOOLS))
+
+from benchmark import growth  # noqa: E402
+from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of  # noqa: E402
+
+
+def test_a_configuration_takes_other_sizes():
+    changed = CONFIGS["mid"]._replace(batch=8, steps=40)
+    assert sizes_of("mid:batch=8:steps=40") == changed
+    assert batch_shape("embed", changed) == (8, 40)
+    assert batch_shape("embed_32", changed) == (32, 40)
+
+
+@pytest.mark.parametrize("config", ["middle", "mid:", "mid:batch", "mid:batch=0", "mid:rows=8"])
+def test_wrong_configurations_are_told(config):
+    with pytest.raises(InputError, match=r"--config: .*(none of small|positive number)"):
+        sizes_of(config)
+
+
+def test_the_roofline_counts_the_products():
+    # two directions: one layer is 64 x 1024 twice and 256 x 64, two operations a weight
+    products = 2 * 2 * (64 * 1024 * 2 + 256 * 64) * 2
+    assert roofline_flops("embed_32", "small") == products
+    assert roofline_flops("train_full", "small") == 3 * (products + 2 * 2 * 64 * 8_000)
+    assert roofline_flops("segment", "small") is None
+
+
+def test_growth_changes_one_size_at_a_time_and_draws_it(tmp_path):
+    pairs = growth.pairs_of("mid")
+    assert len(set(pairs)) == len(pairs) and ("embed", "mid") in pairs
+    results = [{"task": task, "config": config, "tokens_per_s": 1e3, "roofline_fraction": 0.5,
+                "peak_rss_mb": 100} for task, config in pairs]
+    growth.plot(results, "mid", tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"growth\.txt: the name must end in one of \..*\.png"):
+        growth.check_picture("growth.txt")
