@@ -89,6 +89,17 @@ def test_a_cache_that_cannot_be_written_serves_what_it_holds(fresh, monkeypatch,
 
 
 @needs_native
+def test_a_new_cache_is_private_whatever_the_umask(fresh, monkeypatch):
+    monkeypatch.setattr(building, "_compile", lambda folder: (folder / building.LIBRARY).touch())
+    before = os.umask(0o002)
+    try:
+        library = building.build(lambda line: None)
+    finally:
+        os.umask(before)
+    assert [place.stat().st_mode & 0o777 for place in (fresh, library.parent)] == [0o700, 0o700]
+
+
+@needs_native
 def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, tmp_path):
     def no_home():
         raise RuntimeError("Could not determine home directory.")

@@ -145,8 +145,8 @@ def _compile(folder):
 
 def _make_private(folder):
     """Make the folder; refuse one that others may write to, as what is in it will be run."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for place in (folder, folder.parent):
+    for place in (folder.parent, folder):  # the mode holds for the last folder of a path only
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = place.stat()
         if status.st_uid not in (os.getuid(), 0) or status.st_mode & 0o022:
             raise CannotBuildError(

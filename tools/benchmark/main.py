@@ -170,7 +170,7 @@ def _chosen(flag, text, allowed):
 
 def _checked(options):
     """Turn the lists among the options into lists; raise an InputError for what is not known."""
-    options.config = options.config.split(",")
+    options.config = list(CONFIGS) if options.config == "all" else options.config.split(",")
     for config in options.config:
         sizes_of(config)
     options.tasks = _chosen("--tasks", options.tasks, TASKS)
