@@ -73,9 +73,8 @@ def full_softmax_loss(
     """
     constants = targets, token_weights
     if kernels.is_native():
-        extra = paddle.zeros([hidden.shape[0]])  # no token has a target outside the vocabulary
         limit = max_chunk_logits or MAX_NATIVE_LOGITS
-        return _NativeSoftmaxLoss.apply(hidden, weight, bias, extra, *constants, limit)
+        return _NativeSoftmaxLoss.apply(hidden, weight, bias, None, *constants, limit)
     limit = max_chunk_logits or MAX_CHUNK_LOGITS
     return _FullSoftmaxLoss.apply(hidden, weight, bias, *constants, limit)
 
@@ -86,10 +85,7 @@ class _NativeSoftmaxLoss(paddle.autograd.PyLayer):
         nats, *gradients = kernels.softmax_loss(
             hidden, weight, bias, targets, token_weights, extra, max_logits
         )
-        ctx.gradients = [
-            None if tensor.stop_gradient else gradient
-            for tensor, gradient in zip((hidden, weight, bias, extra), gradients)
-        ]
+        ctx.gradients = _asked_for(gradients, (hidden, weight, bias, extra))
         return (nats.astype("float64") * token_weights.astype("float64")).sum().astype("float32")
 
     @staticmethod
@@ -116,12 +112,19 @@ class _FullSoftmaxLoss(paddle.autograd.PyLayer):
             hidden_gradients.append(paddle.matmul(gradient, weight))
             weight_gradient += paddle.matmul(gradient, hidden[rows], transpose_x=True)
             bias_gradient += gradient.sum(axis=0)
-        ctx.gradients = paddle.concat(hidden_gradients), weight_gradient, bias_gradient
+        gradients = paddle.concat(hidden_gradients), weight_gradient, bias_gradient
+        ctx.gradients = _asked_for(gradients, (hidden, weight, bias))
         return loss.astype(hidden.dtype)
 
     @staticmethod
     def backward(ctx, upstream):
         return _scaled(ctx, upstream)
+
+
+def _asked_for(gradients, tensors):
+    """Return what Paddle wants: a gradient for each tensor, None for those that are constant."""
+    return [None if tensor.stop_gradient else gradient
+            for gradient, tensor in zip(gradients, tensors) if tensor is not None]
 
 
 def _scaled(ctx, upstream):

@@ -124,7 +124,8 @@ def apply_gradients(optimizer, gradients: List[tuple], factor: float) -> None:
         gradients: Pairs of parameters and gradients, which may be changed.
         factor: See `clip_factor`.
     """
-    if not isinstance(optimizer, _Adagrad):
+    decays = any(parameter.regularizer is not None for parameter, _ in gradients)
+    if decays or not isinstance(optimizer, _Adagrad):  # decay is not to be scaled
         optimizer.apply_gradients(scale_gradients(gradients, factor))
         return
     optimizer.factor = factor

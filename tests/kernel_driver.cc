@@ -1,14 +1,17 @@
 // Runs the native operators' core without Paddle, under sanitizers: every function, odd sizes,
 // several threads, and the LSTM's gradients beside differences of its results.
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 #include "core/adagrad.h"
 #include "core/dropout.h"
 #include "core/nonlinear.h"
+#include "core/parallel.h"
 #include "core/projected_lstm.h"
 #include "core/softmax.h"
 
@@ -64,8 +67,9 @@ struct Problem {
   double loss(bool has_trace) {
     const bilm::LSTMTrace trace{has_trace ? gates.data() : nullptr,
                                 has_trace ? cells.data() : nullptr};
-    bilm::projected_lstm_forward(shape, pointers(), inputs.data(), hidden.data(), cell.data(),
-                                 outputs.data(), last_hidden.data(), last_cell.data(), trace);
+    bilm::projected_lstm_forward(shape, pointers(),
+                                 {inputs.data(), hidden.data(), cell.data(), outputs.data(),
+                                  last_hidden.data(), last_cell.data(), trace});
     double total = 0.0;
     for (const auto* values : {&outputs, &last_hidden, &last_cell}) {
       for (float value : *values) total += value;
@@ -102,9 +106,10 @@ void run_lstm(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, 
                         weights[first + 2].data(), weights[first + 3].data()});
   }
   bilm::projected_lstm_backward(
-      problem.shape, problem.pointers(), problem.inputs.data(), problem.hidden.data(),
-      problem.cell.data(), problem.outputs.data(), {problem.gates.data(), problem.cells.data()},
-      ones.data(), hidden_ones.data(), cell_ones.data(), inputs.data(), hidden.data(), cell.data(),
+      problem.shape, problem.pointers(),
+      {problem.inputs.data(), problem.hidden.data(), problem.cell.data(), problem.outputs.data(),
+       {problem.gates.data(), problem.cells.data()}, ones.data(), hidden_ones.data(),
+       cell_ones.data(), inputs.data(), hidden.data(), cell.data()},
       pointers);
   if (clip > 0.0f) return;  // there are kinks between the two places of a difference
   for (int time = 0; time < 4; ++time) {
@@ -115,6 +120,42 @@ void run_lstm(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, 
       check_slope(&problem, &problem.weights[k], weights[k]);
     }
   }
+}
+
+// Nats and the gradients of hidden, weight, bias and extra, token by token.
+std::vector<std::vector<double>> slow_softmax(const bilm::SoftmaxInput& input,
+                                              const std::vector<float>& token_weights) {
+  const int64_t P = input.features, V = input.classes;
+  std::vector<double> nats(input.tokens), hidden(input.tokens * P), weight(V * P), bias(V),
+      extra(input.tokens);
+  for (int64_t token = 0; token < input.tokens; ++token) {
+    const bool is_extra = input.targets[token] < 0;
+    std::vector<double> logits;
+    for (int64_t k = 0; k < V; ++k) {
+      logits.push_back(input.bias[k]);
+      for (int64_t j = 0; j < P; ++j) {
+        logits[k] += double(input.hidden[token * P + j]) * input.weight[k * P + j];
+      }
+    }
+    if (is_extra) logits.push_back(input.extra[token]);
+    const int64_t target = is_extra ? V : input.targets[token];
+    double total = 0.0;
+    for (double logit : logits) total += std::exp(logit);
+    nats[token] = std::log(total) - logits[target];
+    for (int64_t k = 0; k < int64_t(logits.size()); ++k) {
+      const double slope = token_weights[token] * (std::exp(logits[k]) / total - (k == target));
+      if (k == V) {
+        extra[token] = slope;
+        continue;
+      }
+      bias[k] += slope;
+      for (int64_t j = 0; j < P; ++j) {
+        hidden[token * P + j] += slope * input.weight[k * P + j];
+        weight[k * P + j] += slope * input.hidden[token * P + j];
+      }
+    }
+  }
+  return {nats, hidden, weight, bias, extra};
 }
 
 void run_softmax(int64_t tokens, int64_t classes, int64_t features, int64_t max_logits) {
@@ -129,12 +170,63 @@ void run_softmax(int64_t tokens, int64_t classes, int64_t features, int64_t max_
   bilm::softmax_cross_entropy(input, nullptr, max_logits, nats.data(), {});
   bilm::softmax_cross_entropy(input, token_weights.data(), max_logits, more.data(),
                               {d_hidden.data(), d_weight.data(), d_bias.data(), d_extra.data()});
-  double total = 0.0;
-  for (float value : d_bias) total += value;
-  for (float value : d_extra) total += value;
-  expect(std::abs(total) < 1e-3, "the logits' gradients sum to 0");
   for (int64_t token = 0; token < tokens; ++token) {
     expect(std::abs(nats[token] - more[token]) < 1e-5, "nats with and without gradients");
+  }
+  const auto expected = slow_softmax(input, token_weights);
+  for (size_t place = 0; place < expected.size(); ++place) {
+    const std::vector<float>& found =
+        *std::vector<std::vector<float>*>{&nats, &d_hidden, &d_weight, &d_bias, &d_extra}[place];
+    for (size_t j = 0; j < found.size(); ++j) {
+      expect(std::abs(found[j] - expected[place][j]) < 1e-4, "a value of the softmax");
+    }
+  }
+}
+
+void run_optimizer(int64_t count) {
+  auto values = numbers(count), moment = numbers(count);
+  const auto gradient = numbers(count), before = values;
+  for (float& value : moment) value = value * value + 1.0f;
+  const auto moment_before = moment;
+  double squares = 0.0;
+  for (float value : gradient) squares += double(value) * value;
+  expect(std::abs(bilm::sum_of_squares(gradient.data(), count) / squares - 1) < 1e-6,
+         "the sum of squares");
+  bilm::adagrad(count, gradient.data(), 0.5f, 0.1f, 1e-6f, values.data(), moment.data());
+  for (int64_t j = 0; j < count; ++j) {
+    const double scaled = 0.5 * gradient[j], sum = moment_before[j] + scaled * scaled;
+    expect(std::abs(moment[j] - sum) < 1e-5 * sum, "a moment of Adagrad");
+    expect(std::abs(values[j] - (before[j] - 0.1 * scaled / std::sqrt(sum))) < 1e-5,
+           "a value of Adagrad");
+  }
+}
+
+void run_dropout(int64_t count) {
+  const auto values = numbers(count);
+  std::vector<float> dropped(count);
+  bilm::dropout(count, values.data(), 0.25f, 123, dropped.data());
+  double zeros = 0.0;
+  for (int64_t j = 0; j < count; ++j) {
+    zeros += dropped[j] == 0.0f;
+    expect(dropped[j] == 0.0f || std::abs(dropped[j] * 0.75f - values[j]) < 1e-5, "a kept value");
+  }
+  expect(std::abs(zeros - 0.25 * count) <= 5 * std::sqrt(0.1875 * count), "the share of zeros");
+}
+
+// All tasks are run, and the exception of one reaches the caller, each time.
+void run_failure() {
+  for (int time = 0; time < 3; ++time) {
+    std::atomic<int> done{0};
+    bool has_thrown = false;
+    try {
+      bilm::parallel(7, [&](int number) {
+        ++done;
+        if (number % 3 == 1) throw std::runtime_error("refused");
+      });
+    } catch (const std::runtime_error&) {
+      has_thrown = true;
+    }
+    expect(has_thrown && done == 7, "an exception reaches the caller");
   }
 }
 
@@ -166,12 +258,10 @@ int main() {
   run_softmax(5, 7, 3, 1 << 20);
   run_softmax(70, 2100, 5, 50000);
   for (int64_t count : {1, 31, 70000}) {
-    auto values = numbers(count), gradient = numbers(count), moment = numbers(count);
-    for (float& value : moment) value = value * value + 1.0f;
-    expect(bilm::sum_of_squares(values.data(), count) > 0.0, "the sum of squares");
-    bilm::adagrad(count, gradient.data(), 0.5f, 0.1f, 1e-6f, values.data(), moment.data());
-    bilm::dropout(count, gradient.data(), 0.5f, 123, values.data());
+    run_optimizer(count);
+    run_dropout(count);
   }
+  run_failure();
   std::puts("ok");
   return 0;
 }

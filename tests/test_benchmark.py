@@ -13,6 +13,7 @@ if not TOOLS.is_dir():
 sys.path.append(str(TOOLS))
 
 from benchmark import growth  # noqa: E402
+from benchmark import main as benchmark  # noqa: E402
 from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of  # noqa: E402
 
 
@@ -35,6 +36,23 @@ def test_the_roofline_counts_the_products():
     assert roofline_flops("embed_32", "small") == products
     assert roofline_flops("train_full", "small") == 3 * (products + 2 * 2 * 64 * 8_000)
     assert roofline_flops("segment", "small") is None
+
+
+def _chosen(*arguments):
+    return benchmark._checked(benchmark._parser().parse_args(arguments))
+
+
+def test_no_measurement_is_made_twice():
+    options = _chosen("--tasks", "all", "--config", "mid:batch=8,mid", "--without", "torch")
+    pairs = benchmark._pairs(options)
+    assert ("embed", "mid:batch=8") in pairs and ("embed", "mid") not in pairs
+    assert [pair for pair in pairs if pair[0] == "segment"] == [("segment", "mid:batch=8")]
+
+
+@pytest.mark.parametrize("more", [["--tasks", "embed"], ["--config", "small,mid"]])
+def test_growth_takes_no_other_choice_in_silence(more):
+    with pytest.raises(InputError, match="--growth measures tasks of its own"):
+        _chosen("--growth", "growth.png", *more)
 
 
 def test_growth_changes_one_size_at_a_time_and_draws_it(tmp_path):

@@ -75,7 +75,7 @@ def test_a_failure_is_kept_and_tried_again_only_if_asked(fresh, monkeypatch):
 @needs_native
 def test_a_cache_that_cannot_be_written_serves_what_it_holds(fresh, monkeypatch, caplog):
     @contextmanager
-    def refuse(path):
+    def refuse(path, announce):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
         yield
 
@@ -135,6 +135,49 @@ def test_every_processor_and_compiler_has_a_library_of_its_own(fresh, monkeypatc
         monkeypatch.setattr(building, name, lambda value=value: value)
         names.add(building.library_folder().name)
     assert len(names) == 3
+
+
+@needs_native
+def test_a_compiler_that_python_names_but_is_not_here_hides_no_other(monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(building.sysconfig, "get_config_var", lambda name: "gone-g++ -pthread")
+    assert shutil.which(building._compiler()[0])
+
+
+@needs_native
+def test_what_a_killed_build_left_goes_at_the_next(fresh, monkeypatch):
+    monkeypatch.setattr(building, "_compile", lambda folder: (folder / building.LIBRARY).touch())
+    folder = building.library_folder()
+    (folder / "tmp-killed" / "objects").mkdir(parents=True)
+    for place in (fresh, folder):
+        place.chmod(0o700)
+    building.build(lambda line: None)
+    assert sorted(os.listdir(folder)) == [building.LIBRARY, "lock"]
+
+
+@needs_native
+def test_who_waits_for_another_build_is_told(fresh, monkeypatch):
+    monkeypatch.setattr(building, "_compile", lambda folder: (folder / building.LIBRARY).touch())
+    folder = building.library_folder()
+    folder.mkdir(parents=True, mode=0o700)
+    fresh.chmod(0o700)
+    script = "import fcntl, sys, time; file = open(sys.argv[1], 'w'); " \
+             "fcntl.flock(file, fcntl.LOCK_EX); print('locked', flush=True); time.sleep(1)"
+    said = []
+    with subprocess.Popen([sys.executable, "-c", script, str(folder / "lock")],
+                          stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        assert building.build(said.append).is_file()
+    assert "waiting for another process" in said[0]
+
+
+@needs_native
+def test_a_library_that_cannot_be_loaded_says_how_to_compile_it_anew(fresh, monkeypatch, caplog):
+    monkeypatch.setattr(building, "_compile",
+                        lambda folder: (folder / building.LIBRARY).write_bytes(b"no library"))
+    with caplog.at_level(logging.WARNING, "bilm"):
+        assert not loading.is_native()
+    assert "cannot be loaded (`python -m bilm.kernels build --again`" in caplog.text
 
 
 @needs_native

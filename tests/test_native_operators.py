@@ -1,5 +1,10 @@
 """The native softmax, dropout and Adagrad, and layers in text order, beside Paddle's operators."""
 
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import paddle
 import pytest
@@ -12,7 +17,7 @@ from bilm.losses import (
     sampled_softmax_loss,
 )
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
-from bilm.optimizer import clip_factor, global_norm
+from bilm.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
 from tests.kernel_problems import needs_native
 
 pytestmark = [needs_native, pytest.mark.smoke]
@@ -63,6 +68,27 @@ def test_the_full_softmax_is_numpys(tokens, classes, limit):
     assert loss.item() == pytest.approx((expected[0] * problem[-1]).sum(), rel=1e-5, abs=1e-5)
     for parameter, wanted in zip(parameters, expected[1:]):
         assert distance(parameter.grad.numpy(), wanted) < 1e-5
+
+
+def test_a_target_outside_the_vocabulary_is_refused():
+    hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, softmax_problem(4, 5))
+    for wrong in (-1, 5):
+        targets[2] = wrong
+        with kernels.using("native"), pytest.raises(OSError, match="must be from 0 to 4"):
+            full_softmax_loss(hidden, targets, weight, bias, token_weights)
+
+
+@pytest.mark.parametrize("operators", ["native", "paddle"])
+@pytest.mark.parametrize("learned", [0, 1, 2])
+def test_constants_get_no_gradient(operators, learned):
+    problem = softmax_problem(4, 5)
+    *tensors, targets, token_weights = map(paddle.to_tensor, problem)
+    tensors[learned].stop_gradient = False
+    with kernels.using(operators):
+        full_softmax_loss(tensors[0], targets, *tensors[1:], token_weights).backward()
+    expected = numpy_softmax(*problem)[1 + learned]
+    assert distance(tensors[learned].grad.numpy(), expected) < 1e-5
+    assert all(tensor.grad is None for tensor in tensors if tensor.stop_gradient)
 
 
 def test_extreme_logits_are_right():
@@ -134,6 +160,65 @@ def test_adagrad_and_the_norm_are_numpys():
     expected = value - 0.2 * scaled / (np.sqrt(expected_moment) + 1e-3)
     np.testing.assert_allclose(tensors[1].numpy(), expected_moment, rtol=1e-6)
     np.testing.assert_allclose(tensors[0].numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("l2_coef", [0.0, 0.5])
+def test_clipped_steps_of_adagrad_are_those_of_paddles(l2_coef):
+    random = np.random.default_rng(0)
+    value, *gradients = (random.normal(size=[7, 5]).astype(np.float32) for _ in range(4))
+    results = []
+    for operators in ("native", "paddle"):
+        decay = paddle.regularizer.L2Decay(l2_coef) if l2_coef else None
+        parameter = paddle.create_parameter(
+            [7, 5], "float32", attr=paddle.ParamAttr(regularizer=decay),
+            default_initializer=paddle.nn.initializer.Assign(value),
+        )
+        optimizer = build_optimizer("adagrad", 0.2, [parameter])
+        with kernels.using(operators), paddle.no_grad():
+            for factor, gradient in zip((1.0, 0.25, 0.5), gradients):
+                apply_gradients(optimizer, [(parameter, paddle.to_tensor(gradient))], factor)
+        results.append(parameter.numpy())
+    expected, moment = value.astype(np.float64), 1.0
+    for factor, gradient in zip((1.0, 0.25, 0.5), gradients):
+        slope = factor * gradient.astype(np.float64) + l2_coef * expected
+        moment = moment + slope**2
+        expected = expected - 0.2 * slope / np.sqrt(moment)
+    for found in results:
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_forked_process_computes_the_same():
+    problem = softmax_problem(300, 1100)
+    hidden, weight, bias, targets, _ = map(paddle.to_tensor, problem)
+    with kernels.using("native"):
+        expected = full_softmax_nats(hidden, targets, weight, bias).numpy()
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:  # no exception may reach the parent's test run
+            try:
+                found = full_softmax_nats(hidden, targets, weight, bias).numpy()
+                os.write(writer, b"same" if (found == expected).all() else b"other")
+            finally:
+                os._exit(0)
+    os.close(writer)
+    deadline = time.monotonic() + 60
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            break
+        time.sleep(0.05)
+    with os.fdopen(reader, "rb") as answer:
+        assert answer.read() == b"same"
+
+
+def test_a_choice_holds_in_its_own_thread_only(monkeypatch):
+    monkeypatch.delenv("BILM_KERNEL", raising=False)
+    with kernels.using("paddle"), ThreadPoolExecutor(1) as pool:
+        with kernels.using("native"):
+            assert kernels.choice() == "native"
+            assert pool.submit(lambda: kernels.choice()).result() == "auto"
+        assert kernels.choice() == "paddle"
 
 
 @pytest.mark.parametrize("lengths", [None, [6, 0, 3, 1, 5]])

@@ -113,7 +113,7 @@ def _build(folder, announce, again):
     _make_private(folder)
     if (folder / LIBRARY).is_file() and not again:  # the folder may be read-only by now
         return folder / LIBRARY
-    with _locked(folder / "lock"):
+    with _locked(folder / "lock", announce):
         if again:
             for name in (LIBRARY, LOG):
                 (folder / name).unlink(missing_ok=True)
@@ -155,11 +155,15 @@ def _make_private(folder):
 
 
 @contextmanager
-def _locked(path):
+def _locked(path, announce):
     import fcntl  # not on Windows, where nothing is compiled
 
-    with open(path, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
+    with open(path, "w", encoding="utf-8") as file:  # the lock ends when the file is closed
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            announce("waiting for another process, which compiles the native operators")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -175,12 +179,15 @@ def _mkl() -> Path:
 
 
 def _compiler() -> List[str]:
-    command = shlex.split(os.environ.get("CXX") or sysconfig.get_config_var("CXX") or "c++")
-    if not command or shutil.which(command[0]) is None:
-        raise CannotBuildError(
-            "there is no C++ compiler; install g++ (Debian, Ubuntu: apt-get install g++)"
-        )
-    return command
+    chosen = os.environ.get("CXX")
+    # Python's own may be one of the machine on which it was built
+    for text in [chosen] if chosen else [sysconfig.get_config_var("CXX") or "", "c++", "g++"]:
+        command = shlex.split(text)
+        if command and shutil.which(command[0]):
+            return command
+    raise CannotBuildError(
+        "there is no C++ compiler; install g++ (Debian, Ubuntu: apt-get install g++)"
+    )
 
 
 def _compiler_version() -> str:

@@ -3,7 +3,8 @@
 import logging
 import os
 from contextlib import contextmanager
-from typing import Iterator, List, Optional
+from contextvars import ContextVar
+from typing import Iterator, Optional
 
 import paddle
 from paddle.utils.cpp_extension import load_op_meta_info_and_register_op
@@ -14,7 +15,8 @@ from bilm.kernels.build import CannotBuildError, build
 CHOICES = ("auto", "native", "paddle")
 
 _log = logging.getLogger("bilm")
-_forced: List[str] = []  # the choices of the `using` blocks that are open, the last one counts
+# the choice of the innermost `using` block that is open in this thread
+_forced: ContextVar[Optional[str]] = ContextVar("operators", default=None)
 _is_loaded: Optional[bool] = None  # None: not tried yet
 
 
@@ -24,7 +26,7 @@ def choice() -> str:
     Raises:
         InputError: BILM_KERNEL is none of them.
     """
-    found = _forced[-1] if _forced else os.environ.get("BILM_KERNEL") or "auto"
+    found = _forced.get() or os.environ.get("BILM_KERNEL") or "auto"
     if found not in CHOICES:
         raise InputError(f"BILM_KERNEL must be one of {', '.join(CHOICES)}, not {found!r}")
     return found
@@ -32,17 +34,17 @@ def choice() -> str:
 
 @contextmanager
 def using(operators: str) -> Iterator[None]:
-    """Take these operators in this block, whatever BILM_KERNEL says.
+    """Take these operators in this block and thread, whatever BILM_KERNEL says.
 
     Args:
         operators: One of CHOICES.
     """
-    _forced.append(operators)
+    before = _forced.set(operators)
     try:
         choice()
         yield
     finally:
-        _forced.pop()
+        _forced.reset(before)
 
 
 def is_native() -> bool:
@@ -130,7 +132,8 @@ def softmax_nats(hidden, weight, bias, targets):
 def softmax_loss(hidden, weight, bias, targets, token_weights, extra, max_logits):
     """Return nats (tokens,) and the gradients of hidden, weight, bias and extra.
 
-    They are those of the sum of token_weights * nats; see core/softmax.h.
+    They are those of the sum of token_weights * nats; see core/softmax.h. Without `extra` (None)
+    no target may be -1, and the last gradient is empty.
     """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets,
              "TokenWeights": token_weights, "Extra": extra}

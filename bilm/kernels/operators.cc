@@ -95,9 +95,10 @@ std::vector<Tensor> lstm_forward(const Tensor& inputs, const Tensor& hidden, con
   Tensor cells = empty(has_trace ? trace_shape : Shape{1});
   bilm::LSTMTrace trace{nullptr, nullptr};
   if (has_trace) trace = {gates.data<float>(), cells.data<float>()};
-  bilm::projected_lstm_forward(shape, arguments.weights, inputs.data<float>(),
-                               hidden.data<float>(), cell.data<float>(), outputs.data<float>(),
-                               last_hidden.data<float>(), last_cell.data<float>(), trace);
+  bilm::projected_lstm_forward(
+      shape, arguments.weights,
+      {inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(),
+       last_hidden.data<float>(), last_cell.data<float>(), trace});
   return {outputs, last_hidden, last_cell, gates, cells};
 }
 
@@ -125,10 +126,11 @@ std::vector<Tensor> lstm_backward(const Tensor& inputs, const Tensor& hidden, co
   const bilm::LSTMTrace trace{const_cast<float*>(gates.data<float>()),
                               const_cast<float*>(cells.data<float>())};
   bilm::projected_lstm_backward(
-      arguments.shape, arguments.weights, inputs.data<float>(), hidden.data<float>(),
-      cell.data<float>(), outputs.data<float>(), trace, data_or_null(outputs_gradient),
-      data_or_null(last_hidden_gradient), data_or_null(last_cell_gradient),
-      gradients[0].data<float>(), gradients[1].data<float>(), gradients[2].data<float>(),
+      arguments.shape, arguments.weights,
+      {inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(), trace,
+       data_or_null(outputs_gradient), data_or_null(last_hidden_gradient),
+       data_or_null(last_cell_gradient), gradients[0].data<float>(), gradients[1].data<float>(),
+       gradients[2].data<float>()},
       weight_gradients);
   return gradients;
 }
@@ -249,18 +251,21 @@ std::vector<Tensor> softmax_nats(const Tensor& hidden, const Tensor& weight, con
 
 std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight,
                                       const Tensor& bias, const Tensor& targets,
-                                      const Tensor& token_weights, const Tensor& extra,
+                                      const Tensor& token_weights, const OptionalTensor& extra,
                                       int64_t max_logits) {
-  bilm::SoftmaxInput input = softmax_input(hidden, weight, bias, targets, -1);
+  bilm::SoftmaxInput input = softmax_input(hidden, weight, bias, targets, extra ? -1 : 0);
   check(token_weights, "token_weights", {input.tokens});
-  check(extra, "extra", {input.tokens});
-  input.extra = extra.data<float>();
+  if (extra) {
+    check(*extra, "extra", {input.tokens});
+    input.extra = extra->data<float>();
+  }
   std::vector<Tensor> outputs = {empty({input.tokens}), empty(hidden.shape()),
-                                 empty(weight.shape()), empty(bias.shape()), empty(extra.shape())};
+                                 empty(weight.shape()), empty(bias.shape()),
+                                 empty({extra ? input.tokens : 0})};
   bilm::softmax_cross_entropy(input, token_weights.data<float>(), max_logits,
                               outputs[0].data<float>(),
                               {outputs[1].data<float>(), outputs[2].data<float>(),
-                               outputs[3].data<float>(), outputs[4].data<float>()});
+                               outputs[3].data<float>(), extra ? outputs[4].data<float>() : nullptr});
   return outputs;
 }
 
@@ -342,7 +347,7 @@ PD_BUILD_OP(bilm_softmax_nats)
     .SetKernelFn(PD_KERNEL(softmax_nats));
 
 PD_BUILD_OP(bilm_softmax_loss)
-    .Inputs({"Hidden", "Weight", "Bias", "Targets", "TokenWeights", "Extra"})
+    .Inputs({"Hidden", "Weight", "Bias", "Targets", "TokenWeights", paddle::Optional("Extra")})
     .Outputs({"Nats", "HiddenGradient", "WeightGradient", "BiasGradient", "ExtraGradient"})
     .Attrs({"max_logits: int64_t"})
     .SetKernelFn(PD_KERNEL(softmax_gradients));

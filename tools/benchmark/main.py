@@ -34,6 +34,7 @@ TASKS = {
     "convert": ("mb", ("bilm", "copy")),
     "segment": ("characters", ("bilm", "jieba")),
 }
+DEFAULT_TASKS = "train_full,train_sampled,embed_32,embed_1"
 WITHOUT_SIZES = ("lac_tag", "segment")  # they do not depend on the biLM's sizes
 
 
@@ -148,14 +149,14 @@ def _parser():
     add = parser.add_argument
     add("--config", default="mid", metavar="LIST",
         help=f"sizes, of {','.join(CONFIGS)}; with others behind colons: mid:batch=8:steps=40")
-    add("--tasks", default="train_full,train_sampled,embed_32,embed_1", metavar="LIST",
-        help=f"of {','.join(TASKS)}, or all")
+    add("--tasks", metavar="LIST",
+        help=f"of {','.join(TASKS)}, or all; default: {DEFAULT_TASKS}")
     add("--repeats", type=int, default=5, metavar="N", help="turns of each system")
     add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
     add("--without", default="", metavar="LIST", help="systems to leave out")
     add("--growth", metavar="PICTURE",
-        help="measure how the costs of the first of --config grow with its sizes, without other "
-        "systems, and draw it")
+        help="measure how the costs of --config grow with its sizes, without other systems, and "
+        "draw it")
     add("--json", metavar="FILE", help="write the figures here")
     return parser
 
@@ -173,7 +174,10 @@ def _checked(options):
     options.config = list(CONFIGS) if options.config == "all" else options.config.split(",")
     for config in options.config:
         sizes_of(config)
-    options.tasks = _chosen("--tasks", options.tasks, TASKS)
+    if options.growth and (options.tasks or len(options.config) > 1):
+        raise InputError("--growth measures tasks of its own, for one configuration: give it no "
+                         "--tasks, and one name to --config")
+    options.tasks = _chosen("--tasks", options.tasks or DEFAULT_TASKS, TASKS)
     known = sorted({name for _, systems in TASKS.values() for name in systems[1:]})
     options.without = known if options.growth else _chosen("--without", options.without, known)
     if options.repeats < 1:
@@ -191,9 +195,14 @@ def _pairs(options):
     """Return the tasks and configurations to measure."""
     if options.growth:
         return growth.pairs_of(options.config[0])
-    pairs = [(task, config) for task in options.tasks for config in options.config]
-    return [(task, config) for task, config in pairs
-            if task not in WITHOUT_SIZES or config == options.config[0]]
+    pairs = []
+    for task in options.tasks:
+        for config in options.config[:1] if task in WITHOUT_SIZES else options.config:
+            rows = sizes_of(config).batch
+            if task == "embed" and f"embed_{rows}" in options.tasks:
+                continue  # it is the same
+            pairs.append((task, config))
+    return pairs
 
 
 def main(arguments=None) -> None:

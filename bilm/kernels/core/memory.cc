@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -46,7 +47,7 @@ float* take_kept(int64_t bytes, int64_t* got) {
 
 Buffer::Buffer(int64_t count) {
   const int64_t unit = count * 4 >= kHugePage ? kHugePage : 4096;
-  const int64_t bytes = (count * 4 + unit) / unit * unit;
+  const int64_t bytes = std::max<int64_t>(1, (count * 4 + unit - 1) / unit) * unit;
   data_ = take_kept(bytes, &bytes_);
   if (data_ != nullptr) return;
   bytes_ = bytes;
@@ -56,7 +57,6 @@ Buffer::Buffer(int64_t count) {
 }
 
 Buffer::~Buffer() {
-  if (data_ == nullptr) return;
   std::vector<Block> surplus;
   {
     std::lock_guard<std::mutex> lock(mutex);

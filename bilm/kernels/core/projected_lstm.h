@@ -31,26 +31,32 @@ struct LSTMTrace {
   float *gates, *cells;
 };
 
-// inputs (directions, batch, steps, input), states (directions, batch, projection or cell),
-// outputs (directions, batch, steps, projection). Each direction reads its inputs from the first
-// step to the last. In text order, inputs and outputs are (batch, steps, directions, features),
-// and the second direction reads from the end of each row to its beginning.
-//
-// Outputs beyond a row's length are 0; its last state is that after its length. No gates and cells
-// are written where `trace` has null pointers.
-void projected_lstm_forward(const LSTMShape& shape, const std::vector<LSTMWeights>& weights,
-                            const float* inputs, const float* hidden, const float* cell,
-                            float* outputs, float* last_hidden, float* last_cell,
-                            const LSTMTrace& trace);
+// What a call reads and writes: inputs (directions, batch, steps, input), states (directions, batch,
+// projection or cell), outputs (directions, batch, steps, projection). Each direction reads its
+// inputs from the first step to the last. In text order, inputs and outputs are (batch, steps,
+// directions, features), and the second direction reads from the end of each row to its beginning.
+struct LSTMForwardArrays {
+  const float *inputs, *hidden, *cell;
+  float *outputs, *last_hidden, *last_cell;
+  LSTMTrace trace;
+};
 
-// The gradients of all arguments, from those of the outputs and the last states, of which null
-// ones are zero. No gradient flows through a value at or beyond its clip.
+// The gradients that come in may be null, which means zero.
+struct LSTMBackwardArrays {
+  const float *inputs, *hidden, *cell, *outputs;
+  LSTMTrace trace;
+  const float *outputs_gradient, *last_hidden_gradient, *last_cell_gradient;
+  float *inputs_gradient, *hidden_gradient, *cell_gradient;
+};
+
+// Outputs beyond a row's length are 0; its last state is that after its length. No gates and cells
+// are written where the trace has null pointers.
+void projected_lstm_forward(const LSTMShape& shape, const std::vector<LSTMWeights>& weights,
+                            const LSTMForwardArrays& arrays);
+
+// The gradients of all arguments. None flows through a value at or beyond its clip.
 void projected_lstm_backward(const LSTMShape& shape, const std::vector<LSTMWeights>& weights,
-                             const float* inputs, const float* hidden, const float* cell,
-                             const float* outputs, const LSTMTrace& trace,
-                             const float* outputs_gradient, const float* last_hidden_gradient,
-                             const float* last_cell_gradient, float* inputs_gradient,
-                             float* hidden_gradient, float* cell_gradient,
+                             const LSTMBackwardArrays& arrays,
                              const std::vector<LSTMWeightGradients>& weight_gradients);
 
 }  // namespace bilm
