@@ -2,6 +2,8 @@
 
 from typing import Iterator, List, NamedTuple, Optional
 
+import numpy as np
+
 from bilm import distributed
 from bilm.config import BiLMConfig
 from bilm.corpus import Batch, BatchPosition, Corpus, WindowReader
@@ -18,10 +20,15 @@ class TrainingBatch(NamedTuple):
         batch: The rows of this process; its num_tokens are those of the whole batch.
         candidates: For each part of the rows (gradient accumulation) and each direction;
             None where the full softmax is used.
+        words_read: The ids among the inputs of all processes, rising.
+        words_scored: For each direction, the ids among the targets of all processes and the
+            candidates, rising; empty where the full softmax is used.
     """
 
     batch: Batch
     candidates: List[List[Optional[Candidates]]]
+    words_read: np.ndarray
+    words_scored: List[np.ndarray]
 
 
 class BatchDealer:
@@ -82,7 +89,11 @@ class BatchDealer:
             mask=None if batch.mask is None else batch.mask[self.my_rows],
         )
         candidates = [list(self._draw(step, mine.targets[:, part])) for part in self.parts]
-        return TrainingBatch(mine, candidates)
+        scored = [
+            np.union1d(drawn.ids, targets)  # parts and processes have the same candidates
+            for drawn, targets in zip(candidates[0], batch.targets) if drawn is not None
+        ]
+        return TrainingBatch(mine, candidates, np.unique(batch.inputs), scored)
 
     def _draw(self, step, targets) -> Iterator[Optional[Candidates]]:
         for direction, ids in enumerate(targets):

@@ -5,11 +5,13 @@ can be saved and gone back to exactly.
 """
 
 import codecs
+from collections import deque
 from dataclasses import asdict, dataclass
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from bilm.counting import CorpusCounts, count_shard, sha256_of_text
 from bilm.errors import InputError
 from bilm.randomness import random_for
 from bilm.shards import find_shards, not_utf8, open_shard
@@ -18,21 +20,6 @@ from bilm.vocabulary import Vocabulary
 # Sentences are shuffled within blocks of at most so many sentences and bytes of text.
 BLOCK_SENTENCES = 10_000
 _BLOCK_BYTES = 16 << 20
-_COUNT_BYTES = 8 << 20
-_ASCII_SPACES = np.zeros(256, bool)
-_ASCII_SPACES[[9, 10, 11, 12, 13, 32]] = True
-
-
-class CorpusCounts(NamedTuple):
-    """What a corpus holds. Tokens are words plus one sentence boundary a sentence."""
-
-    sentences: int
-    words: int
-    blank_lines: int
-
-    @property
-    def tokens(self) -> int:
-        return self.words + self.sentences
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ class BatchPosition(NamedTuple):
     Attributes:
         stream: Position of the next sentence.
         rows: For each row its present sentence (token ids with <S> and </S>) and how many
-            of its inputs are done.
+            of its inputs are done; behind them, such sentences that wait for a row.
     """
 
     stream: StreamPosition
@@ -101,10 +88,21 @@ class Corpus:
     def __init__(self, patterns, vocabulary: Vocabulary):
         self.shards = find_shards([patterns] if isinstance(patterns, str) else patterns)
         self.vocabulary = vocabulary
+        self.sizes = [shard.stat().st_size for shard in self.shards]
+        self._digests: List[str] = []
 
-    def sizes(self) -> List[list]:
-        """Return [file name, bytes] of each shard, in order."""
-        return [[shard.name, shard.stat().st_size] for shard in self.shards]
+    def fingerprints(self, progress=None) -> List[list]:
+        """Return [file name, bytes, SHA-256 of the text] of each shard, in order.
+
+        All of it is read, unless `count` has done so.
+
+        Args:
+            progress: As `count` takes it.
+        """
+        if not self._digests:
+            self._digests = [sha256_of_text(shard, progress) for shard in self.shards]
+        names = (shard.name for shard in self.shards)
+        return [list(entry) for entry in zip(names, self.sizes, self._digests)]
 
     def count(self, progress=None) -> CorpusCounts:
         """Return what the corpus holds, by one fast pass over its bytes.
@@ -115,10 +113,9 @@ class Corpus:
         Raises:
             InputError: There is no word in it, or a line is not UTF-8.
         """
-        counts = np.zeros(3, np.int64)
-        for shard in self.shards:
-            counts += _count_shard(shard, progress)
-        result = CorpusCounts(*(int(count) for count in counts))
+        found = [count_shard(shard, progress) for shard in self.shards]
+        self._digests = [digest for _, digest in found]
+        result = CorpusCounts(*map(sum, zip(*(counts for counts, _ in found))))
         if not result.words:
             raise InputError(f"{self._names()}: no words; expected one segmented sentence a line")
         return result
@@ -143,7 +140,8 @@ class Corpus:
             block_sentences: Bounds memory.
 
         Raises:
-            InputError: A line is not UTF-8; the message names file and line.
+            InputError: A line is not UTF-8, or a shard has changed since the start; the message
+                names the file, and the line.
         """
         for epoch in range(position.epoch, epochs):
             order = np.arange(len(self.shards))
@@ -151,6 +149,7 @@ class Corpus:
                 order = random_for("shards", seed, epoch).permutation(order)
             for number in range(position.shard, len(order)):
                 shard = int(order[number])
+                self._check_size(shard)
                 for block in _blocks(
                     self.shards[shard], self.vocabulary, position, block_sentences
                 ):
@@ -162,8 +161,17 @@ class Corpus:
                         after = StreamPosition(epoch, number, block.offset, block.line, done + 1)
                         yield block.sentences[picks[done]], after
                     position = StreamPosition(epoch, number)
+                self._check_size(shard)  # it may have been truncated while it was read
                 position = StreamPosition(epoch, number + 1)
             position = StreamPosition(epoch + 1)
+
+    def _check_size(self, number):
+        shard, expected = self.shards[number], self.sizes[number]
+        found = shard.stat().st_size if shard.is_file() else None
+        if found != expected:
+            now = "is not there any more" if found is None else f"has {found} bytes now"
+            raise InputError(f"{shard}: had {expected} bytes when this started, and {now}; the "
+                             "text must not change during the run")
 
     def _names(self):
         more = f" and {len(self.shards) - 1} more" if len(self.shards) > 1 else ""
@@ -207,48 +215,6 @@ def _encode(vocabulary, text, shard, line):
         raise not_utf8(shard, line, error) from None
 
 
-def _count_shard(shard, progress):
-    """Return (sentences, words, blank lines); a line without a word is blank."""
-    sentences = words = lines = 0
-    in_word = line_has_words = False
-    last = b""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with open_shard(shard) as file:
-        while block := file.read(_COUNT_BYTES):
-            _check_utf8(decoder, block, False, shard)
-            if not last and block.startswith(codecs.BOM_UTF8):
-                block = b"   " + block[3:]
-            spaces = _ASCII_SPACES[np.frombuffer(block, np.uint8)]
-            starts = np.flatnonzero(~spaces & np.concatenate([[not in_word], spaces[:-1]]))
-            newlines = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
-            line_of_start = np.searchsorted(newlines, starts)
-            occupied = len(np.unique(line_of_start))
-            if line_has_words and len(starts) and line_of_start[0] == 0:
-                occupied -= 1
-            sentences, words = sentences + occupied, words + len(starts)
-            lines += len(newlines)
-            in_last_line = bool(len(starts)) and line_of_start[-1] == len(newlines)
-            line_has_words = in_last_line or (line_has_words and not len(newlines))
-            in_word, last = not spaces[-1], block
-            if progress:
-                progress(len(block))
-    _check_utf8(decoder, b"", True, shard)
-    lines += bool(last) and not last.endswith(b"\n")
-    return np.array([sentences, words, lines - sentences])
-
-
-def _check_utf8(decoder, block, final, shard):
-    try:
-        decoder.decode(block, final)
-    except UnicodeDecodeError:
-        with open_shard(shard) as file:  # once more, to tell the line
-            for number, line in enumerate(file, start=1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise not_utf8(shard, number, error) from None
-
-
 class WindowReader:
     """Deals sentences to the rows of a batch and cuts the rows into windows.
 
@@ -263,7 +229,8 @@ class WindowReader:
         batch_size: Rows.
         num_steps: Steps of a window.
         directions: 2, or 1 for the forward direction alone.
-        position: Where to start; None means at the beginning.
+        position: Where to start; None means at the beginning. It may be one of other rows: the
+            sentences of those that are too many are read on as soon as a row is free.
         (the others): As in `Corpus.sentences`.
     """
 
@@ -276,14 +243,14 @@ class WindowReader:
         position: Optional[BatchPosition] = None,
         **order,
     ):
-        nothing = np.zeros(0, np.int64)
-        position = position or BatchPosition(StreamPosition(), ((nothing, 0),) * batch_size)
-        if len(position.rows) != batch_size:
-            raise ValueError(f"the position has {len(position.rows)} rows, not {batch_size}")
+        position = position or BatchPosition(StreamPosition(), ())
+        missing = batch_size - len(position.rows)
+        rows = [*position.rows, *([(np.zeros(0, np.int64), 0)] * missing)]
         self._vocabulary = corpus.vocabulary
         self._shape = directions, batch_size, num_steps
         self._stream = position.stream
-        self._rows = list(position.rows)
+        self._rows = rows[:batch_size]
+        self._waiting = deque(row for row in rows[batch_size:] if not _is_read(*row))
         self._sentences = corpus.sentences(position.stream, **order)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -296,7 +263,7 @@ class WindowReader:
             num_tokens = int(mask.sum())
             if not num_tokens:
                 return
-            position = BatchPosition(self._stream, tuple(self._rows))
+            position = BatchPosition(self._stream, (*self._rows, *self._waiting))
             full = num_tokens == mask.size
             yield Batch(inputs, targets, None if full else mask, num_tokens, position)
 
@@ -305,7 +272,9 @@ class WindowReader:
         filled, num_steps = 0, len(mask)
         while filled < num_steps:
             sentence, done = self._rows[row]
-            if done >= len(sentence) - 1:
+            if _is_read(sentence, done) and self._waiting:
+                sentence, done = self._waiting.popleft()
+            elif _is_read(sentence, done):
                 sentence, self._stream = next(self._sentences, (None, self._stream))
                 if sentence is None:
                     return
@@ -318,6 +287,10 @@ class WindowReader:
             mask[place] = True
             filled += take
             self._rows[row] = sentence, done + take
+
+
+def _is_read(sentence, done) -> bool:
+    return done >= len(sentence) - 1  # </S> is no input
 
 
 def pack_position(position: BatchPosition) -> Tuple[dict, dict]:

@@ -1,21 +1,81 @@
 """Several processes training one model: who am I, and sums and gathers over all of them.
 
 With one process every function returns what it was given. Processes are started by
-`python -m paddle.distributed.launch`, which tells them about each other.
+`python -m paddle.distributed.launch`, which tells them about each other, or by hand with the
+environment variables of LARK's scripts.
 """
 
 import os
-from typing import List
+from contextlib import contextmanager
+from typing import Iterator, List
 
 import numpy as np
 import paddle
 from paddle import distributed
 
+from bilm.errors import InputError
+
 
 def start() -> None:
-    """Join the other processes, if the launcher started several."""
+    """Join the other processes, if several were started.
+
+    Raises:
+        InputError: LARK's variables do not fit together, or the others cannot be reached.
+    """
+    os.environ.update(endpoints_of(os.environ))
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
-        distributed.init_parallel_env()
+        with peers_are_needed():
+            distributed.init_parallel_env()
+
+
+def endpoints_of(environment) -> dict:
+    """Return the launcher's variables for those of LARK's scripts; none where they are not used.
+
+    LARK's are PADDLE_TRAINERS, the addresses of all machines behind commas; PADDLE_PORT, one for
+    all; PADDLE_TRAINER_ID; and POD_IP, the address of this machine.
+
+    Args:
+        environment: As `os.environ`.
+
+    Raises:
+        InputError: One is missing, or they contradict each other; the message names it.
+    """
+    if not environment.get("PADDLE_TRAINERS") or "PADDLE_TRAINER_ENDPOINTS" in environment:
+        return {}
+    addresses = [part.strip() for part in environment["PADDLE_TRAINERS"].split(",")]
+    given = f"PADDLE_TRAINERS={environment['PADDLE_TRAINERS']}"
+    port, rank = (environment.get(f"PADDLE_{name}", "") for name in ("PORT", "TRAINER_ID"))
+    if len(set(addresses)) < len(addresses) or not all(addresses):
+        raise InputError(f"{given}: each machine must have an address of its own; several "
+                         "processes on one machine are started by paddle.distributed.launch")
+    if not port.isdecimal():
+        raise InputError(f"{given}: PADDLE_PORT must be the port of all of them, not {port!r}")
+    if not rank.isdecimal() or int(rank) >= len(addresses):
+        raise InputError(f"{given}: PADDLE_TRAINER_ID must be a number from 0 to "
+                         f"{len(addresses) - 1}, not {rank!r}")
+    own = environment.get("POD_IP") or addresses[int(rank)]
+    if own != addresses[int(rank)]:
+        raise InputError(f"{given}: trainer {rank} is {addresses[int(rank)]}, but POD_IP is {own}")
+    if len(addresses) == 1:
+        return {"PADDLE_TRAINERS_NUM": "1"}
+    return {
+        "PADDLE_TRAINERS_NUM": str(len(addresses)),
+        "PADDLE_TRAINER_ENDPOINTS": ",".join(f"{address}:{port}" for address in addresses),
+        "PADDLE_CURRENT_ENDPOINT": f"{own}:{port}",
+    }
+
+
+@contextmanager
+def peers_are_needed() -> Iterator[None]:
+    """Turn an exchange's error into an InputError which says that another process has ended."""
+    try:
+        yield
+    except (RuntimeError, OSError, SystemError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(
+            f"process {rank()} of {world_size()}: another process has ended or cannot be reached "
+            f"(its log says why); start all of them again with --resume: {reason}"
+        ) from None
 
 
 def rank() -> int:
@@ -28,19 +88,13 @@ def world_size() -> int:
     return distributed.get_world_size()
 
 
-def sum_gradients(gradients: List[tuple]) -> None:
-    """Replace each dense gradient of (parameter, gradient) pairs by its sum over processes."""
-    if world_size() > 1:
-        for _, gradient in gradients:
-            distributed.all_reduce(gradient)
-
-
 def sum_numbers(*values: float) -> List[float]:
     """Return the sum over processes of each number."""
     if world_size() == 1:
         return list(values)
     total = paddle.to_tensor(np.array(values, np.float64))
-    distributed.all_reduce(total)
+    with peers_are_needed():
+        distributed.all_reduce(total)
     return total.tolist()
 
 
@@ -49,5 +103,6 @@ def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:
     if world_size() == 1:
         return tensor
     parts = []
-    distributed.all_gather(parts, tensor)
+    with peers_are_needed():
+        distributed.all_gather(parts, tensor)
     return paddle.concat(parts, axis=axis)

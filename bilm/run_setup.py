@@ -95,6 +95,8 @@ def set_up(
     if with_moments:
         _set_moments(trainer, options, pretrained)
     if checkpoint:
+        with _reading(corpus, "checking the text") as bar:
+            corpus.fingerprints(bar.update)
         trainer.restore(checkpoint, str(source))
         segmentation = checkpoint.segmentation
     else:
@@ -123,13 +125,15 @@ def _vocabulary(options, checkpoint):
     return saved
 
 
+def _reading(corpus, what):
+    shown = distributed.rank() == 0 and sys.stderr.isatty()
+    return tqdm(total=sum(corpus.sizes), unit="B", unit_scale=True, desc=what, disable=not shown)
+
+
 def _count(corpus, options):
-    is_first = distributed.rank() == 0
-    size = sum(size for _, size in corpus.sizes())
-    with tqdm(total=size, unit="B", unit_scale=True, desc="counting tokens",
-              disable=not (is_first and sys.stderr.isatty())) as bar:
+    with _reading(corpus, "counting tokens") as bar:
         counts = corpus.count(bar.update)
-    if is_first:
+    if distributed.rank() == 0:
         print(
             f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
             f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",

@@ -99,12 +99,19 @@ def _read_checkpoint(given, load_dir):
     try:
         return load_checkpoint(path, training=True), path
     except InputError as error:
-        raise InputError(f"{error}{_others(path)}") from None
-
-
-def _others(path):
-    others = [other for other in list_checkpoints(path.parent) if other != path]
-    return f" (--load_dir {others[-1]})" if others else ""
+        problem = str(error)
+    known = list_checkpoints(path.parent)
+    older = known[: known.index(path)] if path in known else known
+    if load_dir or not older:
+        raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
+    for other in reversed(older):
+        try:
+            found = load_checkpoint(other, training=True), other
+        except InputError:
+            continue
+        warn(f"{problem}; going back to {other}")
+        return found
+    raise InputError(f"{problem}; no other checkpoint can be read either")
 
 
 def _resumed_options(given, checkpoint, source):

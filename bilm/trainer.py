@@ -4,6 +4,7 @@ All randomness of a step is a function of the seed and the step's number (and th
 for dropout), so there is no random state that could be lost.
 """
 
+from functools import reduce
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -12,8 +13,10 @@ import paddle
 from bilm import distributed
 from bilm.batches import BatchDealer, TrainingBatch
 from bilm.checkpoint import Checkpoint, set_weights, weights_of
+from bilm.cli import warn
 from bilm.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.errors import InputError
+from bilm.gradient_exchange import GradientExchange
 from bilm.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.lstm import LSTMState
 from bilm.model import BiLM
@@ -79,10 +82,12 @@ class Trainer:
         trainable = list(self._parameters.values())
         self._optimizer = build_optimizer(options.optimizer, options.learning_rate, trainable)
         model.sparse_gradients = (
-            options.optimizer in TAKES_SPARSE_GRADIENTS
-            and options.amp == "O0"
-            and distributed.world_size() == 1
+            options.optimizer in TAKES_SPARSE_GRADIENTS and options.amp == "O0"
         )
+        self._exchange = None
+        if distributed.world_size() > 1:
+            sparse = self._sparse_parameters() if model.sparse_gradients else []
+            self._exchange = GradientExchange(trainable, sparse)
         self._scaler = None
         if options.amp != "O0":
             # the parameters stay float32 at both levels: they are their own master weights
@@ -97,6 +102,28 @@ class Trainer:
     def _directions(self) -> int:
         return self.model.config.num_directions
 
+    def _softmax_weights(self) -> dict:
+        """Return the directions that each softmax serves, by its weight's name."""
+        found = {}
+        for direction in range(self._directions):
+            found.setdefault(self.model.softmax_of(direction).weight.name, []).append(direction)
+        return found
+
+    def _sparse_parameters(self) -> list:
+        parameters = [self.model.embedding.weight]
+        if self.options.sample_softmax:
+            parameters += [self.model.softmax_of(directions[0]).weight
+                           for directions in self._softmax_weights().values()]
+        return parameters
+
+    def _rows_touched(self, prepared) -> list:
+        """Return the rows of `_sparse_parameters` that some process reads in this step."""
+        scored = prepared.words_scored
+        return [prepared.words_read] + [
+            reduce(np.union1d, [scored[direction] for direction in directions])
+            for directions in (self._softmax_weights().values() if scored else ())
+        ]
+
     def batches(self) -> Prefetcher:
         """Return the batches from the present place on, prepared in the background."""
         return self._dealer.start(self.step + 1, self._position)
@@ -110,15 +137,17 @@ class Trainer:
         step = self.step + 1
         seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
         self._reset_states(step)
-        loss = sum(
-            self._backward(prepared, part, rows) for part, rows in enumerate(self._dealer.parts)
-        )
+        loss = 0.0
+        for part, rows in enumerate(self._dealer.parts):
+            if self._exchange and part == len(self._dealer.parts) - 1:
+                self._exchange.start()
+            loss += self._backward(prepared, part, rows)
         # weights of tokens are 1 / (directions * rows): see _backward
         nats = distributed.sum_numbers(loss)[0] * self._directions * self._dealer.rows
         if not np.isfinite(nats):
             raise InputError(f"step {step}: the loss is {nats}; lower --learning_rate")
         learning_rate = learning_rate_at(step, self.options, self._total_steps)
-        norm = self._update(learning_rate)
+        norm = self._update(prepared, learning_rate)
         self.step = step
         self.tokens += prepared.batch.num_tokens
         self._position = prepared.batch.position
@@ -182,10 +211,11 @@ class Trainer:
         return "O1" if self.options.amp == "O0" else self.options.amp
 
     @paddle.no_grad()
-    def _update(self, learning_rate) -> float:
+    def _update(self, prepared, learning_rate) -> float:
         self._optimizer.set_lr(learning_rate)
+        if self._exchange:
+            self._exchange.finish(self._rows_touched(prepared))
         gradients = collect_gradients(self._parameters.values())
-        distributed.sum_gradients(gradients)
         if self._scaler:
             self._scaler.unscale_(self._optimizer)
         norm = global_norm(gradients)
@@ -225,7 +255,7 @@ class Trainer:
             "tokens": self.tokens,
             "random_seed": self.options.random_seed,
             "stream": stream,
-            "shards": self._dealer.corpus.sizes(),
+            "shards": self._dealer.corpus.fingerprints(),
             "scaler": _as_json(self._scaler.state_dict()) if self._scaler else None,
             **progress,
         }
@@ -255,7 +285,7 @@ class Trainer:
         """
         training = checkpoint.training
         document = training["state.json"]
-        _check_shards(document["shards"], self._dealer.corpus.sizes(), source)
+        _check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
         set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
         unpack_optimizer(
             self._optimizer,
@@ -267,12 +297,7 @@ class Trainer:
         if self._scaler:
             self._scaler.load_state_dict(document["scaler"])
         self._position = unpack_position(document["stream"], training["rows.safetensors"])
-        if len(self._position.rows) != self._dealer.rows:
-            raise InputError(
-                f"{source}: was written with {len(self._position.rows)} rows a batch over all "
-                f"processes, now there are {self._dealer.rows}; start as many processes as before"
-            )
-        self._restore_states(training["lstm.safetensors"])
+        self._restore_states(training["lstm.safetensors"], source)
         self.step, self.tokens = document["step"], document["tokens"]
 
     def set_moments(self, moments: dict, source: str) -> None:
@@ -295,7 +320,14 @@ class Trainer:
         moments = {**new, **moments}
         unpack_optimizer(self._optimizer, "adagrad", self._parameters, moments, source)
 
-    def _restore_states(self, arrays):
+    def _restore_states(self, arrays, source):
+        num_rows = arrays["hidden"].shape[2]
+        if num_rows != self._dealer.rows:
+            if distributed.rank() == 0:
+                warn(f"{source}: was written with {num_rows} rows a batch over all processes, now "
+                     f"there are {self._dealer.rows}: sentences are dealt to the rows anew, and "
+                     "their LSTM states start at zero")
+            return
         for part, rows in enumerate(self._dealer.parts):
             self._states[part] = LSTMState(
                 *(paddle.to_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
@@ -311,13 +343,19 @@ def _as_json(scaler_state):
 
 
 def _check_shards(before, now, source):
-    """Compare [name, bytes] lists; the folder that the shards are in may have moved."""
-    changes = [
-        f"shard {number} was {old[0]} of {old[1]} bytes and is {new[0]} of {new[1]}"
-        for number, (old, new) in enumerate(zip(before, now), start=1)
-        if list(old) != list(new)
-    ]
+    """Compare lists of [name, bytes, SHA-256]; the folder that the shards are in may have moved."""
+    changes = []
+    for number, (old, new) in enumerate(zip(before, now), start=1):
+        if old[:2] != new[:2]:
+            changes.append(f"shard {number} was {old[0]} of {old[1]} bytes and is {new[0]} of "
+                           f"{new[1]}")
+        elif old[2:] and old != new:  # checkpoints of older versions have no SHA-256
+            changes.append(f"shard {number}, {old[0]}, has other content")
     if len(before) != len(now):
-        changes.append(f"there were {len(before)} shards and are {len(now)}")
+        names = sorted({entry[0] for entry in before} ^ {entry[0] for entry in now})
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        changes.append(f"there were {len(before)} shards and are {len(now)}: "
+                       f"{', '.join(names[:5])}{more}")
     if changes:
-        raise InputError(f"{source}: the training text has changed since: " + "; ".join(changes))
+        raise InputError(f"{source}: the training text has changed since: "
+                         + "; ".join(changes[:5]))

@@ -1,9 +1,12 @@
 """Streaming a corpus: nothing lost, nothing twice, and every place can be gone back to."""
 
 import gzip
+import hashlib
 import json
+import os
 import tracemalloc
 from collections import Counter
+from itertools import islice
 from unittest import mock
 
 import numpy as np
@@ -12,8 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bilm import corpus as corpus_module
+from bilm import counting
 from bilm.corpus import Corpus, CorpusCounts, WindowReader, pack_position, unpack_position
 from bilm.errors import InputError
+from bilm.shards import open_shard
 from bilm.vocabulary import BOS, EOS, SPECIAL_TOKENS, Vocabulary
 
 SHARD_SENTENCES = (13, 1, 17)
@@ -254,10 +259,49 @@ def test_a_block_of_blank_lines_does_not_end_the_text(tmp_path, vocabulary, monk
     assert read(written(tmp_path, "词1\n" + "\n" * 50 + "词2", vocabulary)) == [["词1"], ["词2"]]
 
 
-def test_a_position_of_another_number_of_rows_is_refused(corpus):
-    position = next(iter(WindowReader(corpus, 4, 6))).position
-    with pytest.raises(ValueError, match="4 rows, not 3"):
-        WindowReader(corpus, 3, 6, position=position)
+@pytest.mark.parametrize("rows", [[5, 2], [2, 7], [6, 1, 4]])
+@pytest.mark.parametrize("done", [0, 1, 3])
+def test_other_numbers_of_rows_lose_and_repeat_nothing(corpus, sentences, rows, done):
+    """Each word is an input of both directions once, however often the rows are dealt anew."""
+    position, read = None, [Counter(), Counter()]
+    for number, batch_size in enumerate(rows):
+        reader = iter(WindowReader(corpus, batch_size, 3, position=position, shuffle=True))
+        for batch in islice(reader, done if number < len(rows) - 1 else None):
+            position = unpack_position(*pack_position(batch.position))
+            mask = np.ones(batch.inputs.shape[1:], bool) if batch.mask is None else batch.mask
+            for counter, inputs in zip(read, batch.inputs):
+                counter.update(words_of(inputs[mask], corpus.vocabulary))
+    words = [word for sentence in sentences for word in sentence]
+    for counter, first in zip(read, (BOS, EOS)):
+        assert counter == Counter({**dict.fromkeys(words, 1), first: len(sentences)})
+
+
+@pytest.mark.parametrize("change, found", [
+    (lambda path: path.unlink(), "is not there any more"),
+    (lambda path: os.truncate(path, 8), "has 8 bytes now"),
+    (lambda path: path.write_text("词1 词2 词3 词4 词5\n" * 2), "has 50 bytes now"),
+], ids=["deleted", "truncated", "replaced"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path, vocabulary, change, found, late):
+    shards = [tmp_path / "shard_0", tmp_path / "shard_1"]
+    for shard in shards:
+        shard.write_text("词1\n词2\n词3\n" * 9)
+    read = Corpus(f"{tmp_path}/shard_*", vocabulary).sentences(block_sentences=4)
+    for _ in range(27 if late else 3):
+        next(read)
+    change(shards[late])
+    with pytest.raises(InputError, match=f"shard_{int(late)}: had 135 bytes .*, and {found}"):
+        list(read)
+
+
+def test_fingerprints_are_those_of_the_text(corpus, tmp_path):
+    fresh = Corpus([str(shard) for shard in corpus.shards], corpus.vocabulary)
+    corpus.count()
+    assert fresh.fingerprints() == corpus.fingerprints()
+    for (name, size, digest), shard in zip(fresh.fingerprints(), fresh.shards):
+        with open_shard(shard) as file:
+            expected = hashlib.sha256(file.read()).hexdigest()
+        assert (name, size, digest) == (shard.name, shard.stat().st_size, expected)
 
 
 def naive_counts(data):
@@ -282,7 +326,7 @@ def test_counts_are_those_of_the_lines(tmp_path_factory, pieces, chunk_bytes):
     data = b"".join(pieces)
     corpus = written(tmp_path_factory.getbasetemp(), data, Vocabulary(SPECIAL_TOKENS))
     expected, bytes_read = naive_counts(data), []
-    with mock.patch.object(corpus_module, "_COUNT_BYTES", chunk_bytes):
+    with mock.patch.object(counting, "_COUNT_BYTES", chunk_bytes):
         if not expected.words:
             with pytest.raises(InputError, match="no words; expected one segmented sentence"):
                 corpus.count()
@@ -360,7 +404,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
     line = (" ".join(words) + "\n").encode()
     size = 30_000_000
     corpus = written(tmp_path, line * (size // len(line)), Vocabulary([*SPECIAL_TOKENS, *words]))
-    monkeypatch.setattr(corpus_module, "_COUNT_BYTES", 1 << 19)
+    monkeypatch.setattr(counting, "_COUNT_BYTES", 1 << 19)
     tracemalloc.start()
     try:
         num_words = corpus.count().words

@@ -1,25 +1,36 @@
 """Two processes that exchange gradients over gloo, against one process."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from bilm.distributed import endpoints_of
+from bilm.errors import InputError
 from bilm.train import main
 from tests.test_train import EVERYTHING_RANDOM, figures
 
 FLAGS = ["--embed_size", "6", "--hidden_size", "10", "--num_steps", "5", "--log_interval", "1"]
 
 
+def launch_command(folder, *flags, processes=2):
+    return [sys.executable, "-W", "ignore", "-m", "paddle.distributed.launch",
+            "--backend", "gloo", "--nproc_per_node", str(processes),
+            "--log_dir", str(folder / "log"),
+            str(Path(sys.executable).with_name("bilm")), "pretrain", *flags]
+
+
 def launch(folder, *flags, processes=2):
     """Run `bilm pretrain` in several processes, as the README says; return what they printed."""
-    command = [sys.executable, "-W", "ignore", "-m", "paddle.distributed.launch",
-               "--backend", "gloo", "--nproc_per_node", str(processes),
-               "--log_dir", str(folder / "log"),
-               str(Path(sys.executable).with_name("bilm")), "pretrain", *flags]
+    command = launch_command(folder, *flags, processes=processes)
     result = subprocess.run(command, capture_output=True, text=True, timeout=240)
     logs = [path.read_text() for path in sorted((folder / "log").glob("workerlog.*"))]
     assert result.returncode == 0, "\n".join([result.stdout, result.stderr, *logs])
@@ -47,6 +58,138 @@ def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
     weights, expected = (load_file(run / "step_00000020/model.safetensors") for run in (two, one))
     for name in expected:
         np.testing.assert_allclose(weights[name], expected[name], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("softmax", [[], ["--sample_softmax", "--n_negative_samples_batch", "9"]],
+                         ids=["full", "sampled"])
+@pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
+def test_other_numbers_of_ranks_go_on(corpus_folder, softmax, before, after):
+    """Every token of the epoch is trained on, and no more, though the rows change on the way."""
+    run = corpus_folder / "run"
+    options = flags(corpus_folder, run, 4, "--test_path", "", "--max_epoch", "1", *softmax)
+    _train(corpus_folder, before, *options, "--max_steps", "7")
+    output = _train(corpus_folder, after, "--resume", "--para_save_dir", str(run),
+                    "--max_steps", "0")
+    assert f"was written with {4 * before} rows a batch over all processes, now there are " \
+           f"{4 * after}" in output
+    assert figures(run)[-1]["tokens"] == 775  # one epoch
+    assert "epoch 1.00" in output
+
+
+def _train(folder, processes, *options):
+    if processes > 1:
+        return launch(folder, *options, processes=processes)
+    command = [sys.executable, "-m", "bilm.train", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_larks_variables_start_the_processes(corpus_folder):
+    one, two = corpus_folder / "one", corpus_folder / "two"
+    common = ["--dropout", "0", "--max_steps", "5"]
+    main(flags(corpus_folder, one, 8, *common))
+    command = [sys.executable, "-m", "bilm.train", *flags(corpus_folder, two, 4, *common)]
+    addresses, port = ["127.0.0.1", "127.0.0.2"], str(_free_port())
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={
+            **os.environ, "PADDLE_TRAINERS": ",".join(addresses), "PADDLE_PORT": port,
+            "PADDLE_TRAINER_ID": str(number), "POD_IP": address, "PADDLE_DISTRI_BACKEND": "gloo"})
+        for number, address in enumerate(addresses)
+    ]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    np.testing.assert_allclose([line["loss"] for line in figures(two)],
+                               [line["loss"] for line in figures(one)], rtol=0, atol=1e-4)
+
+
+def _free_port():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return bound.getsockname()[1]
+
+
+LARKS = {"PADDLE_TRAINERS": "10.0.0.1,10.0.0.2", "PADDLE_PORT": "6170", "PADDLE_TRAINER_ID": "1",
+         "POD_IP": "10.0.0.2"}
+
+
+def test_larks_variables_become_the_launchers():
+    assert endpoints_of(LARKS) == {
+        "PADDLE_TRAINERS_NUM": "2", "PADDLE_CURRENT_ENDPOINT": "10.0.0.2:6170",
+        "PADDLE_TRAINER_ENDPOINTS": "10.0.0.1:6170,10.0.0.2:6170",
+    }
+    assert endpoints_of({**LARKS, "PADDLE_TRAINER_ENDPOINTS": "10.0.0.1:1"}) == {}  # a launcher's
+    assert endpoints_of({}) == {}
+    alone = {**LARKS, "PADDLE_TRAINERS": "10.0.0.1", "PADDLE_TRAINER_ID": "0", "POD_IP": ""}
+    assert endpoints_of(alone) == {"PADDLE_TRAINERS_NUM": "1"}
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"PADDLE_PORT": ""}, "PADDLE_PORT must be the port"),
+    ({"PADDLE_TRAINER_ID": "2"}, "PADDLE_TRAINER_ID must be a number from 0 to 1, not '2'"),
+    ({"POD_IP": "10.0.0.1"}, "trainer 1 is 10.0.0.2, but POD_IP is 10.0.0.1"),
+    ({"PADDLE_TRAINERS": "10.0.0.2,10.0.0.2"}, "an address of its own"),
+])
+def test_larks_variables_that_do_not_fit_are_told(changes, message):
+    with pytest.raises(InputError, match=message):
+        endpoints_of({**LARKS, **changes})
+
+
+def test_a_process_that_dies_brings_the_others_down(corpus_folder):
+    """By hand and by the launcher; what was saved resumes as if nothing had been."""
+    run, whole = corpus_folder / "run", corpus_folder / "whole"
+    options = flags(corpus_folder, run, 4, *EVERYTHING_RANDOM, "--test_path", "",
+                    "--save_interval", "5", "--log_interval", "1")
+    launcher = subprocess.Popen(
+        launch_command(corpus_folder, *options, "--max_steps", "100000", "--max_epoch", "100000"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(run.glob("step_*"))) < 2:
+        assert time.monotonic() < deadline and launcher.poll() is None
+        time.sleep(0.1)
+    workers = _children(launcher.pid)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
+    assert launcher.wait(timeout=60) != 0
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    last = int((run / "latest").read_text()[5:])
+    launch(corpus_folder, "--resume", "--para_save_dir", str(run), "--max_steps", str(last + 6))
+    options[options.index(str(run))] = str(whole)
+    launch(corpus_folder, *options, "--max_steps", str(last + 6), "--max_epoch", "100000")
+    assert [line["loss"] for line in figures(run)] == [line["loss"] for line in figures(whole)]
+
+
+def _children(pid):
+    """Return the processes that train; the launcher starts no others."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if path.read_text().rsplit(")", 1)[1].split()[1] == str(pid):
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
+    port = str(_free_port())
+    command = [sys.executable, "-m", "bilm.train",
+               *flags(corpus_folder, corpus_folder / "run", 4, "--max_epoch", "100000")]
+    shared = {**os.environ, "PADDLE_TRAINERS": "127.0.0.1,127.0.0.2", "PADDLE_PORT": port,
+              "PADDLE_DISTRI_BACKEND": "gloo"}
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                         env={**shared, "PADDLE_TRAINER_ID": str(number)})
+        for number in range(2)
+    ]
+    deadline = time.monotonic() + 120
+    while not (corpus_folder / "run/metrics.jsonl").is_file():
+        assert time.monotonic() < deadline and processes[0].poll() is None
+        time.sleep(0.1)
+    processes[1].kill()
+    _, error = processes[0].communicate(timeout=60)
+    processes[1].communicate()
+    assert processes[0].returncode == 2
+    assert "process 0 of 2: another process has ended or cannot be reached" in error
+    assert "Traceback" not in error
 
 
 def test_two_ranks_resume_exactly(corpus_folder):

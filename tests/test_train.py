@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -436,25 +437,46 @@ def test_resuming_with_other_sizes_is_refused(corpus_folder):
         main(["--resume", "--para_save_dir", str(run), "--vocab_path", str(other)])
 
 
-def test_resuming_over_changed_text_names_the_shard(corpus_folder):
+@pytest.mark.parametrize("change, message", [
+    (lambda path: path.write_bytes(path.read_bytes() + b"a\n"),
+     r"shard 2 was sentence_file_1 of \d+ bytes and is sentence_file_1 of \d+$"),
+    (lambda path: path.write_bytes(path.read_bytes().replace(b"\n", b" ", 1)),
+     "shard 2, sentence_file_1, has other content"),
+    (lambda path: path.unlink(), "there were 2 shards and are 1: sentence_file_1"),
+], ids=["longer", "same size", "deleted"])
+def test_resuming_over_changed_text_names_the_shard(corpus_folder, change, message):
     run = corpus_folder / "run"
     main(arguments(corpus_folder, run, "--max_steps", "2"))
-    with open(corpus_folder / "train/sentence_file_1", "a", encoding="utf-8") as file:
-        file.write("好 。\n")
-    with pytest.raises(InputError, match=r"shard 2 was sentence_file_1 of \d+ bytes"):
+    change(corpus_folder / "train/sentence_file_1")
+    with pytest.raises(InputError, match=message):
         main(["--resume", "--para_save_dir", str(run), "--max_steps", "4"])
 
 
-def test_a_corrupted_checkpoint_is_named_and_the_one_before_loads(corpus_folder):
-    run = corpus_folder / "run"
-    main(arguments(corpus_folder, run, "--max_steps", "6", "--save_interval", "3"))
+def test_a_corrupted_checkpoint_is_named_and_the_one_before_loads(corpus_folder, capsys):
+    run, whole = corpus_folder / "run", corpus_folder / "whole"
+    main(arguments(corpus_folder, whole, "--max_steps", "8", "--log_interval", "1"))
+    main(arguments(corpus_folder, run, "--max_steps", "6", "--save_interval", "3",
+                   "--log_interval", "1"))
     path = run / "step_00000006/training/optimizer.safetensors"
     os.truncate(path, path.stat().st_size - 8)
     with pytest.raises(InputError, match=r"optimizer.safetensors.*--load_dir .*step_00000003"):
-        main(["--resume", "--para_save_dir", str(run)])
-    main(["--load_dir", str(run / "step_00000003"), "--max_steps", "6"])
+        main(["--load_dir", str(path.parents[1])])
+    capsys.readouterr()
     main(["--resume", "--para_save_dir", str(run), "--max_steps", "8"])
+    assert re.search(r"warning: .*optimizer.safetensors: the file is truncated .*going back to "
+                     r".*step_00000003\n", capsys.readouterr().err)
     assert (run / "latest").read_text().strip() == "step_00000008"
+    assert [line["loss"] for line in figures(run)] == [line["loss"] for line in figures(whole)]
+
+
+def test_if_no_checkpoint_can_be_read_the_first_problem_is_told(corpus_folder):
+    run = corpus_folder / "run"
+    main(arguments(corpus_folder, run, "--max_steps", "6", "--save_interval", "3"))
+    for path in run.glob("step_*/model.safetensors"):
+        os.truncate(path, 100)
+    with pytest.raises(InputError, match=r"step_00000006/model.safetensors: .*; no other "
+                       "checkpoint can be read either"):
+        main(["--resume", "--para_save_dir", str(run)])
 
 
 def test_training_leaves_no_model_in_evaluation_mode(corpus_folder, monkeypatch):
