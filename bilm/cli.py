@@ -27,6 +27,8 @@ def run_main(main, arguments=None) -> None:
         main(arguments)
     except InputError as error:
         sys.exit(_complain(str(error)))
+    except MemoryError as error:
+        sys.exit(_complain(out_of_memory(error)))
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:
@@ -67,6 +69,12 @@ def _usage(program, verbs) -> str:
              f"verbs ({program} VERB --help tells the options):"]
     lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in verbs.items()]
     return "\n".join(lines)
+
+
+def out_of_memory(error: MemoryError) -> str:
+    """Return what to tell of a MemoryError; Paddle's come with a traceback of its own."""
+    reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
+    return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"
 
 
 def warn(message: str) -> None:

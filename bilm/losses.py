@@ -40,7 +40,11 @@ def full_softmax_nats(
 
     Returns:
         Nats, shape (tokens,).
+
+    Raises:
+        ValueError: A target is no class. (Not looked at on GPUs, which it would stop.)
     """
+    _check_targets(targets, weight.shape[0])
     with paddle.no_grad():
         if kernels.is_native():
             return kernels.softmax_nats(hidden, weight, bias, targets)
@@ -70,13 +74,27 @@ def full_softmax_loss(
 
     Returns:
         A scalar tensor.
+
+    Raises:
+        ValueError: As of `full_softmax_nats`.
     """
+    _check_targets(targets, weight.shape[0])
     constants = targets, token_weights
     if kernels.is_native():
         limit = max_chunk_logits or MAX_NATIVE_LOGITS
         return _NativeSoftmaxLoss.apply(hidden, weight, bias, None, *constants, limit)
     limit = max_chunk_logits or MAX_CHUNK_LOGITS
     return _FullSoftmaxLoss.apply(hidden, weight, bias, *constants, limit)
+
+
+def _check_targets(targets, num_classes):
+    if not targets.place.is_cpu_place():
+        return
+    ids = targets.numpy()
+    wrong = np.flatnonzero((ids < 0) | (ids >= num_classes))
+    if len(wrong):
+        raise ValueError(f"targets must be from 0 to {num_classes - 1}, not {ids[wrong[0]]} "
+                         f"(token {wrong[0]})")
 
 
 class _NativeSoftmaxLoss(paddle.autograd.PyLayer):
@@ -138,7 +156,7 @@ def _scaled(ctx, upstream):
 
 def _chunks(num_tokens, vocab_size, max_chunk_logits):
     step = max(1, max_chunk_logits // vocab_size)
-    for start in range(0, num_tokens, step):
+    for start in range(0, max(1, num_tokens), step):  # of no tokens there is one, empty, chunk
         yield slice(start, start + step)
 
 

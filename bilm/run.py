@@ -9,6 +9,7 @@ import numpy as np
 
 from bilm import distributed
 from bilm.checkpoint import checkpoint_path, remove_old_checkpoints, save_checkpoint, set_latest
+from bilm.cli import out_of_memory
 from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, summarise
 from bilm.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
@@ -49,9 +50,10 @@ class Run:
         try:
             with self.trainer.batches() as batches, self._stop:
                 self._train(batches)
-        except InputError as error:
+        except (InputError, MemoryError, OSError) as error:  # Paddle's errors are OSErrors, too
+            problem = out_of_memory(error) if isinstance(error, MemoryError) else error
             last = self._checkpoint or "none"
-            raise InputError(f"{error}; last good checkpoint: {last}") from None
+            raise InputError(f"{problem}; last good checkpoint: {last}") from None
         finally:
             self._progress.close()
             if self._metrics:

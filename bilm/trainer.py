@@ -17,6 +17,7 @@ from bilm.cli import warn
 from bilm.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.errors import InputError
 from bilm.gradient_exchange import GradientExchange
+from bilm.kernels.loading import is_native
 from bilm.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.lstm import LSTMState
 from bilm.model import BiLM
@@ -254,6 +255,7 @@ class Trainer:
             "step": self.step,
             "tokens": self.tokens,
             "random_seed": self.options.random_seed,
+            "operators": _operators(),
             "stream": stream,
             "shards": self._dealer.corpus.fingerprints(),
             "scaler": _as_json(self._scaler.state_dict()) if self._scaler else None,
@@ -285,6 +287,11 @@ class Trainer:
         """
         training = checkpoint.training
         document = training["state.json"]
+        before = document.get("operators", _operators())
+        if before != _operators():
+            warn(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
+                 "(BILM_KERNEL): figures will differ from an uninterrupted run's by rounding and "
+                 "by what dropout draws")
         _check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
         set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
         unpack_optimizer(
@@ -333,6 +340,10 @@ class Trainer:
                 *(paddle.to_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
                   for name in LSTMState._fields)
             )
+
+
+def _operators() -> str:
+    return "native" if is_native() else "Paddle's"
 
 
 def _as_json(scaler_state):

@@ -1,5 +1,6 @@
 // Runs the native operators' core without Paddle, under sanitizers: every function, odd sizes,
 // several threads, and the LSTM's gradients beside differences of its results.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -32,20 +33,22 @@ void expect(bool is_true, const char* what) {
   std::exit(1);
 }
 
-// A problem whose loss is the sum of all outputs and last states.
+// A problem whose loss is the sum of all outputs and last states, each times a factor.
 struct Problem {
   bilm::LSTMShape shape;
   std::vector<int64_t> lengths;
   std::vector<float> inputs, hidden, cell;
   std::vector<std::vector<float>> weights;  // four for each direction
   std::vector<float> outputs, last_hidden, last_cell, gates, cells;
+  std::vector<float> output_factors, hidden_factors, cell_factors;
 
   Problem(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, bool padded,
           bool in_text_order, float clip)
       : shape{D, B, T, I, P, C, clip, clip, nullptr, in_text_order},
         inputs(numbers(D * B * T * I)), hidden(numbers(D * B * P)), cell(numbers(D * B * C)),
         outputs(D * B * T * P), last_hidden(D * B * P), last_cell(D * B * C),
-        gates(D * T * B * 4 * C), cells(D * T * B * C) {
+        gates(D * T * B * 4 * C), cells(D * T * B * C), output_factors(numbers(D * B * T * P)),
+        hidden_factors(numbers(D * B * P)), cell_factors(numbers(D * B * C)) {
     for (int64_t row = 0; row < B; ++row) lengths.push_back((row * 5 + 2) % (T + 1));
     if (padded) shape.lengths = lengths.data();
     for (int64_t direction = 0; direction < D; ++direction) {
@@ -71,9 +74,9 @@ struct Problem {
                                  {inputs.data(), hidden.data(), cell.data(), outputs.data(),
                                   last_hidden.data(), last_cell.data(), trace});
     double total = 0.0;
-    for (const auto* values : {&outputs, &last_hidden, &last_cell}) {
-      for (float value : *values) total += value;
-    }
+    for (size_t j = 0; j < outputs.size(); ++j) total += outputs[j] * output_factors[j];
+    for (size_t j = 0; j < last_hidden.size(); ++j) total += last_hidden[j] * hidden_factors[j];
+    for (size_t j = 0; j < last_cell.size(); ++j) total += last_cell[j] * cell_factors[j];
     return total;
   }
 };
@@ -81,6 +84,7 @@ struct Problem {
 void check_slope(Problem* problem, std::vector<float>* argument,
                  const std::vector<float>& gradient) {
   constexpr float kStep = 1e-2f;
+  if (argument->empty()) return;
   const size_t place = random_bits() % argument->size();
   const float before = (*argument)[place];
   (*argument)[place] = before + kStep;
@@ -92,13 +96,11 @@ void check_slope(Problem* problem, std::vector<float>* argument,
 }
 
 void run_lstm(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, bool padded,
-              bool in_text_order, float clip) {
+              bool in_text_order, float clip, bool starts_at_zero = false) {
   Problem problem(D, B, T, I, P, C, padded, in_text_order, clip);
+  if (starts_at_zero) std::fill(problem.hidden.begin(), problem.hidden.end(), 0.0f);
   expect(problem.loss(true) == problem.loss(false), "the trace changes nothing");
-  problem.loss(true);
-  std::vector<float> ones(problem.outputs.size(), 1.0f), hidden_ones(D * B * P, 1.0f),
-      cell_ones(D * B * C, 1.0f), inputs(problem.inputs.size()), hidden(D * B * P),
-      cell(D * B * C);
+  std::vector<float> inputs(problem.inputs.size()), hidden(D * B * P), cell(D * B * C);
   std::vector<std::vector<float>> weights = problem.weights;
   std::vector<bilm::LSTMWeightGradients> pointers;
   for (size_t first = 0; first < weights.size(); first += 4) {
@@ -108,8 +110,9 @@ void run_lstm(int64_t D, int64_t B, int64_t T, int64_t I, int64_t P, int64_t C, 
   bilm::projected_lstm_backward(
       problem.shape, problem.pointers(),
       {problem.inputs.data(), problem.hidden.data(), problem.cell.data(), problem.outputs.data(),
-       {problem.gates.data(), problem.cells.data()}, ones.data(), hidden_ones.data(),
-       cell_ones.data(), inputs.data(), hidden.data(), cell.data()},
+       {problem.gates.data(), problem.cells.data()}, problem.output_factors.data(),
+       problem.hidden_factors.data(), problem.cell_factors.data(), inputs.data(), hidden.data(),
+       cell.data()},
       pointers);
   if (clip > 0.0f) return;  // there are kinks between the two places of a difference
   for (int time = 0; time < 4; ++time) {
@@ -251,9 +254,13 @@ int main() {
         run_lstm(1, 1, 1, 1, 1, 1, padded, in_text_order, clip);
         run_lstm(2, 25, 4, 5, 3, 17, padded, in_text_order, clip);  // several blocks of rows
         run_lstm(1, 40, 70, 2, 3, 5, padded, in_text_order, clip);  // several chunks of steps
+        run_lstm(2, 3, 5, 7, 6, 9, padded, in_text_order, clip, true);
+        run_lstm(2, 0, 5, 7, 6, 9, padded, in_text_order, clip);
+        run_lstm(2, 3, 0, 7, 6, 9, padded, in_text_order, clip);
       }
     }
   }
+  run_softmax(0, 3, 2, 1);
   run_softmax(1, 1, 1, 1);
   run_softmax(5, 7, 3, 1 << 20);
   run_softmax(70, 2100, 5, 50000);

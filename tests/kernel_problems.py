@@ -47,9 +47,12 @@ class Problem(NamedTuple):
 
 def random_problem(
     directions=1, batch=5, steps=6, input_size=7, projection=6, cell=33, lengths=None,
-    cell_clip=0.0, projection_clip=0.0, seed=0,
+    cell_clip=0.0, projection_clip=0.0, seed=0, hidden_rows=None,
 ) -> Problem:
-    """Return a problem of random numbers; the loss ignores what lies beyond a row's length."""
+    """Return a problem of random numbers; the loss ignores what lies beyond a row's length.
+
+    The first hidden_rows rows (None: all) have a hidden state that is not zero.
+    """
     random = np.random.default_rng(seed)
 
     def values(*shape, scale=1.0):
@@ -70,10 +73,12 @@ def random_problem(
     if lengths is not None:
         lengths = np.array(lengths)
         factors["outputs"][:, np.arange(steps) >= lengths[:, None]] = 0
+    hidden = values(directions, batch, projection)
+    if hidden_rows is not None:
+        hidden[:, hidden_rows:] = 0
     return Problem(
-        weights, values(directions, batch, steps, input_size),
-        values(directions, batch, projection), values(directions, batch, cell),
-        lengths, cell_clip, projection_clip, factors,
+        weights, values(directions, batch, steps, input_size), hidden,
+        values(directions, batch, cell), lengths, cell_clip, projection_clip, factors,
     )
 
 

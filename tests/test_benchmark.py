@@ -43,13 +43,28 @@ def _chosen(*arguments):
 
 
 def test_no_measurement_is_made_twice():
-    options = _chosen("--tasks", "all", "--config", "mid:batch=8,mid", "--without", "torch")
-    pairs = benchmark._pairs(options)
-    assert ("embed", "mid:batch=8") in pairs and ("embed", "mid") not in pairs
-    assert [pair for pair in pairs if pair[0] == "segment"] == [("segment", "mid:batch=8")]
+    options = _chosen("--tasks", "all", "--config", "mid:batch=8,mid,mid", "--without", "torch")
+    first, second = "mid:batch=8", "mid"
+    assert benchmark._pairs(options) == [
+        ("train_full", first), ("train_full", second), ("train_sampled", first),
+        ("train_sampled", second), ("embed", first), ("embed", second), ("embed_1", first),
+        ("lac_tag", first), ("convert", first), ("segment", first),
+    ]  # embed of mid is embed_32 of both
 
 
-@pytest.mark.parametrize("more", [["--tasks", "embed"], ["--config", "small,mid"]])
+@pytest.mark.parametrize("wrong, message", [
+    (["--tasks", ","], "--tasks ',' names none of train_full"),
+    (["--json", "/no/such/folder/figures.json"], "figures.json: no file can be written there"),
+    (["--growth", "/no/such/folder/growth.png"], "growth.png: no file can be written there"),
+    (["--threads", "-1"], "--threads must not be negative, not -1"),
+])
+def test_what_cannot_be_done_is_told_before_anything_is_measured(wrong, message):
+    with pytest.raises(InputError, match=message):
+        _chosen(*wrong)
+
+
+@pytest.mark.parametrize("more", [["--tasks", "embed"], ["--tasks", ""],
+                                  ["--config", "small,mid"]])
 def test_growth_takes_no_other_choice_in_silence(more):
     with pytest.raises(InputError, match="--growth measures tasks of its own"):
         _chosen("--growth", "growth.png", *more)

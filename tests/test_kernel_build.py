@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,8 +34,8 @@ def test_without_a_compiler_one_line_says_how_to_get_it(fresh, monkeypatch, capl
     with caplog.at_level(logging.WARNING, "bilm"):
         assert not loading.is_native() and not loading.is_native()
     (record,) = caplog.records
-    assert "there is no C++ compiler; install g++" in record.getMessage()
-    with loading.using("native"), pytest.raises(InputError, match="BILM_KERNEL=native: there is"):
+    assert "CXX, 'no-such-compiler', is no program" in record.getMessage()
+    with loading.using("native"), pytest.raises(InputError, match="BILM_KERNEL=native: the env"):
         loading.is_native()
 
 
@@ -145,6 +146,32 @@ def test_a_compiler_that_python_names_but_is_not_here_hides_no_other(monkeypatch
 
 
 @needs_native
+@pytest.mark.parametrize("command", ["g++ \"", " ", "no-such"])
+def test_a_compiler_that_is_none_is_told(fresh, monkeypatch, command):
+    monkeypatch.setenv("CXX", command)
+    with pytest.raises(building.CannotBuildError, match=f"CXX, '{re.escape(command)}', is no"):
+        building.build(print)
+
+
+@needs_native
+def test_no_compiler_of_any_name_is_told(fresh, monkeypatch):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(building.shutil, "which", lambda name: None)
+    with pytest.raises(building.CannotBuildError, match="there is no C.. compiler; install g"):
+        building.build(print)
+
+
+@needs_native
+def test_what_was_compiled_ahead_needs_no_compiler(fresh, monkeypatch):
+    monkeypatch.setattr(building, "_compile", lambda folder: (folder / building.LIBRARY).touch())
+    library = building.build(lambda line: None)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert building.build(print) == library
+    with pytest.raises(building.CannotBuildError):
+        building.build(print, again=True)
+
+
+@needs_native
 def test_what_a_killed_build_left_goes_at_the_next(fresh, monkeypatch):
     monkeypatch.setattr(building, "_compile", lambda folder: (folder / building.LIBRARY).touch())
     folder = building.library_folder()
@@ -161,13 +188,20 @@ def test_who_waits_for_another_build_is_told(fresh, monkeypatch):
     folder = building.library_folder()
     folder.mkdir(parents=True, mode=0o700)
     fresh.chmod(0o700)
-    script = "import fcntl, sys, time; file = open(sys.argv[1], 'w'); " \
-             "fcntl.flock(file, fcntl.LOCK_EX); print('locked', flush=True); time.sleep(1)"
+    script = "import fcntl, sys; file = open(sys.argv[1], 'w'); " \
+             "fcntl.flock(file, fcntl.LOCK_EX); print('locked', flush=True); sys.stdin.readline()"
     said = []
-    with subprocess.Popen([sys.executable, "-c", script, str(folder / "lock")],
-                          stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen([sys.executable, "-c", script, str(folder / "lock")], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == "locked\n"
-        assert building.build(said.append).is_file()
+
+        def announce(line):
+            said.append(line)
+            if len(said) == 1:
+                other.stdin.write("\n")
+                other.stdin.flush()
+
+        assert building.build(announce).is_file()
     assert "waiting for another process" in said[0]
 
 

@@ -18,7 +18,7 @@ from bilm.losses import (
 )
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 from bilm.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
-from tests.kernel_problems import needs_native
+from tests.kernel_problems import needs_native, threads
 
 pytestmark = [needs_native, pytest.mark.smoke]
 
@@ -53,12 +53,13 @@ def distance(found, expected):
 @pytest.mark.parametrize("tokens, classes, limit", [
     (1, 1, 0), (3, 5, 0), (9, 1024, 0), (300, 1025, 0), (300, 1025, 70_000), (5, 3000, 1),
 ])
-def test_the_full_softmax_is_numpys(tokens, classes, limit):
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_full_softmax_is_numpys(tokens, classes, limit, count):
     problem = softmax_problem(tokens, classes)
     expected = numpy_softmax(*problem)
     hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, problem)
     parameters = hidden, weight, bias
-    with kernels.using("native"):
+    with kernels.using("native"), threads(count):
         nats = full_softmax_nats(hidden, targets, weight, bias)
         for parameter in parameters:
             parameter.stop_gradient = False
@@ -70,12 +71,29 @@ def test_the_full_softmax_is_numpys(tokens, classes, limit):
         assert distance(parameter.grad.numpy(), wanted) < 1e-5
 
 
-def test_a_target_outside_the_vocabulary_is_refused():
+@pytest.mark.parametrize("operators", ["native", "paddle"])
+@pytest.mark.parametrize("wrong", [-1, 5])
+def test_a_target_outside_the_vocabulary_is_refused(operators, wrong):
     hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, softmax_problem(4, 5))
-    for wrong in (-1, 5):
-        targets[2] = wrong
-        with kernels.using("native"), pytest.raises(OSError, match="must be from 0 to 4"):
+    targets[2] = wrong
+    message = rf"targets must be from 0 to 4, not {wrong} \(token 2\)"
+    with kernels.using(operators):
+        with pytest.raises(ValueError, match=message):
             full_softmax_loss(hidden, targets, weight, bias, token_weights)
+        with pytest.raises(ValueError, match=message):
+            full_softmax_nats(hidden, targets, weight, bias)
+
+
+@pytest.mark.parametrize("operators", ["native", "paddle"])
+def test_no_tokens_cost_nothing(operators):
+    tensors = list(map(paddle.to_tensor, softmax_problem(0, 5)))
+    hidden, weight, bias, targets, token_weights = tensors
+    weight.stop_gradient = False
+    with kernels.using(operators):
+        assert full_softmax_nats(hidden, targets, weight, bias).shape == [0]
+        loss = full_softmax_loss(hidden, targets, weight, bias, token_weights)
+        loss.backward()
+    assert loss.item() == 0 and not weight.grad.numpy().any()
 
 
 @pytest.mark.parametrize("operators", ["native", "paddle"])
@@ -145,13 +163,14 @@ def test_dropout_drops_its_share_and_the_gradient_at_the_same_places():
         assert abs(pairs.mean() - 0.49) < 5 * 0.5 / np.sqrt(pairs.size)
 
 
-def test_adagrad_and_the_norm_are_numpys():
+@pytest.mark.parametrize("count", [1, 2])
+def test_adagrad_and_the_norm_are_numpys(count):
     random = np.random.default_rng(0)
     size = (1 << 18) + 77  # more than a task takes
     value, gradient = (random.normal(size=size).astype(np.float32) for _ in range(2))
     moment = random.random(size).astype(np.float32) + 1
     tensors = [paddle.to_tensor(array) for array in (value, moment, gradient)]
-    with kernels.using("native"):
+    with kernels.using("native"), threads(count):
         norm = global_norm([(tensors[0], tensors[2])])
         kernels.adagrad(*tensors, clip_factor(norm, norm / 2), 0.2, 1e-3)
     scaled = gradient.astype(np.float64) / 2
@@ -190,7 +209,7 @@ def test_clipped_steps_of_adagrad_are_those_of_paddles(l2_coef):
 def test_a_forked_process_computes_the_same():
     problem = softmax_problem(300, 1100)
     hidden, weight, bias, targets, _ = map(paddle.to_tensor, problem)
-    with kernels.using("native"):
+    with kernels.using("native"), threads(2):  # with one there is nothing that a fork could break
         expected = full_softmax_nats(hidden, targets, weight, bias).numpy()
         reader, writer = os.pipe()
         child = os.fork()
@@ -212,7 +231,7 @@ def test_a_forked_process_computes_the_same():
         assert answer.read() == b"same"
 
 
-def test_a_choice_holds_in_its_own_thread_only(monkeypatch):
+def test_a_choice_holds_in_its_own_context_only(monkeypatch):
     monkeypatch.delenv("BILM_KERNEL", raising=False)
     with kernels.using("paddle"), ThreadPoolExecutor(1) as pool:
         with kernels.using("native"):

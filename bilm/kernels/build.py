@@ -74,22 +74,28 @@ def library_folder() -> Path:
     Raises:
         CannotBuildError: They cannot be compiled here.
     """
+    flags = (os.environ.get(name, "") for name in ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"))
+    compiler = hashlib.sha256("\n".join([_compiler_version(), *flags]).encode("utf-8"))
+    return cache_folder() / f"{_key_without_compiler()}-{compiler.hexdigest()[:8]}"
+
+
+def _key_without_compiler() -> str:
     paddle = import_paddle()
     _mkl()
     parts = [paddle.__version__, getattr(paddle.version, "commit", ""), platform.machine(),
-             sys.implementation.cache_tag, _processor_features(), _compiler_version(), *_flags()]
-    parts += [os.environ.get(name, "") for name in ("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")]
+             sys.implementation.cache_tag, _processor_features(), *_flags()]
     digest = hashlib.sha256("\n".join(parts).encode("utf-8"))
     for path in sorted([Path(__file__), *sources(), *(HERE / "core").glob("*.h")]):
         digest.update(path.name.encode("utf-8") + path.read_bytes())
-    return cache_folder() / f"kernels-{digest.hexdigest()[:20]}"
+    return f"kernels-{digest.hexdigest()[:20]}"
 
 
 def build(announce: Callable[[str], None], again: bool = False) -> Path:
     """Return the compiled library, compiling it if it is not there yet.
 
     Processes that need it at the same time wait for the one that compiles. After a failure
-    nothing is tried again until something changes, or `again` asks for it.
+    nothing is tried again until something changes, or `again` asks for it. Where no compiler is,
+    a library serves that another one has made for this machine and Paddle.
 
     Args:
         announce: Called with one line before something that takes long.
@@ -99,7 +105,13 @@ def build(announce: Callable[[str], None], again: bool = False) -> Path:
         CannotBuildError: It cannot be compiled here, or the compiler fails; or others than this
             user may write to the cache folder.
     """
-    folder = library_folder()
+    try:
+        folder = library_folder()
+    except CannotBuildError:
+        made = sorted(cache_folder().glob(f"{_key_without_compiler()}-*/{LIBRARY}"))
+        if not made or again:
+            raise
+        folder = made[-1].parent
     try:
         return _build(folder, announce, again)
     except OSError as error:
@@ -180,14 +192,30 @@ def _mkl() -> Path:
 
 def _compiler() -> List[str]:
     chosen = os.environ.get("CXX")
+    if chosen:
+        command = _command(chosen)
+        if not command:
+            raise CannotBuildError(
+                f"the environment's CXX, {chosen!r}, is no program; unset it, or name a C++ compiler"
+            )
+        return command
     # Python's own may be one of the machine on which it was built
-    for text in [chosen] if chosen else [sysconfig.get_config_var("CXX") or "", "c++", "g++"]:
-        command = shlex.split(text)
-        if command and shutil.which(command[0]):
+    for text in (sysconfig.get_config_var("CXX") or "", "c++", "g++"):
+        command = _command(text)
+        if command:
             return command
     raise CannotBuildError(
         "there is no C++ compiler; install g++ (Debian, Ubuntu: apt-get install g++)"
     )
+
+
+def _command(text) -> List[str]:
+    """Return the words of a command whose program is there, otherwise nothing."""
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quotation that is not closed
+        return []
+    return words if words and shutil.which(words[0]) else []
 
 
 def _compiler_version() -> str:

@@ -15,7 +15,7 @@ from bilm.kernels.build import CannotBuildError, build
 CHOICES = ("auto", "native", "paddle")
 
 _log = logging.getLogger("bilm")
-# the choice of the innermost `using` block that is open in this thread
+# the choice of the innermost `using` block that is open in this context
 _forced: ContextVar[Optional[str]] = ContextVar("operators", default=None)
 _is_loaded: Optional[bool] = None  # None: not tried yet
 
@@ -34,14 +34,18 @@ def choice() -> str:
 
 @contextmanager
 def using(operators: str) -> Iterator[None]:
-    """Take these operators in this block and thread, whatever BILM_KERNEL says.
+    """Take these operators in this block and context, whatever BILM_KERNEL says.
 
     Args:
         operators: One of CHOICES.
+
+    Raises:
+        ValueError: It is none of them.
     """
+    if operators not in CHOICES:
+        raise ValueError(f"operators must be one of {', '.join(CHOICES)}, not {operators!r}")
     before = _forced.set(operators)
     try:
-        choice()
         yield
     finally:
         _forced.reset(before)

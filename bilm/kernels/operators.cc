@@ -1,6 +1,7 @@
 // Paddle operators around core/: they check what they get and allocate what they give.
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "core/adagrad.h"
@@ -15,6 +16,16 @@ using paddle::Tensor;
 using Shape = std::vector<int64_t>;
 using OptionalTensor = paddle::optional<Tensor>;
 using OptionalShape = paddle::optional<Shape>;
+
+// Paddle ends the process for a std::bad_alloc; its own exceptions reach Python.
+template <typename Function>
+void run(Function function) {
+  try {
+    function();
+  } catch (const std::bad_alloc&) {
+    PD_THROW("out of memory: the native operators' work space cannot be had");
+  }
+}
 
 Tensor empty(const Shape& shape, paddle::DataType type = paddle::DataType::FLOAT32) {
   return paddle::empty(shape, type, paddle::CPUPlace());
@@ -95,10 +106,10 @@ std::vector<Tensor> lstm_forward(const Tensor& inputs, const Tensor& hidden, con
   Tensor cells = empty(has_trace ? trace_shape : Shape{1});
   bilm::LSTMTrace trace{nullptr, nullptr};
   if (has_trace) trace = {gates.data<float>(), cells.data<float>()};
-  bilm::projected_lstm_forward(
-      shape, arguments.weights,
-      {inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(),
-       last_hidden.data<float>(), last_cell.data<float>(), trace});
+  const bilm::LSTMForwardArrays arrays{
+      inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(),
+      last_hidden.data<float>(), last_cell.data<float>(), trace};
+  run([&] { bilm::projected_lstm_forward(shape, arguments.weights, arrays); });
   return {outputs, last_hidden, last_cell, gates, cells};
 }
 
@@ -125,13 +136,14 @@ std::vector<Tensor> lstm_backward(const Tensor& inputs, const Tensor& hidden, co
   // the trace is read only; Tensor has no other access to a mutable pointer's type
   const bilm::LSTMTrace trace{const_cast<float*>(gates.data<float>()),
                               const_cast<float*>(cells.data<float>())};
-  bilm::projected_lstm_backward(
-      arguments.shape, arguments.weights,
-      {inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(), trace,
-       data_or_null(outputs_gradient), data_or_null(last_hidden_gradient),
-       data_or_null(last_cell_gradient), gradients[0].data<float>(), gradients[1].data<float>(),
-       gradients[2].data<float>()},
-      weight_gradients);
+  const bilm::LSTMBackwardArrays arrays{
+      inputs.data<float>(), hidden.data<float>(), cell.data<float>(), outputs.data<float>(), trace,
+      data_or_null(outputs_gradient), data_or_null(last_hidden_gradient),
+      data_or_null(last_cell_gradient), gradients[0].data<float>(), gradients[1].data<float>(),
+      gradients[2].data<float>()};
+  run([&] {
+    bilm::projected_lstm_backward(arguments.shape, arguments.weights, arrays, weight_gradients);
+  });
   return gradients;
 }
 
@@ -244,8 +256,10 @@ bilm::SoftmaxInput softmax_input(const Tensor& hidden, const Tensor& weight, con
 std::vector<Tensor> softmax_nats(const Tensor& hidden, const Tensor& weight, const Tensor& bias,
                                  const Tensor& targets) {
   Tensor nats = empty({hidden.shape()[0]});
-  bilm::softmax_cross_entropy(softmax_input(hidden, weight, bias, targets, 0), nullptr,
-                              int64_t{1} << 40, nats.data<float>(), {});
+  const bilm::SoftmaxInput input = softmax_input(hidden, weight, bias, targets, 0);
+  run([&] {
+    bilm::softmax_cross_entropy(input, nullptr, int64_t{1} << 40, nats.data<float>(), {});
+  });
   return {nats};
 }
 
@@ -262,10 +276,13 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
   std::vector<Tensor> outputs = {empty({input.tokens}), empty(hidden.shape()),
                                  empty(weight.shape()), empty(bias.shape()),
                                  empty({extra ? input.tokens : 0})};
-  bilm::softmax_cross_entropy(input, token_weights.data<float>(), max_logits,
-                              outputs[0].data<float>(),
-                              {outputs[1].data<float>(), outputs[2].data<float>(),
-                               outputs[3].data<float>(), extra ? outputs[4].data<float>() : nullptr});
+  const bilm::SoftmaxGradients gradients{outputs[1].data<float>(), outputs[2].data<float>(),
+                                         outputs[3].data<float>(),
+                                         extra ? outputs[4].data<float>() : nullptr};
+  run([&] {
+    bilm::softmax_cross_entropy(input, token_weights.data<float>(), max_logits,
+                                outputs[0].data<float>(), gradients);
+  });
   return outputs;
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmark import growth
-from benchmark.sizes import CONFIGS, roofline_flops, sizes_of
+from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.hardware import usable_cores
@@ -82,7 +82,13 @@ class Worker:
 def _environment(threads):
     paths = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {**os.environ, "OPENBLAS_NUM_THREADS": str(threads),  # NumPy's
+            "BILM_KERNEL": _kernel(),
             "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _kernel():
+    # never Paddle's operators without being asked for
+    return os.environ.get("BILM_KERNEL") or "native"
 
 
 def measure(task, config, options, sgemm, folder):
@@ -140,7 +146,7 @@ def _machine(threads):
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
-    return {"processor": model, "cores": usable_cores(), "threads": threads,
+    return {"processor": model, "kernel": _kernel(), "cores": usable_cores(), "threads": threads,
             "python": platform.python_version(), "system": platform.platform()}
 
 
@@ -162,7 +168,7 @@ def _parser():
 
 
 def _chosen(flag, text, allowed):
-    names = list(allowed) if text == "all" else [name for name in text.split(",") if name]
+    names = list(allowed) if text == "all" else list(dict.fromkeys(filter(None, text.split(","))))
     wrong = [name for name in names if name not in allowed]
     if wrong:
         raise InputError(f"{flag}: {', '.join(wrong)} is none of {', '.join(allowed)}")
@@ -171,19 +177,28 @@ def _chosen(flag, text, allowed):
 
 def _checked(options):
     """Turn the lists among the options into lists; raise an InputError for what is not known."""
-    options.config = list(CONFIGS) if options.config == "all" else options.config.split(",")
+    named = list(CONFIGS) if options.config == "all" else options.config.split(",")
+    options.config = list(dict.fromkeys(named))
     for config in options.config:
         sizes_of(config)
-    if options.growth and (options.tasks or len(options.config) > 1):
+    if options.growth is not None and (options.tasks is not None or len(options.config) > 1):
         raise InputError("--growth measures tasks of its own, for one configuration: give it no "
                          "--tasks, and one name to --config")
-    options.tasks = _chosen("--tasks", options.tasks or DEFAULT_TASKS, TASKS)
+    tasks = DEFAULT_TASKS if options.tasks is None else options.tasks
+    options.tasks = _chosen("--tasks", tasks, TASKS)
+    if not options.tasks:
+        raise InputError(f"--tasks {tasks!r} names none of {', '.join(TASKS)}")
     known = sorted({name for _, systems in TASKS.values() for name in systems[1:]})
     options.without = known if options.growth else _chosen("--without", options.without, known)
     if options.repeats < 1:
         raise InputError(f"--repeats must be at least 1, not {options.repeats}")
-    if options.growth:
+    if options.growth is not None:
         growth.check_picture(options.growth)
+    for path in filter(None, (options.json, options.growth)):
+        if Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
+            raise InputError(f"{path}: no file can be written there; it is, or lacks, a folder")
+    if options.threads < 0:
+        raise InputError(f"--threads must not be negative, not {options.threads}")
     options.threads = options.threads or usable_cores()
     if find_spec("torch") is None and "torch" not in options.without:
         options.without += ["torch", "torch_lstm"]
@@ -195,14 +210,24 @@ def _pairs(options):
     """Return the tasks and configurations to measure."""
     if options.growth:
         return growth.pairs_of(options.config[0])
-    pairs = []
+    pairs = {}
     for task in options.tasks:
-        for config in options.config[:1] if task in WITHOUT_SIZES else options.config:
-            rows = sizes_of(config).batch
-            if task == "embed" and f"embed_{rows}" in options.tasks:
-                continue  # it is the same
-            pairs.append((task, config))
-    return pairs
+        for config in options.config:
+            pairs.setdefault(_work_of(task, config), (task, config))
+    return list(pairs.values())
+
+
+def _work_of(task, config):
+    """Return what two measurements of the same work have in common."""
+    if task in WITHOUT_SIZES:
+        return task
+    sizes = sizes_of(config)
+    model = sizes.vocab, sizes.projection, sizes.cell
+    if task == "convert":
+        return task, model
+    if task.startswith("embed"):
+        return "embed", model, batch_shape(task, sizes)
+    return task, sizes
 
 
 def main(arguments=None) -> None:
@@ -220,7 +245,8 @@ def main(arguments=None) -> None:
                 worker.close()
     rates = {f"sgemm_{worker.system}_gflops": worker.speed() / 1e9 for worker in sgemm}
     machine = {**_machine(options.threads), **rates, "sgemm_gflops": max(rates.values())}
-    print(f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s, {machine['processor']}")
+    print(f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s, {machine['processor']}, BILM_KERNEL="
+          f"{machine['kernel']}")
     if options.json:
         document = {"machine": machine, "results": results}
         write_text_atomically(options.json, json.dumps(document, indent=2) + "\n")

@@ -6,6 +6,8 @@ import sys
 import time
 from importlib import import_module
 
+from bilm.cli import run_main
+
 LEAST_SECONDS = 2.0  # a turn lasts at least so long
 
 # The module of each system's measurements.
@@ -31,4 +33,4 @@ def main(system, task, config, folder, threads) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run_main(lambda arguments: main(*arguments), sys.argv[1:])

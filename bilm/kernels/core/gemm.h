@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+
+#include "memory.h"
 
 namespace bilm {
 
@@ -21,7 +24,6 @@ class RightFactor {
 
   RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_t inner, const float* b,
               int64_t ldb);
-  ~RightFactor();
   RightFactor(const RightFactor&) = delete;
   RightFactor& operator=(const RightFactor&) = delete;
 
@@ -33,7 +35,7 @@ class RightFactor {
   bool transpose_b_;
   int64_t rows_, columns_, inner_, ldb_;
   const float* b_;
-  float* packed_;
+  std::unique_ptr<Buffer> packed_;
 };
 
 // Number of threads that Paddle was told to use; 1 between the next two calls.

@@ -2,18 +2,18 @@
 // used are declared here.
 #include "gemm.h"
 
-#include <new>
+#include <cstddef>
+#include <memory>
 
 extern "C" {
 void cblas_sgemm(int layout, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
                  const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
-float* cblas_sgemm_alloc(int identifier, int m, int n, int k);
+size_t cblas_sgemm_pack_get_size(int identifier, int m, int n, int k);
 void cblas_sgemm_pack(int layout, int identifier, int transpose, int m, int n, int k, float alpha,
                       const float* source, int ld, float* destination);
 void cblas_sgemm_compute(int layout, int transpose_a, int transpose_b, int m, int n, int k,
                          const float* a, int lda, const float* b, int ldb, float beta, float* c,
                          int ldc);
-void cblas_sgemm_free(float* packed);
 int MKL_Get_Max_Threads(void);
 int MKL_Set_Num_Threads_Local(int count);
 }
@@ -34,17 +34,12 @@ void gemm(bool transpose_a, bool transpose_b, int64_t rows, int64_t columns, int
 
 RightFactor::RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_t inner,
                          const float* b, int64_t ldb)
-    : transpose_b_(transpose_b), rows_(rows), columns_(columns), inner_(inner), ldb_(ldb), b_(b),
-      packed_(nullptr) {
+    : transpose_b_(transpose_b), rows_(rows), columns_(columns), inner_(inner), ldb_(ldb), b_(b) {
   if (rows < kMinPackedRows) return;
-  packed_ = cblas_sgemm_alloc(kMatrixB, rows, columns, inner);
-  if (packed_ == nullptr) throw std::bad_alloc();
+  const size_t bytes = cblas_sgemm_pack_get_size(kMatrixB, rows, columns, inner);
+  packed_ = std::make_unique<Buffer>((bytes + sizeof(float) - 1) / sizeof(float));
   cblas_sgemm_pack(kRowMajor, kMatrixB, as_flag(transpose_b), rows, columns, inner, 1.0f, b, ldb,
-                   packed_);
-}
-
-RightFactor::~RightFactor() {
-  if (packed_ != nullptr) cblas_sgemm_free(packed_);
+                   packed_->data());
 }
 
 void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta, float* c,
@@ -53,7 +48,7 @@ void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta
     gemm(transpose_a, transpose_b_, rows, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
   } else {
     cblas_sgemm_compute(kRowMajor, as_flag(transpose_a), kPacked, rows, columns_, inner_, a, lda,
-                        packed_, ldb_, beta, c, ldc);
+                        packed_->data(), ldb_, beta, c, ldc);
   }
 }
 

@@ -23,10 +23,8 @@ void gemm(bool transpose_a, bool transpose_b, int64_t rows, int64_t columns, int
 
 RightFactor::RightFactor(bool transpose_b, int64_t rows, int64_t columns, int64_t inner,
                          const float* b, int64_t ldb)
-    : transpose_b_(transpose_b), rows_(rows), columns_(columns), inner_(inner), ldb_(ldb), b_(b),
-      packed_(nullptr) {}
-
-RightFactor::~RightFactor() = default;
+    : transpose_b_(transpose_b), rows_(rows), columns_(columns), inner_(inner), ldb_(ldb), b_(b) {
+}
 
 void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta, float* c,
                            int64_t ldc, bool transpose_a) const {

@@ -15,6 +15,7 @@ class Buffer {
 
   float* data() { return data_; }
   operator float*() { return data_; }
+  operator const float*() const { return data_; }
 
  private:
   float* data_;

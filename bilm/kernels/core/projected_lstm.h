@@ -31,9 +31,9 @@ struct LSTMTrace {
   float *gates, *cells;
 };
 
-// What a call reads and writes: inputs (directions, batch, steps, input), states (directions, batch,
-// projection or cell), outputs (directions, batch, steps, projection). Each direction reads its
-// inputs from the first step to the last. In text order, inputs and outputs are (batch, steps,
+// What a call reads and writes: inputs (directions, batch, steps, input), states (directions,
+// batch, projection or cell), outputs (directions, batch, steps, projection). Each direction reads
+// its inputs from the first step to the last. In text order, inputs and outputs are (batch, steps,
 // directions, features), and the second direction reads from the end of each row to its beginning.
 struct LSTMForwardArrays {
   const float *inputs, *hidden, *cell;
@@ -50,7 +50,8 @@ struct LSTMBackwardArrays {
 };
 
 // Outputs beyond a row's length are 0; its last state is that after its length. No gates and cells
-// are written where the trace has null pointers.
+// are written where the trace has null pointers. There is no recurrent product with a state of
+// zeros, so weights that are not finite show from the second step on.
 void projected_lstm_forward(const LSTMShape& shape, const std::vector<LSTMWeights>& weights,
                             const LSTMForwardArrays& arrays);
 

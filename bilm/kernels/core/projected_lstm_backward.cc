@@ -58,14 +58,13 @@ void step_backward(int64_t size, const float* gates, const float* cell_before,
 }
 
 // The backward pass of a block of rows, some steps at a time, the last ones first. The buffers
-// hold these steps, (at_once, rows, ...), and are zero where a row has none.
+// hold these steps, (steps_at_once, rows, ...), and are zero where a row has none.
 class BackwardBlock {
  public:
   BackwardBlock(const LSTMShape& shape, const LSTMWeights& weights, const RowBlock& block,
-                const LSTMBackwardArrays& arrays)
+                const LSTMBackwardArrays& arrays, int64_t steps_at_once)
       : shape_(shape), weights_(weights), block_(block), arrays_(arrays), rows_(block.count),
-        first_row_(block.direction * shape.batch + block.first),
-        size_(steps_at_once(shape.steps, rows_, kBackwardRows) * rows_),
+        first_row_(block.direction * shape.batch + block.first), size_(steps_at_once * rows_),
         recurrent_weight_(true, rows_, shape.projection, 4 * shape.cell, weights.recurrent_weight,
                           4 * shape.cell),
         projection_weight_(true, rows_, shape.cell, shape.projection, weights.projection_weight,
@@ -109,7 +108,7 @@ class BackwardBlock {
   // The columns first ... first + count - 1 of the gradients of the gates' weights, from the steps
   // of the last run. They are added to what is there if `beta` is 1, and replace it if it is 0.
   void add_gates_weights(int64_t first, int64_t count, int64_t steps, float beta,
-                         const LSTMWeightGradients& gradients) {
+                         const LSTMWeightGradients& gradients) const {
     const int64_t P = shape_.projection, C = shape_.cell, I = shape_.input;
     const RightFactor gates(false, P, count, steps * rows_, gates_gradient_ + first, 4 * C);
     gates.multiply(P, hidden_before_, P, beta, gradients.recurrent_weight + first, 4 * C, true);
@@ -118,13 +117,13 @@ class BackwardBlock {
 
   // The same for the projection's weight.
   void add_projection_weight(int64_t first, int64_t count, int64_t steps, float beta,
-                             const LSTMWeightGradients& gradients) {
+                             const LSTMWeightGradients& gradients) const {
     const int64_t P = shape_.projection, C = shape_.cell;
     gemm(true, false, C, count, steps * rows_, activated_, C, projected_gradient_ + first, P, beta,
          gradients.projection_weight + first, P);
   }
 
-  void add_bias(float* total) {
+  void add_bias(float* total) const {
     for (int64_t j = 0; j < 4 * shape_.cell; ++j) total[j] += bias_gradient_[j];
   }
 
@@ -212,6 +211,17 @@ std::vector<WeightTask> weight_tasks(const LSTMShape& shape) {
   return tasks;
 }
 
+void clear_beyond(const LSTMShape& shape, int64_t steps, float* inputs_gradient) {
+  for (int64_t direction = 0; direction < shape.directions; ++direction) {
+    for (int64_t row = 0; row < shape.batch; ++row) {
+      for (int64_t step = steps; step < shape.steps; ++step) {
+        std::fill_n(inputs_gradient + place_of(shape, direction, row, step) * shape.input,
+                    shape.input, 0.0f);
+      }
+    }
+  }
+}
+
 void clear_gradients(const LSTMShape& shape, const LSTMWeightGradients& gradients) {
   std::fill_n(gradients.input_weight, shape.input * 4 * shape.cell, 0.0f);
   std::fill_n(gradients.recurrent_weight, shape.projection * 4 * shape.cell, 0.0f);
@@ -227,7 +237,9 @@ void projected_lstm_backward(const LSTMShape& shape, const std::vector<LSTMWeigh
   const int64_t state_rows = shape.directions * shape.batch;
   copy_or_clear(arrays.last_hidden_gradient, state_rows * shape.projection, arrays.hidden_gradient);
   copy_or_clear(arrays.last_cell_gradient, state_rows * shape.cell, arrays.cell_gradient);
-  if (shape.batch == 0 || shape.steps == 0) {
+  const int64_t steps = longest(shape, 0, shape.batch);
+  clear_beyond(shape, steps, arrays.inputs_gradient);
+  if (steps == 0 || shape.batch == 0) {
     for (const auto& gradients : weight_gradients) clear_gradients(shape, gradients);
     return;
   }
@@ -235,14 +247,14 @@ void projected_lstm_backward(const LSTMShape& shape, const std::vector<LSTMWeigh
   std::vector<std::unique_ptr<BackwardBlock>> blocks(rows.size());
   const auto tasks = weight_tasks(shape);
   // all blocks take the same steps at once: the weights' gradients sum over blocks
-  const int64_t at_once = steps_at_once(shape.steps, rows[0].count, kBackwardRows);
-  for (int64_t end = shape.steps, start; end > 0; end = start) {
+  const int64_t at_once = steps_at_once(steps, rows[0].count, kBackwardRows);
+  for (int64_t end = steps, start; end > 0; end = start) {
     start = std::max<int64_t>(0, end - at_once);
     parallel(rows.size(), [&](int number) {
       auto& block = blocks[number];
       if (!block) {
         const LSTMWeights& own = weights[rows[number].direction];
-        block = std::make_unique<BackwardBlock>(shape, own, rows[number], arrays);
+        block = std::make_unique<BackwardBlock>(shape, own, rows[number], arrays, at_once);
       }
       block->run(start, end);
     });
@@ -250,7 +262,7 @@ void projected_lstm_backward(const LSTMShape& shape, const std::vector<LSTMWeigh
       const WeightTask& task = tasks[number];
       const auto add = task.is_of_gates ? &BackwardBlock::add_gates_weights
                                         : &BackwardBlock::add_projection_weight;
-      float beta = end == shape.steps ? 0.0f : 1.0f;
+      float beta = end == steps ? 0.0f : 1.0f;
       for (const auto& block : blocks) {
         if (block->direction() != task.direction) continue;
         (*block.*add)(task.first, task.count, end - start, beta, weight_gradients[task.direction]);

@@ -15,12 +15,6 @@ namespace {
 // to stay in the cache until they are used.
 constexpr int64_t kForwardRows = 64;
 
-int64_t longest(const LSTMShape& shape, const RowBlock& block) {
-  if (shape.lengths == nullptr) return shape.steps;
-  const int64_t* first = shape.lengths + block.first;
-  return std::min(shape.steps, *std::max_element(first, first + block.count));
-}
-
 // One row and step, from the gates before their nonlinearities.
 template <bool kHasTrace>
 void step_forward(int64_t size, const float* gates, const float* bias,
@@ -53,19 +47,18 @@ class ForwardBlock {
   ForwardBlock(const LSTMShape& shape, const LSTMWeights& weights, const RowBlock& block,
                const LSTMForwardArrays& arrays)
       : shape_(shape), bias_(weights.bias), block_(block), arrays_(arrays), rows_(block.count),
-        first_row_(block.direction * shape.batch + block.first), steps_(longest(shape, block)),
+        first_row_(block.direction * shape.batch + block.first), steps_(longest(shape, block.first, block.count)),
         at_once_(steps_at_once(steps_, rows_, kForwardRows)),
-        input_weight_(false, steps_ > at_once_ ? at_once_ * rows_ : 0,  // 0: one product, not packed
-                      4 * shape.cell, shape.input, weights.input_weight, 4 * shape.cell),
+        // for one product the factor is not packed
+        input_weight_(false, steps_ > at_once_ ? at_once_ * rows_ : 0, 4 * shape.cell, shape.input,
+                      weights.input_weight, 4 * shape.cell),
         recurrent_weight_(false, rows_, 4 * shape.cell, shape.projection, weights.recurrent_weight,
                           4 * shape.cell),
         projection_weight_(false, rows_, shape.projection, shape.cell, weights.projection_weight,
                            shape.projection),
         inputs_(at_once_ * rows_ * shape.input), gates_(at_once_ * rows_ * 4 * shape.cell),
         hidden_(rows_ * shape.projection), projected_(rows_ * shape.projection),
-        activated_(rows_ * shape.cell) {
-    std::fill_n(inputs_.data(), at_once_ * rows_ * shape.input, 0.0f);
-  }
+        activated_(rows_ * shape.cell) {}
 
   void run() {
     const int64_t P = shape_.projection, C = shape_.cell;
@@ -79,7 +72,7 @@ class ForwardBlock {
       compute_gate_inputs(start, end);
       for (int64_t step = start; step < end; ++step) {
         float* gates = gates_ + (step - start) * rows_ * 4 * C;
-        if (step > 0 || !starts_at_zero) {
+        if (step > 0 || !starts_at_zero) {  // 0 * inf is taken as 0
           recurrent_weight_.multiply(rows_, hidden_, P, 1.0f, gates, 4 * C);
         }
         for (int64_t row = 0; row < rows_; ++row) activate(row, step, gates + row * 4 * C);
@@ -111,6 +104,8 @@ class ForwardBlock {
         copy(arrays_.inputs + place * I, I, inputs_ + ((step - start) * rows_ + row) * I);
       }
     }
+    // the last steps may be fewer: the factor is packed for so many rows, and what is left of the
+    // steps before is computed for nothing
     input_weight_.multiply(at_once_ * rows_, inputs_, I, 0.0f, gates_, 4 * shape_.cell);
   }
 
