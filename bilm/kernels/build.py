@@ -196,7 +196,7 @@ def _compiler() -> List[str]:
         command = _command(chosen)
         if not command:
             raise CannotBuildError(
-                f"the environment's CXX, {chosen!r}, is no program; unset it, or name a C++ compiler"
+                f"the environment's CXX, {chosen!r}, is no program; unset it or name a compiler"
             )
         return command
     # Python's own may be one of the machine on which it was built
