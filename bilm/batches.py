@@ -7,6 +7,7 @@ import numpy as np
 from bilm import distributed
 from bilm.config import BiLMConfig
 from bilm.corpus import Batch, BatchPosition, Corpus, WindowReader
+from bilm.hardware import sendable
 from bilm.losses import Candidates, LogUniformSampler
 from bilm.prefetch import Prefetcher
 from bilm.randomness import random_for
@@ -18,14 +19,17 @@ class TrainingBatch(NamedTuple):
 
     Attributes:
         batch: The rows of this process; its num_tokens are those of the whole batch.
-        candidates: For each part of the rows (gradient accumulation) and each direction;
-            None where the full softmax is used.
+        ids: For each part of the rows (gradient accumulation), its inputs and targets on their
+            way to the device, see `bilm.hardware.sendable`.
+        candidates: For each part of the rows and each direction; None where the full softmax is
+            used.
         words_read: The ids among the inputs of all processes, rising.
         words_scored: For each direction, the ids among the targets of all processes and the
             candidates, rising; empty where the full softmax is used.
     """
 
     batch: Batch
+    ids: List[tuple]
     candidates: List[List[Optional[Candidates]]]
     words_read: np.ndarray
     words_scored: List[np.ndarray]
@@ -93,7 +97,9 @@ class BatchDealer:
             np.union1d(drawn.ids, targets)  # parts and processes have the same candidates
             for drawn, targets in zip(candidates[0], batch.targets) if drawn is not None
         ]
-        return TrainingBatch(mine, candidates, np.unique(batch.inputs), scored)
+        ids = [tuple(sendable(side[:, part]) for side in (mine.inputs, mine.targets))
+               for part in self.parts]
+        return TrainingBatch(mine, ids, candidates, np.unique(batch.inputs), scored)
 
     def _draw(self, step, targets) -> Iterator[Optional[Candidates]]:
         for direction, ids in enumerate(targets):

@@ -92,10 +92,15 @@ def sum_numbers(*values: float) -> List[float]:
     """Return the sum over processes of each number."""
     if world_size() == 1:
         return list(values)
-    total = paddle.to_tensor(np.array(values, np.float64))
-    with peers_are_needed():
-        distributed.all_reduce(total)
-    return total.tolist()
+    return sum_tensor(paddle.to_tensor(np.array(values, np.float64))).tolist()
+
+
+def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
+    """Return the sum over processes, which may still be computed."""
+    if world_size() > 1:
+        with peers_are_needed():
+            distributed.all_reduce(tensor)
+    return tensor
 
 
 def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:

@@ -46,26 +46,26 @@ class GradientExchange:
     """Sums the gradients of all processes, which must hold the same parameters.
 
     Dense gradients are sent in buckets as soon as the backward pass has finished those of a
-    bucket; the buckets and their order are the same everywhere. Of gradients of single rows
-    (SelectedRows) only the rows that any process has touched are sent, and they stay sparse.
+    bucket; the buckets and their order are the same everywhere. Of tables, only the rows that
+    any process has touched are sent.
 
     Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel
     Training", sections 3.2 and 4.2, for buckets and overlap.
 
     Args:
         parameters: In the order in which the forward pass uses them, more or less.
-        sparse: Those among them that get gradients of single rows.
+        tables: Those among them of which a step touches some rows.
         bucket_bytes: See BUCKET_BYTES.
     """
 
     def __init__(
         self,
         parameters: Sequence[paddle.Tensor],
-        sparse: Sequence[paddle.Tensor] = (),
+        tables: Sequence[paddle.Tensor] = (),
         bucket_bytes: int = BUCKET_BYTES,
     ):
-        names = {parameter.name for parameter in sparse}
-        self._sparse = list(sparse)
+        names = {parameter.name for parameter in tables}
+        self._tables = list(tables)
         dense = [parameter for parameter in parameters if parameter.name not in names]
         self._buckets = _buckets(reversed(dense), bucket_bytes)
         self._next = len(self._buckets)  # the first bucket that is not sent yet
@@ -83,7 +83,7 @@ class GradientExchange:
         """Wait for the sums, which then stand in place of the gradients; under `paddle.no_grad()`.
 
         Args:
-            touched: For each sparse parameter the rows that any process has touched, rising.
+            touched: For each table the rows that any process has touched, rising.
 
         Raises:
             InputError: Another process has ended.
@@ -94,7 +94,7 @@ class GradientExchange:
             self._next = len(self._buckets)
             for bucket in self._buckets:
                 bucket.receive()
-            for parameter, rows in zip(self._sparse, touched):
+            for parameter, rows in zip(self._tables, touched):
                 _sum_rows(parameter, rows)
 
     def _finished(self, number):
@@ -119,15 +119,19 @@ def _buckets(parameters, bucket_bytes) -> List[_Bucket]:
     return [_Bucket(group) for group in groups]
 
 
-def _sum_rows(parameter, rows):
-    """Sum a gradient of single rows over all processes; `rows` are those of all of them."""
-    own = merge_selected_rows(parameter.grad)
-    places = np.searchsorted(rows, own.rows())
-    values = paddle.scatter(
-        paddle.zeros([len(rows), *parameter.shape[1:]]), paddle.to_tensor(places),
-        get_tensor_from_selected_rows(own),
-    )
+def _sum_rows(table, rows):
+    """Sum the rows of a table's gradient over all processes; `rows` are those of all of them."""
+    ids = paddle.to_tensor(rows)
+    if not table.grad.is_selected_rows():
+        values = paddle.gather(table.grad, ids)
+        distributed.all_reduce(values)
+        paddle.scatter_(table.grad, ids, values)
+        return
+    own = merge_selected_rows(table.grad)
+    places = paddle.to_tensor(np.searchsorted(rows, own.rows()))
+    values = paddle.zeros([len(rows), *table.shape[1:]])
+    values = paddle.scatter(values, places, get_tensor_from_selected_rows(own))
     distributed.all_reduce(values)
-    parameter.clear_gradient(False)
+    table.clear_gradient(False)
     with paddle.enable_grad():  # Paddle makes SelectedRows in this way only
-        F.embedding(paddle.to_tensor(rows), parameter, sparse=True).backward(values)
+        F.embedding(ids, table, sparse=True).backward(values)

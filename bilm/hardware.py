@@ -96,6 +96,25 @@ def import_paddle():
     return paddle
 
 
+def sendable(array):
+    """Return an array so that `received` need not wait for its copy to the GPU.
+
+    On a GPU that is a tensor in pinned memory; otherwise the array itself.
+    """
+    paddle = import_paddle()
+    if not paddle.device.get_device().startswith("gpu"):
+        return array
+    return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace())
+
+
+def received(values):
+    """Return a tensor on the device that computes, from what `sendable` returned."""
+    paddle = import_paddle()
+    if isinstance(values, paddle.Tensor):
+        return values.cuda(blocking=False)
+    return paddle.to_tensor(values)
+
+
 def count_gpus() -> int:
     """Return the number of GPUs that Paddle can use here."""
     paddle = import_paddle()

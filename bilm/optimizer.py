@@ -25,19 +25,21 @@ class _Adagrad(paddle.optimizer.Adagrad):
     """Paddle's Adagrad, which updates dense parameters with the native operator where it is.
 
     Attributes:
-        factor: By which the next gradients are multiplied.
+        factor: Scalar tensor by which the next gradients are multiplied; None: they are as they
+            should be.
     """
 
-    factor = 1.0
+    factor = None
 
     def _append_optimize_op(self, block, param_and_grad):
         parameter, gradient = param_and_grad
         if gradient.is_selected_rows() or not kernels.is_native():
-            scaled = _scaled(gradient, self.factor)
+            scaled = gradient if self.factor is None else _scaled(gradient, self.factor)
             return super()._append_optimize_op(block, (parameter, scaled))
         moment = self._get_accumulator_master(self._moment_acc_str, parameter)
         rate = self.get_lr() * parameter.optimize_attr["learning_rate"]
-        kernels.adagrad(parameter, moment, gradient, self.factor, rate, self._epsilon)
+        factor = 1.0 if self.factor is None else self.factor.item()
+        kernels.adagrad(parameter, moment, gradient, factor, rate, self._epsilon)
         return None
 
 
@@ -78,10 +80,13 @@ def collect_gradients(parameters) -> List[tuple]:
     return [(p, merge_selected_rows(g) if g.is_selected_rows() else g) for p, g in pairs]
 
 
-def global_norm(gradients: List[tuple]) -> float:
-    """Return the square root of the sum of squares of all gradients."""
+def global_norm(gradients: List[tuple]) -> paddle.Tensor:
+    """Return the square root of the sum of squares of all gradients, a float64 scalar.
+
+    Neither this nor what uses it waits for a GPU to have computed it, where gradients are dense.
+    """
     squares = [_sum_of_squares(_values(gradient)) for _, gradient in gradients]
-    return math.sqrt(paddle.add_n(squares).item())
+    return paddle.sqrt(paddle.add_n(squares)).reshape([])
 
 
 def _sum_of_squares(values):
@@ -95,28 +100,28 @@ def _values(gradient):
     return get_tensor_from_selected_rows(gradient) if gradient.is_selected_rows() else gradient
 
 
-def clip_factor(norm: float, max_norm: float) -> float:
+def clip_factor(norm: paddle.Tensor, max_norm: float) -> paddle.Tensor:
     """Return max_norm / max(norm, max_norm): by it gradients of this norm are multiplied.
 
     max_norm 0 means no clip.
     """
-    return max_norm / norm if max_norm and norm > max_norm else 1.0
+    if not max_norm:
+        return paddle.ones_like(norm)
+    return max_norm / paddle.clip(norm, min=max_norm)
 
 
-def scale_gradients(gradients: List[tuple], factor: float) -> List[tuple]:
+def scale_gradients(gradients: List[tuple], factor: paddle.Tensor) -> List[tuple]:
     """Return the gradients times `factor`, dense ones in place; under `paddle.no_grad()`."""
     return [(parameter, _scaled(gradient, factor)) for parameter, gradient in gradients]
 
 
 def _scaled(gradient, factor):
-    if factor == 1:
-        return gradient
     if gradient.is_selected_rows():
-        return paddle.scale(gradient, factor)
-    return gradient.scale_(factor)
+        return paddle.scale(gradient, factor.item())
+    return gradient.multiply_(factor.astype(gradient.dtype))
 
 
-def apply_gradients(optimizer, gradients: List[tuple], factor: float) -> None:
+def apply_gradients(optimizer, gradients: List[tuple], factor: paddle.Tensor) -> None:
     """Update the parameters with the gradients times `factor`; under `paddle.no_grad()`.
 
     Args:
@@ -132,7 +137,7 @@ def apply_gradients(optimizer, gradients: List[tuple], factor: float) -> None:
     try:
         optimizer.apply_gradients(gradients)
     finally:
-        optimizer.factor = 1.0
+        optimizer.factor = None
 
 
 def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -> dict:

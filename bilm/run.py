@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import paddle
 
 from bilm import distributed
 from bilm.checkpoint import checkpoint_path, remove_old_checkpoints, save_checkpoint, set_latest
@@ -15,6 +16,7 @@ from bilm.evaluate import Totals, evaluate, summarise
 from bilm.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
 from bilm.run_setup import Setup
 from bilm.stop_request import StopRequest
+from bilm.trainer import check_finite
 
 
 class _Stopped(Exception):
@@ -33,7 +35,8 @@ class Run:
         self.folder = Path(setup.options.para_save_dir)
         self.trainer = setup.trainer
         self._setup = setup
-        self._interval = dict(setup.interval)
+        predictions, nats = (setup.interval[key] for key in ("predictions", "nats"))
+        self._predictions, self._nats = predictions, paddle.to_tensor(nats, "float64")
         self._checkpoint = setup.source
         self._is_first = distributed.rank() == 0
         self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
@@ -78,8 +81,8 @@ class Run:
         epochs_before = self._epochs_done()
         result = self.trainer.train_step(prepared)
         step = self.trainer.step
-        self._interval["nats"] += result.nats
-        self._interval["predictions"] += result.predictions
+        self._nats = self._nats + result.nats
+        self._predictions += result.predictions
         self._progress.advance()
         if step % self.options.log_interval == 0:
             self._log(result)
@@ -98,11 +101,15 @@ class Run:
         return self.trainer.tokens / self._setup.tokens_per_epoch
 
     def _should_stop(self):
+        # on GPUs processes wait for each other no more often than for the log
+        is_looked_at = self.trainer.waits or self.trainer.step % self.options.log_interval == 0
+        if distributed.world_size() > 1 and not is_looked_at:
+            return False
         return distributed.sum_numbers(float(bool(self._stop)))[0] > 0
 
     def _log(self, result):
-        tokens, interval = self.trainer.tokens, self._interval
-        loss = interval["nats"] / interval["predictions"]
+        check_finite(self.trainer.step, self._nats)
+        tokens, loss = self.trainer.tokens, self._nats.item() / self._predictions
         figures = {
             "step": self.trainer.step,
             "epoch": self._epoch(),
@@ -111,7 +118,7 @@ class Run:
             "tokens": tokens,
             "tokens_per_second": self._speed.lap(tokens),
             "learning_rate": result.learning_rate,
-            "grad_norm": result.grad_norm,
+            "grad_norm": result.grad_norm.item(),
         }
         if self._metrics:
             self._metrics.write(**figures)
@@ -120,7 +127,7 @@ class Run:
             f"loss {loss:.4f}  perplexity {figures['perplexity']:.2f}  "
             f"{figures['tokens_per_second']:.0f} tokens/s  ETA {self._time_left()}"
         )
-        self._interval = {"nats": 0.0, "predictions": 0}
+        self._predictions, self._nats = 0, paddle.zeros([], "float64")
 
     def _time_left(self):
         tokens_per_step = self.trainer.tokens / self.trainer.step
@@ -176,6 +183,7 @@ class Run:
         path = checkpoint_path(self.folder, self.trainer.step)
         if path == self._checkpoint:
             return
+        check_finite(self.trainer.step, self._nats)
         packed = self.trainer.pack(
             self._setup.vocabulary,
             self._setup.segmentation,
@@ -184,7 +192,7 @@ class Run:
                 "epoch": self._epoch(),
                 "tokens_per_epoch": self._setup.tokens_per_epoch,
                 "total_steps": self._setup.total_steps,
-                "interval": self._interval,
+                "interval": {"nats": self._nats.item(), "predictions": self._predictions},
             },
         )
         if self._is_first:

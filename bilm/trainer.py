@@ -17,6 +17,7 @@ from bilm.cli import warn
 from bilm.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.errors import InputError
 from bilm.gradient_exchange import GradientExchange
+from bilm.hardware import received
 from bilm.kernels.loading import is_native
 from bilm.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.lstm import LSTMState
@@ -42,18 +43,18 @@ class StepResult(NamedTuple):
     """Figures of one step, over all processes.
 
     Attributes:
-        nats: Summed cross entropy over all tokens and directions.
+        nats: Summed cross entropy over all tokens and directions, a float64 scalar.
         predictions: Tokens times directions.
         tokens: Tokens of the batch.
         learning_rate: Used by the step.
-        grad_norm: Global norm of the gradients of loss * num_steps, before clipping.
+        grad_norm: Global norm of the gradients of loss * num_steps, before clipping, the same.
     """
 
-    nats: float
+    nats: paddle.Tensor
     predictions: int
     tokens: int
     learning_rate: float
-    grad_norm: float
+    grad_norm: paddle.Tensor
 
 
 class Trainer:
@@ -68,6 +69,9 @@ class Trainer:
         corpus: What to read.
         options: How to train.
         total_steps: For the decay of the learning rate.
+
+    Attributes:
+        waits: Whether a step looks at its figures before it changes a weight.
     """
 
     def __init__(
@@ -77,18 +81,20 @@ class Trainer:
         self.options = options
         self.step = 0
         self.tokens = 0
+        # On a GPU waiting for a result costs what could be computed meanwhile; looking at rows
+        # of a gradient is such a wait, too.
+        self.waits = paddle.device.get_device() == "cpu"
         self._dealer = BatchDealer(corpus, options, model.config)
         self._total_steps = total_steps
         self._parameters = model.state_dict()
         trainable = list(self._parameters.values())
         self._optimizer = build_optimizer(options.optimizer, options.learning_rate, trainable)
         model.sparse_gradients = (
-            options.optimizer in TAKES_SPARSE_GRADIENTS and options.amp == "O0"
+            options.optimizer in TAKES_SPARSE_GRADIENTS and options.amp == "O0" and self.waits
         )
         self._exchange = None
         if distributed.world_size() > 1:
-            sparse = self._sparse_parameters() if model.sparse_gradients else []
-            self._exchange = GradientExchange(trainable, sparse)
+            self._exchange = GradientExchange(trainable, self._tables())
         self._scaler = None
         if options.amp != "O0":
             # the parameters stay float32 at both levels: they are their own master weights
@@ -110,7 +116,8 @@ class Trainer:
             found.setdefault(self.model.softmax_of(direction).weight.name, []).append(direction)
         return found
 
-    def _sparse_parameters(self) -> list:
+    def _tables(self) -> list:
+        """Return the parameters of which a step touches some rows only."""
         parameters = [self.model.embedding.weight]
         if self.options.sample_softmax:
             parameters += [self.model.softmax_of(directions[0]).weight
@@ -118,7 +125,7 @@ class Trainer:
         return parameters
 
     def _rows_touched(self, prepared) -> list:
-        """Return the rows of `_sparse_parameters` that some process reads in this step."""
+        """Return the rows of `_tables` that some process reads in this step."""
         scored = prepared.words_scored
         return [prepared.words_read] + [
             reduce(np.union1d, [scored[direction] for direction in directions])
@@ -132,21 +139,24 @@ class Trainer:
     def train_step(self, prepared: TrainingBatch) -> StepResult:
         """Update the model from one batch; return the step's figures.
 
+        On a GPU nothing is waited for: `check_finite` has to be called now and then.
+
         Raises:
-            InputError: The loss or a gradient is not finite. No weight has changed then.
+            InputError: The loss or a gradient is not finite; on the CPU. No weight has changed
+                then.
         """
         step = self.step + 1
         seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
         self._reset_states(step)
-        loss = 0.0
+        loss = paddle.zeros([], "float64")
         for part, rows in enumerate(self._dealer.parts):
             if self._exchange and part == len(self._dealer.parts) - 1:
                 self._exchange.start()
             loss += self._backward(prepared, part, rows)
         # weights of tokens are 1 / (directions * rows): see _backward
-        nats = distributed.sum_numbers(loss)[0] * self._directions * self._dealer.rows
-        if not np.isfinite(nats):
-            raise InputError(f"step {step}: the loss is {nats}; lower --learning_rate")
+        nats = distributed.sum_tensor(loss) * (self._directions * self._dealer.rows)
+        if self.waits:
+            check_finite(step, nats)
         learning_rate = learning_rate_at(step, self.options, self._total_steps)
         norm = self._update(prepared, learning_rate)
         self.step = step
@@ -166,12 +176,10 @@ class Trainer:
             keep = paddle.to_tensor(kept[rows]).unsqueeze(-1)  # (rows, 1)
             self._states[part] = LSTMState(*(values * keep for values in self._states[part]))
 
-    def _backward(self, prepared, part, rows) -> float:
+    def _backward(self, prepared, part, rows) -> paddle.Tensor:
         """Add the gradients of some rows in all directions; return their share of the loss."""
         batch = prepared.batch
-        inputs, targets = (
-            paddle.to_tensor(ids[:, rows]) for ids in (batch.inputs, batch.targets)
-        )
+        inputs, targets = map(received, prepared.ids[part])
         directions, num_rows, steps = targets.shape
         # mean over directions and positions, times num_steps
         weights = token_weights(
@@ -185,7 +193,7 @@ class Trainer:
         loss = self._loss(hidden, targets.flatten(1), weights, prepared.candidates[part])
         (self._scaler.scale(loss) if self._scaler else loss).backward()
         self._states[part] = LSTMState(*(value.detach().astype("float32") for value in state))
-        return loss.item()
+        return loss.detach().astype("float64")
 
     def _loss(self, hidden, targets, weights, candidates) -> paddle.Tensor:
         """Return the loss of hidden (directions, tokens, projection), targets (.., tokens)."""
@@ -212,7 +220,7 @@ class Trainer:
         return "O1" if self.options.amp == "O0" else self.options.amp
 
     @paddle.no_grad()
-    def _update(self, prepared, learning_rate) -> float:
+    def _update(self, prepared, learning_rate) -> paddle.Tensor:
         self._optimizer.set_lr(learning_rate)
         if self._exchange:
             self._exchange.finish(self._rows_touched(prepared))
@@ -225,13 +233,13 @@ class Trainer:
             scale_gradients(gradients, factor)
             self._scaler.step(self._optimizer)
             self._scaler.update()
-        elif np.isfinite(norm):
+        else:
+            if self.waits and not np.isfinite(norm.item()):
+                self._optimizer.clear_grad(set_to_zero=False)
+                raise InputError(f"step {self.step + 1}: the gradient's norm is {norm.item()}; "
+                                 "lower --learning_rate")
             apply_gradients(self._optimizer, gradients, factor)
         self._optimizer.clear_grad(set_to_zero=False)
-        if self._scaler is None and not np.isfinite(norm):
-            raise InputError(
-                f"step {self.step + 1}: the gradient's norm is {norm}; lower --learning_rate"
-            )
         return norm
 
     def lstm_state(self) -> LSTMState:
@@ -340,6 +348,12 @@ class Trainer:
                 *(paddle.to_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
                   for name in LSTMState._fields)
             )
+
+
+def check_finite(step: int, nats: paddle.Tensor) -> None:
+    """Raise an InputError if nats that were summed until this step are not finite."""
+    if not np.isfinite(nats.item()):
+        raise InputError(f"step {step}: the loss is {nats.item()}; lower --learning_rate")
 
 
 def _operators() -> str:

@@ -43,8 +43,13 @@ def flags(folder, run, batch_size, *more):
             "--batch_size", str(batch_size), *FLAGS, *more]
 
 
-@pytest.mark.parametrize("softmax", [[], ["--sample_softmax", "--n_negative_samples_batch", "9"]],
-                         ids=["full", "sampled"])
+SAMPLED = ["--sample_softmax", "--n_negative_samples_batch", "9"]
+
+
+@pytest.mark.parametrize("softmax", [
+    [], SAMPLED, [*SAMPLED, "--share_softmax", "False"],
+    [*SAMPLED, "--optim", "adam", "--learning_rate", "0.001"],
+], ids=["full", "sampled", "a softmax a direction", "dense gradients of tables"])
 def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
     one, two = corpus_folder / "one", corpus_folder / "two"
     common = ["--dropout", "0", "--max_steps", "20", "--shuffle", *softmax]
@@ -60,8 +65,7 @@ def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
         np.testing.assert_allclose(weights[name], expected[name], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("softmax", [[], ["--sample_softmax", "--n_negative_samples_batch", "9"]],
-                         ids=["full", "sampled"])
+@pytest.mark.parametrize("softmax", [[], SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
 def test_other_numbers_of_ranks_go_on(corpus_folder, softmax, before, after):
     """Every token of the epoch is trained on, and no more, though the rows change on the way."""

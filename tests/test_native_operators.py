@@ -172,9 +172,9 @@ def test_adagrad_and_the_norm_are_numpys(count):
     tensors = [paddle.to_tensor(array) for array in (value, moment, gradient)]
     with kernels.using("native"), threads(count):
         norm = global_norm([(tensors[0], tensors[2])])
-        kernels.adagrad(*tensors, clip_factor(norm, norm / 2), 0.2, 1e-3)
+        kernels.adagrad(*tensors, clip_factor(norm, norm.item() / 2).item(), 0.2, 1e-3)
     scaled = gradient.astype(np.float64) / 2
-    assert norm == pytest.approx(np.sqrt((scaled**2).sum() * 4), rel=1e-6)
+    assert norm.item() == pytest.approx(np.sqrt((scaled**2).sum() * 4), rel=1e-6)
     expected_moment = moment + scaled**2
     expected = value - 0.2 * scaled / (np.sqrt(expected_moment) + 1e-3)
     np.testing.assert_allclose(tensors[1].numpy(), expected_moment, rtol=1e-6)
@@ -195,7 +195,8 @@ def test_clipped_steps_of_adagrad_are_those_of_paddles(l2_coef):
         optimizer = build_optimizer("adagrad", 0.2, [parameter])
         with kernels.using(operators), paddle.no_grad():
             for factor, gradient in zip((1.0, 0.25, 0.5), gradients):
-                apply_gradients(optimizer, [(parameter, paddle.to_tensor(gradient))], factor)
+                pairs = [(parameter, paddle.to_tensor(gradient))]
+                apply_gradients(optimizer, pairs, paddle.to_tensor(factor, "float64"))
         results.append(parameter.numpy())
     expected, moment = value.astype(np.float64), 1.0
     for factor, gradient in zip((1.0, 0.25, 0.5), gradients):

@@ -119,9 +119,9 @@ def test_norm_and_clip_are_those_of_dense_gradients(parameters, sparse):
     assert [gradient.is_selected_rows() for _, gradient in gradients] == [sparse, False]
     norm = global_norm(gradients)
     wanted = math.sqrt(sum((array.astype(np.float64) ** 2).sum() for array in expected.values()))
-    assert norm == pytest.approx(wanted, rel=1e-6)
+    assert norm.item() == pytest.approx(wanted, rel=1e-6)
     for max_norm, factor in ((0, 1), (wanted * 1.01, 1), (wanted / 4, 1 / 4)):
-        assert clip_factor(norm, max_norm) == pytest.approx(factor, rel=1e-6)
+        assert clip_factor(norm, max_norm).item() == pytest.approx(factor, rel=1e-6)
         clipped = scale_gradients(gradients, clip_factor(norm, max_norm))
         for (parameter, gradient), name in zip(clipped, expected):
             assert parameter is parameters[name]

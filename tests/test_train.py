@@ -340,6 +340,33 @@ def test_an_infinite_gradient_stops_before_any_weight_changes(corpus_folder, mon
     assert np.isfinite(load_file(run / "step_00000004/model.safetensors")["softmax.bias"]).all()
 
 
+def test_without_waiting_the_figures_are_the_same_and_infinity_is_found_later(
+    corpus_folder, monkeypatch
+):
+    """As on a GPU, where a step looks at nothing that it has computed."""
+    from bilm import trainer
+
+    class Unwaiting(trainer.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.waits = False
+
+        def _loss(self, *arguments):
+            factor = float("inf") if self.step == fails_at else 1.0
+            return super()._loss(*arguments) * factor
+
+    fails_at = None
+    waiting, run, broken = (corpus_folder / name for name in ("waiting", "run", "broken"))
+    options = ["--max_steps", "12", "--save_interval", "5", "--log_interval", "4"]
+    main(arguments(corpus_folder, waiting, *options))
+    monkeypatch.setattr("bilm.run_setup.Trainer", Unwaiting)
+    main(arguments(corpus_folder, run, *options))
+    assert_same(run, waiting, step=12)
+    fails_at = 5
+    with pytest.raises(InputError, match=r"step 8: the loss is (inf|nan);.*step_00000005$"):
+        main(arguments(corpus_folder, broken, *options))
+
+
 def test_a_full_disk_keeps_the_previous_checkpoint(corpus_folder, monkeypatch):
     from bilm import checkpoint
 

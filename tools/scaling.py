@@ -1,0 +1,8 @@
+"""What training costs on many devices: `python tools/scaling.py --help`."""
+
+from benchmark.scaling import main
+
+from bilm.cli import run_main
+
+if __name__ == "__main__":
+    run_main(main)
