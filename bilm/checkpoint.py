@@ -28,6 +28,7 @@ from bilm.formats.side_files import (
     write_json,
     write_side_files,
 )
+from bilm.training_state import check_training_state
 from bilm.vocabulary import Vocabulary
 
 CHECKSUMS = "checksums.json"
@@ -202,11 +203,11 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
         about.vocabulary,
         about.segmentation,
         read_arrays(path / "model.safetensors"),
-        _read_training(path) if training else {},
+        _read_training(path, about.config) if training else {},
     )
 
 
-def _read_training(path):
+def _read_training(path, config):
     folder = path / "training"
     if not folder.is_dir():
         raise InputError(
@@ -215,10 +216,12 @@ def _read_training(path):
     missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder}: missing {', '.join(missing)}; use another checkpoint")
-    return {
+    found = {
         name: read_json(folder / name) if name.endswith(".json") else read_arrays(folder / name)
         for name in TRAINING_FILES
     }
+    check_training_state(found, config, str(folder))
+    return found
 
 
 def verify_checksums(path, training: bool = True) -> None:

@@ -1,6 +1,6 @@
 """Gradients summed over processes: in buckets, while the backward pass still computes others."""
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -9,6 +9,7 @@ from paddle.nn import functional as F
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.distributed import peers_are_needed
+from bilm.errors import InputError
 
 # Gradients are sent together until they have so many bytes; a larger one goes alone, in place.
 BUCKET_BYTES = 25 << 20
@@ -69,6 +70,7 @@ class GradientExchange:
         dense = [parameter for parameter in parameters if parameter.name not in names]
         self._buckets = _buckets(reversed(dense), bucket_bytes)
         self._next = len(self._buckets)  # the first bucket that is not sent yet
+        self._problem: Optional[InputError] = None
         for number, bucket in enumerate(self._buckets):
             for parameter in bucket.parameters:
                 parameter._register_backward_hook(lambda *_, number=number: self._finished(number))
@@ -88,6 +90,8 @@ class GradientExchange:
         Raises:
             InputError: Another process has ended.
         """
+        if self._problem:
+            raise self._problem
         with peers_are_needed():
             for bucket in self._buckets[self._next:]:
                 bucket.send()  # a parameter that no loss depends on has no hook called
@@ -101,8 +105,12 @@ class GradientExchange:
         """Send all buckets that are complete, in order: each process must send the same."""
         self._buckets[number].waiting -= 1
         while self._next < len(self._buckets) and self._buckets[self._next].waiting == 0:
-            with peers_are_needed():
-                self._buckets[self._next].send()
+            try:
+                with peers_are_needed():
+                    self._buckets[self._next].send()
+            except InputError as error:  # the backward pass would make another error of it
+                self._problem, self._next = error, len(self._buckets)
+                return
             self._next += 1
 
 

@@ -6,7 +6,7 @@ from typing import Dict, List
 import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
-from bilm.checkpoint import check_tensors
+from bilm.checkpoint import as_float32, check_tensors
 from bilm.kernels import loading as kernels
 from bilm.training_options import TrainingOptions
 
@@ -171,7 +171,7 @@ def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, sourc
     }
     check_tensors(expected, {key: array.shape for key, array in arrays.items()}, source)
     state = {}
-    for key, array in arrays.items():
+    for key, array in as_float32(arrays, source).items():
         parameter_name, moment = key.rsplit(".", 1)
         state[f"{parameters[parameter_name].name}_{moment}"] = paddle.to_tensor(array)
     optimizer.set_state_dict(state)
