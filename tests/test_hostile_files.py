@@ -9,20 +9,25 @@ import os
 import pickle
 import struct
 import zipfile
+from dataclasses import fields
 
 import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from bilm import InputError
 from bilm.checkpoint import CHECKSUMS
+from bilm.config import BiLMConfig
 from bilm.convert import convert
 from bilm.formats import lark
 from bilm.formats.known import FORMATS, detect_format, open_model
 from bilm.formats.lod_tensor import read_tensor
 from bilm.mixes import read_mixes
+from bilm.train import main as train
+from bilm.vocabulary import Vocabulary
 from tests.models import random_model, write
 from tests.test_lark_format import tensor_bytes
 
@@ -294,3 +299,107 @@ def test_what_is_detected_needs_not_be_sound(tmp_path):
     assert detect_format(tmp_path) == "hdf5"
     assert "not a readable HDF5 file" in refused(tmp_path)
     assert lark.is_lark(tmp_path) is False
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner,
+                                                                max_size=3), max_leaves=5)
+
+
+@FUZZ
+@given(changes=st.dictionaries(
+    st.sampled_from([field.name for field in fields(BiLMConfig)] + ["more"]), JSON, min_size=1))
+def test_any_configuration_is_one_or_refused_in_one_line(changes):
+    values = {**json.loads(random_model().config.to_json()), **changes}
+    try:
+        config = BiLMConfig.from_json(json.dumps(values))
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert BiLMConfig.from_json(config.to_json()) == config
+
+
+@FUZZ
+@given(content=st.binary(max_size=60) | st.text(max_size=30).map(
+    lambda text: f"<S>\n</S>\n<UNK>\n{text}".encode("utf-8", "surrogatepass")))
+def test_any_vocabulary_is_one_or_refused_in_one_line(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("fuzz") / "vocab.txt"
+    path.write_bytes(content)
+    try:
+        vocabulary = Vocabulary.load(path)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        words = vocabulary.decode(range(len(vocabulary)))
+        assert len(set(words)) == len(words) >= 3
+
+
+@pytest.fixture(scope="module")
+def resumable(tmp_path_factory):
+    """A checkpoint of a short training."""
+    folder = tmp_path_factory.mktemp("run")
+    words = [f"w{number}" for number in range(20)]
+    (folder / "vocab.txt").write_text("\n".join(["<S>", "</S>", "<UNK>", *words]) + "\n")
+    (folder / "text.txt").write_text((" ".join(words) + "\n") * 9)
+    train(["--train_path", str(folder / "text.txt"), "--vocab_path", str(folder / "vocab.txt"),
+           "--para_save_dir", str(folder / "run"), "--embed_size", "3", "--hidden_size", "4",
+           "--batch_size", "2", "--num_steps", "3", "--max_steps", "2"])
+    (folder / "run/step_00000002/checksums.json").unlink()  # whoever made it could have made them
+    return folder / "run/step_00000002"
+
+
+KEYS = ("step", "tokens", "stream", "shards", "scaler", "options", "epoch", "tokens_per_epoch",
+        "total_steps", "interval", "random_seed")
+
+
+@FUZZ
+@given(place=st.sampled_from([(key,) for key in KEYS] + [
+    ("stream", "shard"), ("stream", "more"), ("interval", "nats"), ("options", "batch_size"),
+    ("options", "optim"), ("options", "use_gpu"), ("shards", 0)]), value=JSON)
+def test_any_training_state_is_one_or_refused_in_one_line(resumable, place, value):
+    path = resumable / "training/state.json"
+    before = path.read_text()
+    document = json.loads(before)
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(document))
+    try:
+        check_loading(resumable)
+    finally:
+        path.write_text(before)
+
+
+def check_loading(folder):
+    """Go on from a checkpoint for no step at all: a run, or one line."""
+    try:
+        train(["--load_dir", str(folder), "--max_steps", "2", "--para_save_dir",
+               str(folder.parent)])
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+ARRAYS = st.tuples(st.sampled_from(["<i8", "<f4", "<f8", "|u1"]),
+                   st.lists(st.integers(0, 5), min_size=0, max_size=4), st.integers(-9, 99))
+
+
+@FUZZ
+@given(name=st.sampled_from(["row_tokens", "row_lengths", "row_done", "hidden", "cell"]),
+       made=ARRAYS | st.none())
+def test_any_training_arrays_are_some_or_refused_in_one_line(resumable, name, made):
+    path = resumable / "training" / (
+        "lstm.safetensors" if name in ("hidden", "cell") else "rows.safetensors")
+    before = path.read_bytes()
+    arrays = load_file(path)
+    if made is None:
+        del arrays[name]
+    else:
+        dtype, shape, value = made
+        arrays[name] = np.full(shape, value % 100, dtype)
+    save_file(arrays, path)
+    try:
+        check_loading(resumable)
+    finally:
+        path.write_bytes(before)
