@@ -42,7 +42,8 @@ def full_softmax_nats(
         Nats, shape (tokens,).
 
     Raises:
-        ValueError: A target is no class. (Not looked at on GPUs, which it would stop.)
+        ValueError: A target is no class (not looked at on GPUs, which it would stop), or there
+            are no tokens.
     """
     _check_targets(targets, weight.shape[0])
     with paddle.no_grad():
@@ -88,6 +89,8 @@ def full_softmax_loss(
 
 
 def _check_targets(targets, num_classes):
+    if not targets.shape[0]:
+        raise ValueError("there are no tokens")
     if not targets.place.is_cpu_place():
         return
     ids = targets.numpy()
@@ -156,7 +159,7 @@ def _scaled(ctx, upstream):
 
 def _chunks(num_tokens, vocab_size, max_chunk_logits):
     step = max(1, max_chunk_logits // vocab_size)
-    for start in range(0, max(1, num_tokens), step):  # of no tokens there is one, empty, chunk
+    for start in range(0, num_tokens, step):
         yield slice(start, start + step)
 
 

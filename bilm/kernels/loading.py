@@ -137,7 +137,7 @@ def softmax_loss(hidden, weight, bias, targets, token_weights, extra, max_logits
     """Return nats (tokens,) and the gradients of hidden, weight, bias and extra.
 
     They are those of the sum of token_weights * nats; see core/softmax.h. Without `extra` (None)
-    no target may be -1, and the last gradient is empty.
+    no target may be -1, and the last gradient means nothing.
     """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets,
              "TokenWeights": token_weights, "Extra": extra}

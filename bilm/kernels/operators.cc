@@ -275,7 +275,8 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
   }
   std::vector<Tensor> outputs = {empty({input.tokens}), empty(hidden.shape()),
                                  empty(weight.shape()), empty(bias.shape()),
-                                 empty({extra ? input.tokens : 0})};
+                                 // Paddle 2.6 takes no empty output
+                                 empty({extra ? input.tokens : 1})};
   const bilm::SoftmaxGradients gradients{outputs[1].data<float>(), outputs[2].data<float>(),
                                          outputs[3].data<float>(),
                                          extra ? outputs[4].data<float>() : nullptr};
