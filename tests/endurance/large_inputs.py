@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,12 +38,13 @@ def processes_of(pid) -> list:
     return found
 
 
-def run(name, *command, **facts) -> str:
-    """Run a command of this Python; print its figures, return what it printed."""
+def run(name, *command) -> None:
+    """Run a command of this Python; print its figures."""
     peak, start = 0.0, time.monotonic()
-    with subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:
-        os.set_blocking(process.stdout.fileno(), True)
+    command = [sys.executable, *map(str, command)]
+    with tempfile.TemporaryFile() as log, subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=log
+    ) as process:
         while process.poll() is None:
             total = 0.0
             for pid in processes_of(process.pid):
@@ -50,13 +52,12 @@ def run(name, *command, **facts) -> str:
                     total += resident_mb(pid)
             peak = max(peak, total)
             time.sleep(0.1)
-        output, error = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{name} failed: {error[-2000:]}")
+        log.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{name} failed: {log.read()[-2000:].decode('utf-8', 'replace')}")
     seconds = time.monotonic() - start
-    print(json.dumps({"what": name, "seconds": round(seconds, 1), "peak_mb": round(peak), **facts}),
+    print(json.dumps({"what": name, "seconds": round(seconds, 1), "peak_mb": round(peak)}),
           flush=True)
-    return output
 
 
 def write_text(path, megabytes, separated) -> None:
