@@ -85,6 +85,8 @@ def import_paddle():
         with warnings.catch_warnings():
             # one about a compiler cache, which only who builds operators could miss
             warnings.filterwarnings("ignore", "No ccache found")
+            # and one about a missing GPU, which is told where a GPU is asked for
+            warnings.filterwarnings("ignore", "You are using GPU version Paddle")
             import paddle
     except ModuleNotFoundError as error:
         if error.name != "paddle":

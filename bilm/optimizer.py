@@ -150,7 +150,8 @@ def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -
         name: Its key in MOMENTS.
         parameters: Parameters by their name in the model.
     """
-    state = optimizer.state_dict()
+    # a restored memory that no step has used yet is not in Paddle 2.6's state
+    state = {**optimizer._accumulators_holder, **optimizer.state_dict()}
     arrays = {}
     for parameter_name, parameter in parameters.items():
         for moment in MOMENTS[name]:

@@ -53,8 +53,10 @@ class LinearChainCRF(nn.Layer):
         mask = mask_of(tags, lengths)  # (batch, steps)
         own = paddle.take_along_axis(emissions, tags.unsqueeze(-1), axis=-1).squeeze(-1)
         score = (own * mask).sum(axis=-1)
-        steps = self.transitions.flatten()[(tags[:, :-1] * num_tags + tags[:, 1:]).flatten()]
-        score += (steps.reshape([tags.shape[0], -1]) * mask[:, 1:]).sum(axis=-1)
+        if tags.shape[1] > 1:  # Paddle 2.6 takes no empty tensors
+            pairs = (tags[:, :-1] * num_tags + tags[:, 1:]).flatten()
+            steps = self.transitions.flatten()[pairs]
+            score += (steps.reshape([tags.shape[0], -1]) * mask[:, 1:]).sum(axis=-1)
         last = paddle.take_along_axis(tags, (lengths - 1).unsqueeze(-1), axis=-1).squeeze(-1)
         return score + self.start[tags[:, 0]] + self.stop[last]
 
