@@ -23,15 +23,15 @@ class TrainingBatch(NamedTuple):
             way to the device, see `bilm.hardware.sendable`.
         candidates: For each part of the rows and each direction; None where the full softmax is
             used.
-        words_read: The ids among the inputs of all processes, rising.
+        words_read: The ids among the inputs of all processes, rising; None with one process.
         words_scored: For each direction, the ids among the targets of all processes and the
-            candidates, rising; empty where the full softmax is used.
+            candidates, rising; empty with one process, or the full softmax.
     """
 
     batch: Batch
     ids: List[tuple]
     candidates: List[List[Optional[Candidates]]]
-    words_read: np.ndarray
+    words_read: Optional[np.ndarray]
     words_scored: List[np.ndarray]
 
 
@@ -93,12 +93,14 @@ class BatchDealer:
             mask=None if batch.mask is None else batch.mask[self.my_rows],
         )
         candidates = [list(self._draw(step, mine.targets[:, part])) for part in self.parts]
+        ids = [tuple(sendable(side[:, part]) for side in (mine.inputs, mine.targets))
+               for part in self.parts]
+        if distributed.world_size() == 1:
+            return TrainingBatch(mine, ids, candidates, None, [])
         scored = [
             np.union1d(drawn.ids, targets)  # parts and processes have the same candidates
             for drawn, targets in zip(candidates[0], batch.targets) if drawn is not None
         ]
-        ids = [tuple(sendable(side[:, part]) for side in (mine.inputs, mine.targets))
-               for part in self.parts]
         return TrainingBatch(mine, ids, candidates, np.unique(batch.inputs), scored)
 
     def _draw(self, step, targets) -> Iterator[Optional[Candidates]]:

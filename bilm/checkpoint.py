@@ -187,12 +187,20 @@ def load_checkpoint(path, training: bool = False) -> Checkpoint:
         training: Whether to read what resuming needs, which must be there then.
 
     Raises:
-        InputError: The folder is not a model folder, or a file is missing, truncated or
-            changed; the message names it.
+        InputError: The folder is not a model folder, or a file is missing, truncated,
+            changed or cannot be read; the message names it.
     """
     path = Path(path)
     if (path / "latest").is_file():
         path = latest_checkpoint(path)
+    try:
+        return _load(path, training)
+    except OSError as error:
+        where = error.filename or path
+        raise InputError(f"{where}: {error.strerror}; use another checkpoint") from None
+
+
+def _load(path, training):
     for name in ("config.json", "model.safetensors"):
         if not (path / name).is_file():
             raise InputError(f"{path}: not a model folder: it has no {name}")

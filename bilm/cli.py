@@ -1,5 +1,6 @@
 """The console script `bilm VERB ...`; every verb is also a module, `python -m bilm.<module>`."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -78,7 +79,12 @@ def out_of_memory(error: MemoryError) -> str:
 
 
 def warn(message: str) -> None:
-    """Print one line on stderr: something is odd, and the program goes on."""
+    """Print one line on stderr: something is odd, and the program goes on.
+
+    Of several processes that train one model the first one prints.
+    """
+    if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
+        return
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 

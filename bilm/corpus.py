@@ -149,10 +149,10 @@ class Corpus:
                 order = random_for("shards", seed, epoch).permutation(order)
             for number in range(position.shard, len(order)):
                 shard = int(order[number])
-                self._check_size(shard)
                 for block in _blocks(
                     self.shards[shard], self.vocabulary, position, block_sentences
                 ):
+                    self._check_size(shard)  # what was read may be a part of what was there
                     picks = np.arange(len(block.sentences))
                     if shuffle:
                         random = random_for("sentences", seed, epoch, shard, block.line)
@@ -161,7 +161,7 @@ class Corpus:
                         after = StreamPosition(epoch, number, block.offset, block.line, done + 1)
                         yield block.sentences[picks[done]], after
                     position = StreamPosition(epoch, number)
-                self._check_size(shard)  # it may have been truncated while it was read
+                self._check_size(shard)
                 position = StreamPosition(epoch, number + 1)
             position = StreamPosition(epoch + 1)
 

@@ -5,6 +5,7 @@ With one process every function returns what it was given. Processes are started
 environment variables of LARK's scripts.
 """
 
+import hashlib
 import os
 from contextlib import contextmanager
 from typing import Iterator, List
@@ -16,13 +17,20 @@ from paddle import distributed
 from bilm.errors import InputError
 
 
-def start() -> None:
+def start(use_gpu: bool = False) -> None:
     """Join the other processes, if several were started.
+
+    Args:
+        use_gpu: Whether they compute on GPUs.
 
     Raises:
         InputError: LARK's variables do not fit together, or the others cannot be reached.
     """
-    os.environ.update(endpoints_of(os.environ))
+    by_hand = endpoints_of(os.environ)
+    if by_hand:  # what the launcher would have said, too
+        os.environ.update(by_hand)
+        os.environ.setdefault("FLAGS_selected_gpus", "0")
+        os.environ.setdefault("PADDLE_DISTRI_BACKEND", "auto" if use_gpu else "gloo")
     if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
         with peers_are_needed():
             distributed.init_parallel_env()
@@ -56,6 +64,9 @@ def endpoints_of(environment) -> dict:
     own = environment.get("POD_IP") or addresses[int(rank)]
     if own != addresses[int(rank)]:
         raise InputError(f"{given}: trainer {rank} is {addresses[int(rank)]}, but POD_IP is {own}")
+    if environment.get("PADDLE_TRAINERS_NUM", str(len(addresses))) != str(len(addresses)):
+        raise InputError(f"{given}: these are {len(addresses)}, but PADDLE_TRAINERS_NUM is "
+                         f"{environment['PADDLE_TRAINERS_NUM']}")
     if len(addresses) == 1:
         return {"PADDLE_TRAINERS_NUM": "1"}
     return {
@@ -111,3 +122,29 @@ def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:
     with peers_are_needed():
         distributed.all_gather(parts, tensor)
     return paddle.concat(parts, axis=axis)
+
+
+def check_equal(facts: dict) -> None:
+    """Raise an InputError in every process if they do not agree.
+
+    Args:
+        facts: Text by name; all processes give the same names.
+    """
+    if world_size() == 1:
+        return
+    digests = [hashlib.sha256(fact.encode("utf-8")).digest()[:8] for fact in facts.values()]
+    own = np.array([int.from_bytes(digest, "big", signed=True) for digest in digests])
+    found = gather(paddle.to_tensor(own[None]), axis=0).numpy()  # (processes, facts)
+    wrong = [f"{name} of process {other}" for other, row in enumerate(found)
+             for name, is_equal in zip(facts, row == found[0]) if not is_equal]
+    if wrong:
+        raise InputError(f"the processes differ: {', '.join(wrong)} is not that of process 0; all "
+                         "need the same files and flags")
+
+
+def share_parameters(parameters) -> None:
+    """Give all processes the parameters of the first one."""
+    if world_size() > 1:
+        with paddle.no_grad(), peers_are_needed():
+            for parameter in parameters:
+                distributed.broadcast(parameter, 0)

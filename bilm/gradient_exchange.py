@@ -9,7 +9,6 @@ from paddle.nn import functional as F
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.distributed import peers_are_needed
-from bilm.errors import InputError
 
 # Gradients are sent together until they have so many bytes; a larger one goes alone, in place.
 BUCKET_BYTES = 25 << 20
@@ -70,7 +69,7 @@ class GradientExchange:
         dense = [parameter for parameter in parameters if parameter.name not in names]
         self._buckets = _buckets(reversed(dense), bucket_bytes)
         self._next = len(self._buckets)  # the first bucket that is not sent yet
-        self._problem: Optional[InputError] = None
+        self._problem: Optional[Exception] = None
         for number, bucket in enumerate(self._buckets):
             for parameter in bucket.parameters:
                 parameter._register_backward_hook(lambda *_, number=number: self._finished(number))
@@ -90,16 +89,19 @@ class GradientExchange:
         Raises:
             InputError: Another process has ended.
         """
-        if self._problem:
-            raise self._problem
+        self.raise_problem()
+        if self._next < len(self._buckets) or len(touched) != len(self._tables):
+            raise ValueError("a parameter has no gradient, or a table no rows")
         with peers_are_needed():
-            for bucket in self._buckets[self._next:]:
-                bucket.send()  # a parameter that no loss depends on has no hook called
-            self._next = len(self._buckets)
             for bucket in self._buckets:
                 bucket.receive()
             for parameter, rows in zip(self._tables, touched):
                 _sum_rows(parameter, rows)
+
+    def raise_problem(self) -> None:
+        """Raise what went wrong in the backward pass; before anything else is exchanged."""
+        if self._problem:
+            raise self._problem
 
     def _finished(self, number):
         """Send all buckets that are complete, in order: each process must send the same."""
@@ -108,7 +110,7 @@ class GradientExchange:
             try:
                 with peers_are_needed():
                     self._buckets[self._next].send()
-            except InputError as error:  # the backward pass would make another error of it
+            except Exception as error:  # the backward pass would make another of it
                 self._problem, self._next = error, len(self._buckets)
                 return
             self._next += 1

@@ -111,7 +111,8 @@ class _NativeSoftmaxLoss(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx, upstream):
-        return _scaled(ctx, upstream)
+        gradients, ctx.gradients = ctx.gradients, None  # they are given away
+        return (*(gradients if upstream.item() == 1 else _scaled(gradients, upstream)), None, None)
 
 
 class _FullSoftmaxLoss(paddle.autograd.PyLayer):
@@ -139,7 +140,8 @@ class _FullSoftmaxLoss(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx, upstream):
-        return _scaled(ctx, upstream)
+        gradients, ctx.gradients = ctx.gradients, None  # they are given away
+        return (*_scaled(gradients, upstream), None, None)
 
 
 def _asked_for(gradients, tensors):
@@ -148,13 +150,8 @@ def _asked_for(gradients, tensors):
             for gradient, tensor in zip(gradients, tensors) if tensor is not None]
 
 
-def _scaled(ctx, upstream):
-    """Return the gradients, which are given away; targets and token weights have none."""
-    gradients, ctx.gradients = ctx.gradients, None
-    if upstream.item() != 1:  # in training it is
-        gradients = [gradient if gradient is None else gradient * upstream
-                     for gradient in gradients]
-    return (*gradients, None, None)
+def _scaled(gradients, upstream):
+    return [gradient if gradient is None else gradient * upstream for gradient in gradients]
 
 
 def _chunks(num_tokens, vocab_size, max_chunk_logits):

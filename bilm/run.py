@@ -184,23 +184,23 @@ class Run:
         if path == self._checkpoint:
             return
         check_finite(self.trainer.step, self._nats)
-        packed = self.trainer.pack(
-            self._setup.vocabulary,
-            self._setup.segmentation,
-            {
-                "options": asdict(self.options),
-                "epoch": self._epoch(),
-                "tokens_per_epoch": self._setup.tokens_per_epoch,
-                "total_steps": self._setup.total_steps,
-                "interval": {"nats": self._nats.item(), "predictions": self._predictions},
-            },
-        )
+        state = self.trainer.lstm_state()  # of all processes
         if self._is_first:
             self._metrics.sync()
-            save_checkpoint(path, packed)
+            save_checkpoint(path, self._packed(state))
             set_latest(self.folder, path)
             remove_old_checkpoints(self.folder, self.options.keep, self.trainer.step)
         self._checkpoint = path
+
+    def _packed(self, state):
+        progress = {
+            "options": asdict(self.options),
+            "epoch": self._epoch(),
+            "tokens_per_epoch": self._setup.tokens_per_epoch,
+            "total_steps": self._setup.total_steps,
+            "interval": {"nats": self._nats.item(), "predictions": self._predictions},
+        }
+        return self.trainer.pack(state, self._setup.vocabulary, self._setup.segmentation, progress)
 
     def _finish(self):
         if self.trainer.step:
@@ -213,11 +213,15 @@ class Run:
 
     def _say_how_to_resume(self):
         command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
-        if distributed.world_size() > 1:
+        if distributed.world_size() > 1 and "PADDLE_LOCAL_SIZE" not in os.environ:
+            command = f"all processes as they were, with {command[len('bilm pretrain ') :]}"
+        elif distributed.world_size() > 1:
             backend = " --backend gloo" if not self.options.use_gpu else ""
-            local = os.environ.get("PADDLE_LOCAL_SIZE") or distributed.world_size()
+            local = int(os.environ["PADDLE_LOCAL_SIZE"])
+            nodes = distributed.world_size() // local
+            several = f" --master ... --nnodes {nodes}" if nodes > 1 else ""
             command = (
-                f"python -m paddle.distributed.launch{backend} --nproc_per_node {local} "
+                f"python -m paddle.distributed.launch{backend}{several} --nproc_per_node {local} "
                 f'"$(command -v bilm)" {command[len("bilm ") :]}'
             )
         self._progress.say(

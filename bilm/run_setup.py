@@ -1,7 +1,9 @@
 """What a training run starts from: corpus, vocabulary, model and folder, all checked."""
 
+import json
 import math
 import sys
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -28,6 +30,10 @@ from bilm.segmentation import load_segmentation
 from bilm.trainer import Trainer
 from bilm.training_options import TrainingOptions
 from bilm.vocabulary import Vocabulary
+
+# Options in which processes may differ.
+_OF_A_PROCESS = dict.fromkeys((
+    "train_path", "test_path", "vocab_path", "load_pretraining_params", "para_save_dir", "threads"))
 
 
 class Setup(NamedTuple):
@@ -101,6 +107,13 @@ def set_up(
         segmentation = checkpoint.segmentation
     else:
         segmentation = load_segmentation(corpus.shards[0].parent)
+    distributed.check_equal({
+        "the checkpoint": str(trainer.step),
+        "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
+        "the training text": json.dumps(corpus.fingerprints()),
+        "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
+    })
+    distributed.share_parameters(model.parameters())
     if distributed.rank() == 0:
         _warn_of_unknown_words(corpus)
         for text in filter(None, (corpus, dev)):

@@ -35,7 +35,7 @@ def main(arguments=None) -> None:
     from bilm.run import Run
     from bilm.run_setup import set_up
 
-    distributed.start()
+    distributed.start(options.use_gpu)
     run = Run(set_up(options, checkpoint, source, with_moments))
     del checkpoint  # as large as the model and its optimiser's memory
     run.train()
@@ -93,14 +93,14 @@ def _options_from(load_dir):
 def _read_checkpoint(given, load_dir):
     run = given.get("para_save_dir", TrainingOptions.para_save_dir)
     clear_run(Path(load_dir).parent if load_dir else run)
-    path = Path(load_dir) if load_dir else latest_checkpoint(run)
-    if (path / "latest").is_file():
-        path = latest_checkpoint(path)
+    path = Path(load_dir) if load_dir else Path(run)
     try:
+        if (path / "latest").is_file() or not load_dir:
+            path = latest_checkpoint(path)
         return load_checkpoint(path, training=True), path
     except InputError as error:
         problem = str(error)
-    known = list_checkpoints(path.parent)
+    known = list_checkpoints(path if path == Path(run) else path.parent)
     older = known[: known.index(path)] if path in known else known
     if load_dir or not older:
         raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
@@ -127,7 +127,8 @@ def _resumed_options(given, checkpoint, source):
     ]
     if conflicts:
         raise InputError(f"{source}: cannot be continued: {'; '.join(conflicts)}")
-    return {**saved, **given}
+    # where the checkpoint stands, not where it says that it stood
+    return {**saved, "para_save_dir": str(source.parent), **given}
 
 
 if __name__ == "__main__":

@@ -153,6 +153,8 @@ class Trainer:
             if self._exchange and part == len(self._dealer.parts) - 1:
                 self._exchange.start()
             loss += self._backward(prepared, part, rows)
+        if self._exchange:
+            self._exchange.raise_problem()
         # weights of tokens are 1 / (directions * rows): see _backward
         nats = distributed.sum_tensor(loss) * (self._directions * self._dealer.rows)
         if self.waits:
@@ -249,15 +251,15 @@ class Trainer:
               for part in zip(*self._states))
         )
 
-    def pack(self, vocabulary, segmentation, progress: dict) -> Checkpoint:
-        """Return a checkpoint of the present moment. Every process must call this.
+    def pack(self, state: LSTMState, vocabulary, segmentation, progress: dict) -> Checkpoint:
+        """Return a checkpoint of the present moment.
 
         Args:
+            state: What `lstm_state` returned just now, in which all processes take part.
             vocabulary: Saved beside the weights.
             segmentation: How the text was segmented, or None.
             progress: Anything else to be saved, as JSON.
         """
-        state = self.lstm_state()
         stream, rows = pack_position(self._position)
         document = {
             "step": self.step,
@@ -338,10 +340,9 @@ class Trainer:
     def _restore_states(self, arrays, source):
         num_rows = arrays["hidden"].shape[2]
         if num_rows != self._dealer.rows:
-            if distributed.rank() == 0:
-                warn(f"{source}: was written with {num_rows} rows a batch over all processes, now "
-                     f"there are {self._dealer.rows}: sentences are dealt to the rows anew, and "
-                     "their LSTM states start at zero")
+            warn(f"{source}: was written with {num_rows} rows a batch over all processes, now there"
+                 f" are {self._dealer.rows}: sentences are dealt to the rows anew, and their LSTM "
+                 "states start at zero")
             return
         for part, rows in enumerate(self._dealer.parts):
             self._states[part] = LSTMState(

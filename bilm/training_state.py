@@ -49,6 +49,9 @@ def _state_problems(state) -> Iterator[str]:
         yield "shards must be lists of name, bytes and SHA-256"
     if not isinstance(state.get("scaler"), (dict, type(None))):
         yield "scaler is neither an object nor null"
+    options = state.get("options")
+    if isinstance(options, dict) and options.get("amp", "O0") != "O0" and not state.get("scaler"):
+        yield "scaler is missing"
     if state.get("tokens_per_epoch") == 0:
         yield "tokens_per_epoch is 0"
     if isinstance(state.get("options"), dict):

@@ -294,6 +294,18 @@ def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path, vocabulary, cha
         list(read)
 
 
+def test_a_part_of_a_block_is_never_yielded(tmp_path, vocabulary):
+    """A shard is cut while its second block is read: it holds other sentences than the whole one."""
+    shard = tmp_path / "shard_0"
+    shard.write_text("词1\n词2\n词3\n" * 9)
+    read = Corpus(str(shard), vocabulary).sentences(block_sentences=10, shuffle=True)
+    for _ in range(10):
+        next(read)
+    os.truncate(shard, 75)  # in the middle of the second block
+    with pytest.raises(InputError, match="had 135 bytes .*, and has 75 bytes now"):
+        next(read)
+
+
 def test_fingerprints_are_those_of_the_text(corpus, tmp_path):
     fresh = Corpus([str(shard) for shard in corpus.shards], corpus.vocabulary)
     corpus.count()

@@ -1,6 +1,7 @@
 """Two processes that exchange gradients over gloo, against one process."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -49,7 +50,8 @@ SAMPLED = ["--sample_softmax", "--n_negative_samples_batch", "9"]
 @pytest.mark.parametrize("softmax", [
     [], SAMPLED, [*SAMPLED, "--share_softmax", "False"],
     [*SAMPLED, "--optim", "adam", "--learning_rate", "0.001"],
-], ids=["full", "sampled", "a softmax a direction", "dense gradients of tables"])
+    [*SAMPLED, "--gradient_accumulation", "2"],
+], ids=["full", "sampled", "a softmax a direction", "dense gradients of tables", "accumulated"])
 def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
     one, two = corpus_folder / "one", corpus_folder / "two"
     common = ["--dropout", "0", "--max_steps", "20", "--shuffle", *softmax]
@@ -117,6 +119,75 @@ LARKS = {"PADDLE_TRAINERS": "10.0.0.1,10.0.0.2", "PADDLE_PORT": "6170", "PADDLE_
          "POD_IP": "10.0.0.2"}
 
 
+BUCKETS = '''
+import sys
+import numpy as np
+import paddle
+from bilm import distributed
+from bilm.gradient_exchange import GradientExchange
+
+distributed.start()
+sizes = [3, 70, 5, 200, 1, 40, 40, 30]
+parameters = [paddle.create_parameter([size], "float32") for size in sizes]
+exchange = GradientExchange(parameters, bucket_bytes=300)
+print("buckets", [len(bucket.parameters) for bucket in exchange._buckets])
+for step in range(3):
+    factors = [np.random.default_rng([step, rank]).normal(size=200) for rank in range(2)]
+    factor = paddle.to_tensor(factors[distributed.rank()], "float32")
+    for part in range(2):
+        if part == 1:
+            exchange.start()
+        sum((parameter * factor[: parameter.size]).sum() for parameter in parameters).backward()
+    with paddle.no_grad():
+        exchange.finish()
+    for parameter in parameters:
+        expected = 2 * sum(factors)[: parameter.size]
+        np.testing.assert_allclose(parameter.grad.numpy(), expected, rtol=1e-5, atol=1e-6)
+        parameter.clear_gradient()
+print("equal")
+'''
+
+
+def _start_two(command, **environment):
+    shared = {**os.environ, "PADDLE_TRAINERS": "127.0.0.1,127.0.0.2",
+              "PADDLE_PORT": str(_free_port()), **environment}
+    return [
+        subprocess.Popen([sys.executable, *command(number)], stdout=subprocess.PIPE, text=True,
+                         stderr=subprocess.STDOUT, env={**shared, "PADDLE_TRAINER_ID": str(number)})
+        for number in range(2)
+    ]
+
+
+def test_gradients_are_summed_in_buckets():
+    processes = _start_two(lambda number: ["-c", BUCKETS])
+    for process in processes:
+        output = process.communicate(timeout=120)[0]
+        # 300 bytes are 75 floats; from the last parameter to the first
+        assert "buckets [2, 2, 1, 1, 2]" in output and "equal" in output, output
+
+
+@pytest.mark.parametrize("what", ["text", "vocabulary", "flags"])
+def test_processes_that_differ_are_told(corpus_folder, what):
+    other = corpus_folder / "other"
+    shutil.copytree(corpus_folder / "train", other / "train")
+    shutil.copytree(corpus_folder / "dev", other / "dev")
+    shutil.copy(corpus_folder / "vocabulary.txt", other)
+    more = []
+    if what == "flags":
+        more = ["--learning_rate", "0.1"]
+    else:
+        path = other / ("train/sentence_file_0" if what == "text" else "vocabulary.txt")
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([*lines[:-2], lines[-1], lines[-2]]) + "\n")
+    processes = _start_two(lambda number: ["-m", "bilm.train", *flags(
+        [corpus_folder, other][number], corpus_folder / "run", 4, *([], more)[number])])
+    told = {"text": "the training text", "vocabulary": "the vocabulary", "flags": "the flags"}
+    for process in processes:
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 2
+        assert f"the processes differ: {told[what]} of process 1 is not that of" in output
+
+
 def test_larks_variables_become_the_launchers():
     assert endpoints_of(LARKS) == {
         "PADDLE_TRAINERS_NUM": "2", "PADDLE_CURRENT_ENDPOINT": "10.0.0.2:6170",
@@ -133,6 +204,7 @@ def test_larks_variables_become_the_launchers():
     ({"PADDLE_TRAINER_ID": "2"}, "PADDLE_TRAINER_ID must be a number from 0 to 1, not '2'"),
     ({"POD_IP": "10.0.0.1"}, "trainer 1 is 10.0.0.2, but POD_IP is 10.0.0.1"),
     ({"PADDLE_TRAINERS": "10.0.0.2,10.0.0.2"}, "an address of its own"),
+    ({"PADDLE_TRAINERS_NUM": "3"}, "these are 2, but PADDLE_TRAINERS_NUM is 3"),
 ])
 def test_larks_variables_that_do_not_fit_are_told(changes, message):
     with pytest.raises(InputError, match=message):

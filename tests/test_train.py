@@ -340,8 +340,11 @@ def test_an_infinite_gradient_stops_before_any_weight_changes(corpus_folder, mon
     assert np.isfinite(load_file(run / "step_00000004/model.safetensors")["softmax.bias"]).all()
 
 
+@pytest.mark.parametrize("softmax", [
+    [], ["--sample_softmax", "--n_negative_samples_batch", "12", "--gradient_accumulation", "2"],
+], ids=["full", "sampled"])
 def test_without_waiting_the_figures_are_the_same_and_infinity_is_found_later(
-    corpus_folder, monkeypatch
+    corpus_folder, monkeypatch, softmax
 ):
     """As on a GPU, where a step looks at nothing that it has computed."""
     from bilm import trainer
@@ -355,9 +358,22 @@ def test_without_waiting_the_figures_are_the_same_and_infinity_is_found_later(
             factor = float("inf") if self.step == fails_at else 1.0
             return super()._loss(*arguments) * factor
 
+    def refuse(_tensor, *_arguments):
+        raise AssertionError("the step waits for a result")
+
+    original = Unwaiting.train_step
+
+    def step(self, batch):
+        with monkeypatch.context() as patch:
+            for name in ("item", "tolist", "__bool__", "__float__", "__int__"):
+                patch.setattr(paddle.Tensor, name, refuse)
+            return original(self, batch)
+
+    Unwaiting.train_step = step
     fails_at = None
     waiting, run, broken = (corpus_folder / name for name in ("waiting", "run", "broken"))
-    options = ["--max_steps", "12", "--save_interval", "5", "--log_interval", "4"]
+    monkeypatch.setenv("BILM_KERNEL", "paddle")
+    options = ["--max_steps", "12", "--save_interval", "5", "--log_interval", "4", *softmax]
     main(arguments(corpus_folder, waiting, *options))
     monkeypatch.setattr("bilm.run_setup.Trainer", Unwaiting)
     main(arguments(corpus_folder, run, *options))

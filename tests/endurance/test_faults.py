@@ -109,7 +109,7 @@ def shim(tmp_path_factory):
 
 
 def test_killed_at_random_moments(text, expected, tmp_path):
-    """Every other time while a checkpoint is being written, the last time right at the start."""
+    """Every other time when a checkpoint has begun to be written."""
     run, moments, writing = tmp_path / "run", random.Random(1), 0
     process = start(*options(text, run))
     for kill in range(KILLS):
@@ -125,7 +125,7 @@ def test_killed_at_random_moments(text, expected, tmp_path):
         process = start("--resume", "--para_save_dir", str(run))
     finish(process)
     print(f"{KILLS} kills, {writing} while a checkpoint was written")
-    assert writing >= KILLS // 4
+    assert writing >= KILLS // 4  # it may be done before the signal is there
     assert result_of(run) == expected
     assert not list(run.glob(".tmp*"))
 
@@ -232,13 +232,15 @@ def test_a_scheduler_sends_sigterm(text, expected, tmp_path):
 def test_memory_is_exhausted(text, tmp_path, megabytes):
     """Models of LARK's sizes under limits that stop them in different places."""
     run = tmp_path / "run"
+    large = ["--embed_size", "512", "--hidden_size", "4096", "--batch_size", "64"]
+    finish(start(*options(text, run, *large, "--max_steps", "1", "--save_interval", "1000")))
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "bilm.train",
-         *options(text, run, "--embed_size", "512", "--hidden_size", "4096", "--batch_size", "64",
-                  "--max_steps", "2")],
+        [sys.executable, "-W", "ignore", "-m", "bilm.train", "--resume", "--para_save_dir",
+         str(run), "--max_steps", "2"],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20,) * 2),
     )
     line = finish(process, status=2)
     assert line.startswith("error: out of memory: ")
-    assert not list(run.glob("step_*")) and not list(run.glob(".tmp*"))
+    assert [path.name for path in run.glob("step_*")] == ["step_00000001"]
+    assert not list(run.glob(".tmp*"))

@@ -2,7 +2,8 @@
 
 A step computes for flops / rate, and sums the gradients over the devices. A ring sends
 2 (n - 1) / n times the bytes of the gradients at the network's rate, in 2 (n - 1) messages a
-bucket. What can be sent while the backward pass still computes costs nothing.
+bucket. What can be sent while the backward pass still computes costs nothing; rows of tables are
+sent after it.
 """
 
 import json
@@ -28,22 +29,19 @@ BUCKET_BYTES = 25 << 20  # as bilm.gradient_exchange has it
 FORWARD_SHARE = 1 / 3
 NUM_DEVICES = [2**power for power in range(11)]
 _WARM_UP_LINES = 2
-# What the processes run that measure the network: sums of the gradients' size, and very small ones.
+# What the processes run that measure the network: sums of the gradients' size.
 _EXCHANGE = """
 import json, statistics, sys, time
 import paddle
 from bilm import distributed
 distributed.start()
-found = []
-for count in (int(sys.argv[1]), 1):
-    values, seconds = paddle.ones([count]), []
-    for _ in range(12):
-        start = time.perf_counter()
-        paddle.distributed.all_reduce(values)
-        seconds.append(time.perf_counter() - start)
-    found.append(statistics.median(seconds[2:]))
+values, seconds = paddle.ones([int(sys.argv[1])]), []
+for _ in range(12):
+    start = time.perf_counter()
+    paddle.distributed.all_reduce(values)
+    seconds.append(time.perf_counter() - start)
 if distributed.rank() == 0:
-    open(sys.argv[2], "w").write(json.dumps(found))
+    open(sys.argv[2], "w").write(json.dumps(statistics.median(seconds[2:])))
 """
 
 
@@ -80,14 +78,15 @@ def distinct_words(vocab_size: int, num_tokens: int) -> float:
     return float(-np.expm1(num_tokens * np.log1p(-shares)).sum())
 
 
-def gradient_bytes(sizes, num_devices: int, is_sampled: bool) -> float:
-    """Return the bytes of the gradients that the devices sum; of tables, the touched rows."""
-    num_tokens = num_devices * sizes.batch * sizes.steps
-    words = distinct_words(sizes.vocab, num_tokens)
+def gradient_bytes(sizes, num_devices: int, is_sampled: bool) -> tuple:
+    """Return the bytes that the devices sum: of dense gradients, and of the tables' touched rows."""
+    words = distinct_words(sizes.vocab, num_devices * sizes.batch * sizes.steps)
+    scored = min(sizes.vocab, words + sizes.candidates)
+    rows = words + scored if is_sampled else words
     layer = sizes.projection * 4 * sizes.cell * 2 + 4 * sizes.cell + sizes.cell * sizes.projection
-    scored = min(sizes.vocab, words + sizes.candidates) if is_sampled else sizes.vocab
-    count = (words + scored) * sizes.projection + sizes.vocab
-    return FLOAT_BYTES * (count + NUM_DIRECTIONS * NUM_LAYERS * layer)
+    dense = NUM_DIRECTIONS * NUM_LAYERS * layer + sizes.vocab
+    dense += 0 if is_sampled else sizes.vocab * sizes.projection
+    return FLOAT_BYTES * dense, FLOAT_BYTES * rows * sizes.projection
 
 
 def cost_of(config: str, num_devices: int, device: Device, is_sampled: bool) -> Cost:
@@ -96,17 +95,18 @@ def cost_of(config: str, num_devices: int, device: Device, is_sampled: bool) -> 
     task = "train_sampled" if is_sampled else "train_full"
     flops = roofline_flops(task, config) * sizes.batch * sizes.steps
     compute = flops / device.flops_per_second
-    size = gradient_bytes(sizes, num_devices, is_sampled)
-    messages = 2 * (num_devices - 1) * np.ceil(size / BUCKET_BYTES)
-    exchange = 2 * (num_devices - 1) / num_devices * size / device.bytes_per_second
-    exchange += messages * device.latency_seconds if num_devices > 1 else 0.0
+    dense, tables = (
+        2 * (num_devices - 1) * (size / num_devices / device.bytes_per_second
+                                 + np.ceil(size / BUCKET_BYTES) * device.latency_seconds)
+        for size in gradient_bytes(sizes, num_devices, is_sampled)
+    )
     hidden = (1 - FORWARD_SHARE) * compute if device.overlap else 0.0
-    step = compute + max(0.0, exchange - hidden)
+    step = compute + max(0.0, dense - hidden) + tables
     # parameters, Adagrad's moments, gradients; of the LSTM the gates and cells of every step
-    parameters = gradient_bytes(sizes, num_devices, False) + FLOAT_BYTES * sizes.projection * (
-        sizes.vocab - distinct_words(sizes.vocab, num_devices * sizes.batch * sizes.steps))
+    parameters = gradient_bytes(sizes, 1, False)[0] + FLOAT_BYTES * sizes.projection * sizes.vocab
     trace = FLOAT_BYTES * 2 * NUM_LAYERS * sizes.batch * sizes.steps * 5 * sizes.cell
-    return Cost(compute, exchange, step, size, 3 * parameters + trace)
+    size = sum(gradient_bytes(sizes, num_devices, is_sampled))
+    return Cost(compute, dense + tables, step, size, 3 * parameters + trace)
 
 
 def table(config: str, device: Device, is_sampled: bool) -> list:
@@ -141,17 +141,18 @@ def measure(config: str, is_sampled: bool, steps: int) -> dict:
                                                processes, threads)
             for processes, threads in ((1, 1), (1, 2), (2, 1))
         }
-        size = gradient_bytes(sizes, 2, is_sampled)
-        seconds, latency = _exchange_seconds(Path(folder), int(size / FLOAT_BYTES))
+        size = sum(gradient_bytes(sizes, 2, is_sampled))
+        seconds = _exchange_seconds(Path(folder), int(size / FLOAT_BYTES))
     tokens = sizes.batch * sizes.steps
     task = "train_sampled" if is_sampled else "train_full"
     flops = speeds["1 x 1"] * roofline_flops(task, config)
-    device = Device(flops, size / seconds, latency / 2, overlap=False)  # gloo waits for each sum
+    # the time of the sum holds its messages' latency; gloo waits for each sum
+    device = Device(flops, size / seconds, 0.0, overlap=False)
     predicted = 2 * tokens / cost_of(config, 2, device, is_sampled).step
     return {
         "config": config, "softmax": "sampled" if is_sampled else "full",
         "tokens_per_second": speeds, "gradient_mb": size / 1e6,
-        "exchange_ms": 1e3 * seconds, "latency_ms": 1e3 * latency,
+        "exchange_ms": 1e3 * seconds,
         "predicted_2_x_1": predicted, "error": predicted / speeds["2 x 1"] - 1,
     }
 

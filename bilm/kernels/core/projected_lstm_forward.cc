@@ -47,7 +47,8 @@ class ForwardBlock {
   ForwardBlock(const LSTMShape& shape, const LSTMWeights& weights, const RowBlock& block,
                const LSTMForwardArrays& arrays)
       : shape_(shape), bias_(weights.bias), block_(block), arrays_(arrays), rows_(block.count),
-        first_row_(block.direction * shape.batch + block.first), steps_(longest(shape, block.first, block.count)),
+        first_row_(block.direction * shape.batch + block.first),
+        steps_(longest(shape, block.first, block.count)),
         at_once_(steps_at_once(steps_, rows_, kForwardRows)),
         // for one product the factor is not packed
         input_weight_(false, steps_ > at_once_ ? at_once_ * rows_ : 0, 4 * shape.cell, shape.input,
