@@ -149,6 +149,7 @@ class Corpus:
                 order = random_for("shards", seed, epoch).permutation(order)
             for number in range(position.shard, len(order)):
                 shard = int(order[number])
+                self._check_size(shard)
                 for block in _blocks(
                     self.shards[shard], self.vocabulary, position, block_sentences
                 ):

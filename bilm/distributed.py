@@ -5,8 +5,11 @@ With one process every function returns what it was given. Processes are started
 environment variables of LARK's scripts.
 """
 
+import ctypes
 import hashlib
 import os
+import signal
+import sys
 from contextlib import contextmanager
 from typing import Iterator, List
 
@@ -31,9 +34,25 @@ def start(use_gpu: bool = False) -> None:
         os.environ.update(by_hand)
         os.environ.setdefault("FLAGS_selected_gpus", "0")
         os.environ.setdefault("PADDLE_DISTRI_BACKEND", "auto" if use_gpu else "gloo")
-    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1:
-        with peers_are_needed():
-            distributed.init_parallel_env()
+    if int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) == 1:
+        return
+    if by_hand:
+        print(f"waiting for the processes at {os.environ['PADDLE_TRAINER_ENDPOINTS']}",
+              file=sys.stderr, flush=True)
+    else:
+        _end_with_the_launcher()
+    try:
+        distributed.init_parallel_env()
+    except (ValueError, RuntimeError, OSError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(f"the processes cannot join (see docs/scaling.md): {reason}") from None
+
+
+def _end_with_the_launcher():
+    """Get SIGTERM, which saves, when the launcher ends; Paddle's leaves its processes alone."""
+    if sys.platform.startswith("linux"):
+        set_parent_death_signal = 1  # of prctl
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def endpoints_of(environment) -> dict:
@@ -56,7 +75,7 @@ def endpoints_of(environment) -> dict:
     if len(set(addresses)) < len(addresses) or not all(addresses):
         raise InputError(f"{given}: each machine must have an address of its own; several "
                          "processes on one machine are started by paddle.distributed.launch")
-    if not port.isdecimal():
+    if not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(f"{given}: PADDLE_PORT must be the port of all of them, not {port!r}")
     if not rank.isdecimal() or int(rank) >= len(addresses):
         raise InputError(f"{given}: PADDLE_TRAINER_ID must be a number from 0 to "

@@ -13,6 +13,7 @@ from bilm.checkpoint import checkpoint_path, remove_old_checkpoints, save_checkp
 from bilm.cli import out_of_memory
 from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, summarise
+from bilm.files import lock_folder
 from bilm.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
 from bilm.run_setup import Setup
 from bilm.stop_request import StopRequest
@@ -39,6 +40,7 @@ class Run:
         self._predictions, self._nats = predictions, paddle.to_tensor(nats, "float64")
         self._checkpoint = setup.source
         self._is_first = distributed.rank() == 0
+        self._lock = lock_folder(self.folder) if self._is_first else None
         self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
         self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first)
         self._speed = Speed(self.trainer.tokens)
@@ -61,6 +63,8 @@ class Run:
             self._progress.close()
             if self._metrics:
                 self._metrics.close()
+            if self._lock is not None:
+                os.close(self._lock)
 
     def _train(self, batches):
         try:

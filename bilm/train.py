@@ -4,7 +4,13 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from bilm.checkpoint import clear_run, latest_checkpoint, list_checkpoints, load_checkpoint
+from bilm.checkpoint import (
+    CHECKSUMS,
+    clear_run,
+    latest_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+)
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
 from bilm.formats.known import detect_format
@@ -97,7 +103,10 @@ def _read_checkpoint(given, load_dir):
     try:
         if (path / "latest").is_file() or not load_dir:
             path = latest_checkpoint(path)
-        return load_checkpoint(path, training=True), path
+        found = load_checkpoint(path, training=True)
+        if not (path / CHECKSUMS).is_file():
+            warn(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
+        return found, path
     except InputError as error:
         problem = str(error)
     known = list_checkpoints(path if path == Path(run) else path.parent)
@@ -117,7 +126,8 @@ def _read_checkpoint(given, load_dir):
 def _resumed_options(given, checkpoint, source):
     """Return the options of the checkpoint, changed by what the command line may change."""
     defaults = {field.name: field.default for field in fields(TrainingOptions)}
-    known = {name: value for name, value in checkpoint.training["state.json"]["options"].items()
+    known = {name: float(value) if isinstance(defaults[name], float) else value
+             for name, value in checkpoint.training["state.json"]["options"].items()
              if name in defaults}
     saved = {**defaults, **known}
     conflicts = [

@@ -295,7 +295,7 @@ def test_a_shard_that_changes_while_it_is_read_is_told(tmp_path, vocabulary, cha
 
 
 def test_a_part_of_a_block_is_never_yielded(tmp_path, vocabulary):
-    """A shard is cut while its second block is read: it holds other sentences than the whole one."""
+    """A shard is cut before its second block is read, which holds fewer sentences then."""
     shard = tmp_path / "shard_0"
     shard.write_text("词1\n词2\n词3\n" * 9)
     read = Corpus(str(shard), vocabulary).sentences(block_sentences=10, shuffle=True)

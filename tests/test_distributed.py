@@ -160,10 +160,9 @@ def _start_two(command, **environment):
 
 def test_gradients_are_summed_in_buckets():
     processes = _start_two(lambda number: ["-c", BUCKETS])
-    for process in processes:
-        output = process.communicate(timeout=120)[0]
+    for output in [process.communicate(timeout=120)[0] for process in processes]:
         # 300 bytes are 75 floats; from the last parameter to the first
-        assert "buckets [2, 2, 1, 1, 2]" in output and "equal" in output, output
+        assert "buckets [2, 2, 1, 2, 1]" in output and "equal" in output, output
 
 
 @pytest.mark.parametrize("what", ["text", "vocabulary", "flags"])
@@ -182,10 +181,8 @@ def test_processes_that_differ_are_told(corpus_folder, what):
     processes = _start_two(lambda number: ["-m", "bilm.train", *flags(
         [corpus_folder, other][number], corpus_folder / "run", 4, *([], more)[number])])
     told = {"text": "the training text", "vocabulary": "the vocabulary", "flags": "the flags"}
-    for process in processes:
-        output = process.communicate(timeout=120)[0]
-        assert process.returncode == 2
-        assert f"the processes differ: {told[what]} of process 1 is not that of" in output
+    for output in [process.communicate(timeout=120)[0] for process in processes]:
+        assert f"error: the processes differ: {told[what]} of process 1 is not that of" in output
 
 
 def test_larks_variables_become_the_launchers():
@@ -233,6 +230,25 @@ def test_a_process_that_dies_brings_the_others_down(corpus_folder):
     options[options.index(str(run))] = str(whole)
     launch(corpus_folder, *options, "--max_steps", str(last + 6), "--max_epoch", "100000")
     assert [line["loss"] for line in figures(run)] == [line["loss"] for line in figures(whole)]
+
+
+def test_stopping_the_launcher_stops_and_saves(corpus_folder):
+    run = corpus_folder / "run"
+    launcher = subprocess.Popen(
+        launch_command(corpus_folder, *flags(corpus_folder, run, 4, "--max_epoch", "100000")),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").is_file() or not figures(run):
+        assert time.monotonic() < deadline and launcher.poll() is None
+        time.sleep(0.1)
+    workers = _children(launcher.pid)
+    launcher.terminate()
+    launcher.wait(timeout=60)
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    steps = figures(run)[-1]["step"]
+    assert (run / "latest").read_text() == f"step_{steps:08d}\n"
 
 
 def _children(pid):

@@ -349,7 +349,12 @@ def test_without_waiting_the_figures_are_the_same_and_infinity_is_found_later(
     """As on a GPU, where a step looks at nothing that it has computed."""
     from bilm import trainer
 
-    class Unwaiting(trainer.Trainer):
+    class Waiting(trainer.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.model.sparse_gradients = False
+
+    class Unwaiting(Waiting):
         def __init__(self, *arguments):
             super().__init__(*arguments)
             self.waits = False
@@ -374,6 +379,7 @@ def test_without_waiting_the_figures_are_the_same_and_infinity_is_found_later(
     waiting, run, broken = (corpus_folder / name for name in ("waiting", "run", "broken"))
     monkeypatch.setenv("BILM_KERNEL", "paddle")
     options = ["--max_steps", "12", "--save_interval", "5", "--log_interval", "4", *softmax]
+    monkeypatch.setattr("bilm.run_setup.Trainer", Waiting)
     main(arguments(corpus_folder, waiting, *options))
     monkeypatch.setattr("bilm.run_setup.Trainer", Unwaiting)
     main(arguments(corpus_folder, run, *options))
@@ -520,6 +526,30 @@ def test_if_no_checkpoint_can_be_read_the_first_problem_is_told(corpus_folder):
     with pytest.raises(InputError, match=r"step_00000006/model.safetensors: .*; no other "
                        "checkpoint can be read either"):
         main(["--resume", "--para_save_dir", str(run)])
+
+
+def test_one_process_trains_in_a_folder(corpus_folder):
+    run = corpus_folder / "run"
+    process = start(*arguments(corpus_folder, run, "--max_epoch", "100000", "--save_interval", "1"))
+    while not (run / "latest").is_file():
+        assert process.poll() is None
+        time.sleep(0.05)
+    with pytest.raises(InputError, match="run: another process is training here"):
+        main(["--resume", "--para_save_dir", str(run)])
+    process.terminate()
+    process.communicate()
+    main(["--resume", "--para_save_dir", str(run), "--max_epoch", "1"])
+
+
+def test_a_checkpoint_without_checksums_is_remarked(corpus_folder, capsys):
+    run = corpus_folder / "run"
+    main(arguments(corpus_folder, run, "--max_steps", "2"))
+    (run / "step_00000002/checksums.json").unlink()
+    path = run / "step_00000002/training/state.json"
+    path.write_text(path.read_text().replace('"learning_rate": 0.2', '"learning_rate": 1'))
+    main(["--resume", "--para_save_dir", str(run), "--max_steps", "3", "--log_interval", "1"])
+    assert "has no checksums.json" in capsys.readouterr().err
+    assert [line.get("learning_rate") for line in figures(run)][-2:] == [1, None]  # the last is dev
 
 
 def test_training_leaves_no_model_in_evaluation_mode(corpus_folder, monkeypatch):

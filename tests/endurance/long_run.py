@@ -66,10 +66,11 @@ def train(folder, seconds, threads) -> list:
 def summarise(samples, lines) -> dict:
     """Return the figures: memory from the samples, speed and steps from the metrics' lines."""
     steps = [line for line in lines if "event" not in line]
-    warm = [megabytes for second, megabytes in samples if second >= WARM_UP_SECONDS]
+    warm_up = min(WARM_UP_SECONDS, samples[-1][0] / 10)
+    warm = [megabytes for second, megabytes in samples if second >= warm_up]
     part = max(1, len(warm) // 10)
     speeds = [line["tokens_per_second"] for line in steps]
-    speeds = speeds[int(len(speeds) * WARM_UP_SECONDS / samples[-1][0]):]
+    speeds = speeds[int(len(speeds) * warm_up / samples[-1][0]):]
     tenth = max(1, len(speeds) // 10)
     before, after = statistics.median(speeds[:tenth]), statistics.median(speeds[-tenth:])
     numbers = [line["step"] for line in steps]
@@ -112,6 +113,8 @@ def main() -> None:
     parser.add_argument("--picture", help="draw memory and speed here")
     options = parser.parse_args()
     folder = Path(options.folder)
+    if folder.exists():
+        parser.error(f"{folder} is there already")
     write_corpus(folder / "text")
     samples = train(folder, options.minutes * 60, options.threads)
     metrics = (folder / "run" / "metrics.jsonl").read_text().splitlines()

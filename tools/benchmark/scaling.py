@@ -79,7 +79,7 @@ def distinct_words(vocab_size: int, num_tokens: int) -> float:
 
 
 def gradient_bytes(sizes, num_devices: int, is_sampled: bool) -> tuple:
-    """Return the bytes that the devices sum: of dense gradients, and of the tables' touched rows."""
+    """Return the bytes that devices sum: of dense gradients, and of the tables' touched rows."""
     words = distinct_words(sizes.vocab, num_devices * sizes.batch * sizes.steps)
     scored = min(sizes.vocab, words + sizes.candidates)
     rows = words + scored if is_sampled else words
@@ -226,6 +226,11 @@ def main(arguments=None) -> None:
     add("--json", metavar="FILE", help="write the figures here")
     options = parser.parse_args(arguments)
     sizes_of(options.config)
+    for name, low in (("tflops", 0), ("network", 0), ("steps", 14)):
+        if not low < getattr(options, name) < float("inf"):
+            raise InputError(f"--{name} must be above {low}, not {getattr(options, name)}")
+    if not 0 <= options.latency < float("inf"):
+        raise InputError(f"--latency must not be negative, not {options.latency}")
     if options.measure:
         if usable_cores() < 2:
             raise InputError("--measure needs two cores")
