@@ -37,6 +37,7 @@ from bilm.optimizer import (
 from bilm.prefetch import Prefetcher
 from bilm.randomness import random_for, seed_paddle
 from bilm.training_options import TrainingOptions
+from bilm.training_state import check_shards
 
 
 class StepResult(NamedTuple):
@@ -302,7 +303,7 @@ class Trainer:
             warn(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
                  "(BILM_KERNEL): figures will differ from an uninterrupted run's by rounding and "
                  "by what dropout draws")
-        _check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
+        check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
         set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
         unpack_optimizer(
             self._optimizer,
@@ -366,22 +367,3 @@ def _as_json(scaler_state):
         name: value.tolist() if isinstance(value, np.ndarray) else value
         for name, value in scaler_state.items()
     }
-
-
-def _check_shards(before, now, source):
-    """Compare lists of [name, bytes, SHA-256]; the folder that the shards are in may have moved."""
-    changes = []
-    for number, (old, new) in enumerate(zip(before, now), start=1):
-        if old[:2] != new[:2]:
-            changes.append(f"shard {number} was {old[0]} of {old[1]} bytes and is {new[0]} of "
-                           f"{new[1]}")
-        elif old[2:] and old != new:  # checkpoints of older versions have no SHA-256
-            changes.append(f"shard {number}, {old[0]}, has other content")
-    if len(before) != len(now):
-        names = sorted({entry[0] for entry in before} ^ {entry[0] for entry in now})
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        changes.append(f"there were {len(before)} shards and are {len(now)}: "
-                       f"{', '.join(names[:5])}{more}")
-    if changes:
-        raise InputError(f"{source}: the training text has changed since: "
-                         + "; ".join(changes[:5]))

@@ -36,6 +36,29 @@ def check_training_state(training: dict, config: BiLMConfig, source: str) -> Non
             raise InputError(f"{source}/{name}: {'; '.join(found[:5])}; use another checkpoint")
 
 
+def check_shards(before: list, now: list, source: str) -> None:
+    """Compare [name, bytes, SHA-256] of shards; the folder that they are in may have moved.
+
+    Raises:
+        InputError: They are not the same; the message names those that changed.
+    """
+    changes = []
+    for number, (old, new) in enumerate(zip(before, now), start=1):
+        if old[:2] != new[:2]:
+            changes.append(f"shard {number} was {old[0]} of {old[1]} bytes and is {new[0]} of "
+                           f"{new[1]}")
+        elif old[2:] and old != new:  # checkpoints of older versions have no SHA-256
+            changes.append(f"shard {number}, {old[0]}, has other content")
+    if len(before) != len(now):
+        names = sorted({entry[0] for entry in before} ^ {entry[0] for entry in now})
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        changes.append(f"there were {len(before)} shards and are {len(now)}: "
+                       f"{', '.join(names[:5])}{more}")
+    if changes:
+        raise InputError(f"{source}: the training text has changed since: "
+                         + "; ".join(changes[:5]))
+
+
 def _state_problems(state) -> Iterator[str]:
     if not isinstance(state, dict):
         yield "no JSON object"

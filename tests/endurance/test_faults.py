@@ -228,7 +228,7 @@ def test_a_scheduler_sends_sigterm(text, expected, tmp_path):
     assert result_of(run) == expected
 
 
-@pytest.mark.parametrize("megabytes", [1300, 1500, 1700, 1900])
+@pytest.mark.parametrize("megabytes", [1500, 1700, 1900, 2100])
 def test_memory_is_exhausted(text, tmp_path, megabytes):
     """Models of LARK's sizes under limits that stop them in different places."""
     run = tmp_path / "run"
