@@ -1,6 +1,6 @@
 """Several processes training one model: who am I, and sums and gathers over all of them.
 
-With one process every function returns what it was given. Processes are started by
+With one process every sum and gather returns what it was given. Processes are started by
 `python -m paddle.distributed.launch`, which tells them about each other, or by hand with the
 environment variables of LARK's scripts.
 """
@@ -144,13 +144,11 @@ def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:
 
 
 def check_equal(facts: dict) -> None:
-    """Raise an InputError in every process if they do not agree.
+    """Raise an InputError in every process if several processes do not agree.
 
     Args:
         facts: Text by name; all processes give the same names.
     """
-    if world_size() == 1:
-        return
     digests = [hashlib.sha256(fact.encode("utf-8")).digest()[:8] for fact in facts.values()]
     own = np.array([int.from_bytes(digest, "big", signed=True) for digest in digests])
     found = gather(paddle.to_tensor(own[None]), axis=0).numpy()  # (processes, facts)
@@ -162,8 +160,7 @@ def check_equal(facts: dict) -> None:
 
 
 def share_parameters(parameters) -> None:
-    """Give all processes the parameters of the first one."""
-    if world_size() > 1:
-        with paddle.no_grad(), peers_are_needed():
-            for parameter in parameters:
-                distributed.broadcast(parameter, 0)
+    """Give all of several processes the parameters of the first one."""
+    with paddle.no_grad(), peers_are_needed():
+        for parameter in parameters:
+            distributed.broadcast(parameter, 0)

@@ -107,13 +107,14 @@ def set_up(
         segmentation = checkpoint.segmentation
     else:
         segmentation = load_segmentation(corpus.shards[0].parent)
-    distributed.check_equal({
-        "the checkpoint": str(trainer.step),
-        "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
-        "the training text": json.dumps(corpus.fingerprints()),
-        "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
-    })
-    distributed.share_parameters(model.parameters())
+    if distributed.world_size() > 1:
+        distributed.check_equal({
+            "the checkpoint": str(trainer.step),
+            "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
+            "the training text": json.dumps(corpus.fingerprints()),
+            "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
+        })
+        distributed.share_parameters(model.parameters())
     if distributed.rank() == 0:
         _warn_of_unknown_words(corpus)
         for text in filter(None, (corpus, dev)):

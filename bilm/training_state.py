@@ -73,15 +73,15 @@ def _state_problems(state) -> Iterator[str]:
     if not isinstance(state.get("scaler"), (dict, type(None))):
         yield "scaler is neither an object nor null"
     options = state.get("options")
-    if isinstance(options, dict) and options.get("amp", "O0") != "O0" and not state.get("scaler"):
-        yield "scaler is missing"
     if state.get("tokens_per_epoch") == 0:
         yield "tokens_per_epoch is 0"
-    if isinstance(state.get("options"), dict):
+    if isinstance(options, dict):
+        if options.get("amp", "O0") != "O0" and not state.get("scaler"):
+            yield "scaler is missing"
         kinds = {field.name: NUMBER if isinstance(field.default, float) else type(field.default)
                  for field in fields(TrainingOptions)}
-        given = {name: kind for name, kind in kinds.items() if name in state["options"]}
-        yield from _misfits(state["options"], given, "options.", least=None)
+        given = {name: kind for name, kind in kinds.items() if name in options}
+        yield from _misfits(options, given, "options.", least=None)
 
 
 def _misfits(values, expected, prefix="", least=0):

@@ -95,14 +95,8 @@ def test_larks_variables_start_the_processes(corpus_folder):
     one, two = corpus_folder / "one", corpus_folder / "two"
     common = ["--dropout", "0", "--max_steps", "5"]
     main(flags(corpus_folder, one, 8, *common))
-    command = [sys.executable, "-m", "bilm.train", *flags(corpus_folder, two, 4, *common)]
-    addresses, port = ["127.0.0.1", "127.0.0.2"], str(_free_port())
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={
-            **os.environ, "PADDLE_TRAINERS": ",".join(addresses), "PADDLE_PORT": port,
-            "PADDLE_TRAINER_ID": str(number), "POD_IP": address, "PADDLE_DISTRI_BACKEND": "gloo"})
-        for number, address in enumerate(addresses)
-    ]
+    processes = _start_two(lambda number: ["-m", "bilm.train",
+                                           *flags(corpus_folder, two, 4, *common)])
     outputs = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     np.testing.assert_allclose([line["loss"] for line in figures(two)],
@@ -148,13 +142,15 @@ print("equal")
 '''
 
 
-def _start_two(command, **environment):
-    shared = {**os.environ, "PADDLE_TRAINERS": "127.0.0.1,127.0.0.2",
-              "PADDLE_PORT": str(_free_port()), **environment}
+def _start_two(command):
+    """Start command(0) and command(1) of this Python with LARK's variables."""
+    addresses, port = ["127.0.0.1", "127.0.0.2"], str(_free_port())
     return [
-        subprocess.Popen([sys.executable, *command(number)], stdout=subprocess.PIPE, text=True,
-                         stderr=subprocess.STDOUT, env={**shared, "PADDLE_TRAINER_ID": str(number)})
-        for number in range(2)
+        subprocess.Popen(
+            [sys.executable, *command(number)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, env={**os.environ, "PADDLE_TRAINERS": ",".join(addresses), "POD_IP": address,
+                            "PADDLE_PORT": port, "PADDLE_TRAINER_ID": str(number)})
+        for number, address in enumerate(addresses)
     ]
 
 
@@ -262,26 +258,18 @@ def _children(pid):
 
 
 def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
-    port = str(_free_port())
-    command = [sys.executable, "-m", "bilm.train",
-               *flags(corpus_folder, corpus_folder / "run", 4, "--max_epoch", "100000")]
-    shared = {**os.environ, "PADDLE_TRAINERS": "127.0.0.1,127.0.0.2", "PADDLE_PORT": port,
-              "PADDLE_DISTRI_BACKEND": "gloo"}
-    processes = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                         env={**shared, "PADDLE_TRAINER_ID": str(number)})
-        for number in range(2)
-    ]
+    processes = _start_two(lambda number: ["-m", "bilm.train", *flags(
+        corpus_folder, corpus_folder / "run", 4, "--max_epoch", "100000")])
     deadline = time.monotonic() + 120
     while not (corpus_folder / "run/metrics.jsonl").is_file():
         assert time.monotonic() < deadline and processes[0].poll() is None
         time.sleep(0.1)
     processes[1].kill()
-    _, error = processes[0].communicate(timeout=60)
+    output, _ = processes[0].communicate(timeout=60)
     processes[1].communicate()
     assert processes[0].returncode == 2
-    assert "process 0 of 2: another process has ended or cannot be reached" in error
-    assert "Traceback" not in error
+    assert "process 0 of 2: another process has ended or cannot be reached" in output
+    assert "Traceback" not in output
 
 
 def test_two_ranks_resume_exactly(corpus_folder):

@@ -292,7 +292,9 @@ std::vector<Tensor> softmax_gradients(const Tensor& hidden, const Tensor& weight
 std::vector<Tensor> dropout(const Tensor& values, float rate, int64_t seed) {
   check(values, "values", values.shape());
   Tensor dropped = empty(values.shape());
-  bilm::dropout(values.numel(), values.data<float>(), rate, seed, dropped.data<float>());
+  run([&] {
+    bilm::dropout(values.numel(), values.data<float>(), rate, seed, dropped.data<float>());
+  });
   return {dropped};
 }
 
@@ -301,7 +303,9 @@ std::vector<Tensor> dropout(const Tensor& values, float rate, int64_t seed) {
 std::vector<Tensor> sum_of_squares(const Tensor& values) {
   check(values, "values", values.shape());
   Tensor total = empty({1}, paddle::DataType::FLOAT64);
-  *total.data<double>() = bilm::sum_of_squares(values.data<float>(), values.numel());
+  run([&] {
+    *total.data<double>() = bilm::sum_of_squares(values.data<float>(), values.numel());
+  });
   return {total};
 }
 
@@ -311,8 +315,10 @@ void adagrad(Tensor& parameter, Tensor& moment, const Tensor& gradient, float sc
   check(parameter, "parameter", parameter.shape());
   check(moment, "moment", parameter.shape());
   check(gradient, "gradient", parameter.shape());
-  bilm::adagrad(parameter.numel(), gradient.data<float>(), scale, rate, epsilon,
-                parameter.data<float>(), moment.data<float>());
+  run([&] {
+    bilm::adagrad(parameter.numel(), gradient.data<float>(), scale, rate, epsilon,
+                  parameter.data<float>(), moment.data<float>());
+  });
 }
 
 }  // namespace

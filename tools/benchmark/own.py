@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.others import SAMPLE, sample_sentences, sgemm
 from benchmark.sizes import batch_shape, sizes_of
+from benchmark.text import write_zipf_text
 from bilm.hardware import keep_freed_memory, tune_cpu
 
 
@@ -36,17 +37,11 @@ def _training(sizes, is_sampled, folder):
     from bilm.model import BiLM
     from bilm.trainer import Trainer
     from bilm.training_options import TrainingOptions
-    from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from bilm.vocabulary import Vocabulary
 
     keep_freed_memory()
-    words = [f"w{rank}" for rank in range(sizes.vocab - len(SPECIAL_TOKENS))]
-    random = np.random.default_rng(0)
-    shares = 1.0 / np.arange(1, len(words) + 1)
-    ranks = random.choice(len(words), [8_000, 25], p=shares / shares.sum())
-    path = Path(folder) / f"words_{sizes.vocab}.txt"
-    path.write_text("\n".join(" ".join(words[rank] for rank in row) for row in ranks) + "\n",
-                    encoding="utf-8")
-    vocabulary = Vocabulary([*SPECIAL_TOKENS, *words])
+    path, vocabulary_path = write_zipf_text(folder, sizes.vocab)
+    vocabulary = Vocabulary.load(vocabulary_path)
     options = TrainingOptions(
         train_path=str(path), embed_size=sizes.projection, hidden_size=sizes.cell,
         batch_size=sizes.batch, num_steps=sizes.steps, sample_softmax=is_sampled, max_epoch=10**6,

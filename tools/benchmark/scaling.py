@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmark.sizes import CONFIGS, NUM_DIRECTIONS, NUM_LAYERS, roofline_flops, sizes_of
+from benchmark.text import write_zipf_text
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.hardware import usable_cores
@@ -135,9 +136,9 @@ def measure(config: str, is_sampled: bool, steps: int) -> dict:
     """
     sizes = sizes_of(config)
     with tempfile.TemporaryDirectory() as folder:
-        _write_text(Path(folder), sizes)
+        text = write_zipf_text(folder, sizes.vocab)
         speeds = {
-            f"{processes} x {threads}": _train(Path(folder), config, is_sampled, steps,
+            f"{processes} x {threads}": _train(Path(folder), text, config, is_sampled, steps,
                                                processes, threads)
             for processes, threads in ((1, 1), (1, 2), (2, 1))
         }
@@ -157,22 +158,12 @@ def measure(config: str, is_sampled: bool, steps: int) -> dict:
     }
 
 
-def _write_text(folder, sizes):
-    random = np.random.default_rng(0)
-    shares = 1.0 / np.arange(1, sizes.vocab - 2)
-    ids = random.choice(len(shares), [8_000, 25], p=shares / shares.sum())
-    lines = (" ".join(f"w{number}" for number in row) + "\n" for row in ids)
-    (folder / "text.txt").write_text("".join(lines), encoding="utf-8")
-    words = ["<S>", "</S>", "<UNK>", *(f"w{number}" for number in range(len(shares)))]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
-
-
-def _train(folder, config, is_sampled, steps, processes, threads):
+def _train(folder, text, config, is_sampled, steps, processes, threads):
     sizes = sizes_of(config)
     run = folder / f"run_{processes}_{threads}"
     batch = sizes.batch * threads  # so that a step takes the same tokens with two threads
     arguments = [
-        "--train_path", str(folder / "text.txt"), "--vocab_path", str(folder / "vocab.txt"),
+        "--train_path", str(text[0]), "--vocab_path", str(text[1]),
         "--para_save_dir", str(run), "--embed_size", str(sizes.projection), "--hidden_size",
         str(sizes.cell), "--batch_size", str(batch), "--num_steps", str(sizes.steps),
         "--max_steps", str(steps), "--max_epoch", "1000", "--log_interval", "5",
