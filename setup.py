@@ -10,6 +10,9 @@ VERSION = re.search(
     r'^__version__ = "(.+)"', (HERE / "bilm/__init__.py").read_text(encoding="utf-8"), re.M
 ).group(1)
 
+# models that come with the package: see bilm/ready_models.py
+READY_MODELS = {"bilm.models": "data/models/bilm", "lac.models": "data/models/lac"}
+
 setup(
     name="paddle-elmo",
     version=VERSION,
@@ -17,8 +20,13 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["bilm", "bilm.*", "lac", "lac.*"]),
-    package_data={"bilm.kernels": ["*.cc", "core/*.cc", "core/*.h"]},
+    packages=[*find_packages(include=["bilm", "bilm.*", "lac", "lac.*"]), *READY_MODELS],
+    package_dir=READY_MODELS,
+    package_data={
+        "bilm.kernels": ["*.cc", "core/*.cc", "core/*.h"],
+        "lac.serving": ["page/*"],
+        **{package: ["*/*", "*/*/*"] for package in READY_MODELS},
+    },
     python_requires=">=3.9",
     install_requires=[
         "numpy>=1.21",
@@ -35,6 +43,7 @@ setup(
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
         "plot": ["matplotlib>=3.5"],
         "rjieba": ["rjieba>=0.1"],
+        "serve": ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"],
         "dev": [
             "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
             "pytest-benchmark>=4",

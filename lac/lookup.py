@@ -94,6 +94,15 @@ class Lookup:
         """Return the words in the width in which the tagger knows them."""
         return list(tokens) if self.folder is None else [self.folder.fold(word) for word in tokens]
 
+    def knows(self, word: str) -> bool:
+        """Return whether ELMo, or the tagger itself where there is no ELMo, knows a word.
+
+        A biLM that reads characters knows every word.
+        """
+        if self._elmo is not None:
+            return self._elmo.known_form(word) in self._elmo.vocabulary
+        return bool(self._elmo_characters) or self.fold([word])[0] in self.words
+
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenIds:
         """Return the ids of sentences, lists of words."""
         folded = [self.fold(tokens) for tokens in sentences]

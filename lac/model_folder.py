@@ -36,6 +36,7 @@ from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
 from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
+from bilm.ready_models import resolve_model
 from bilm.shards import numbered_lines
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
@@ -107,13 +108,14 @@ def tagger_path(path, pointer: str = BEST) -> Path:
     """Return `path`, or the checkpoint that `best` in a training run's folder names.
 
     Args:
-        path: A tagger's folder, or a training run's.
+        path: A tagger's folder, a training run's, or the name of a tagger that comes with the
+            package.
         pointer: BEST or LATEST.
 
     Raises:
         InputError: The run has no such checkpoint.
     """
-    path = Path(path)
+    path = resolve_model(path, "lac")
     for name in (pointer, LATEST):
         if (path / name).is_file():
             return latest_checkpoint(path, name)

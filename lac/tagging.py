@@ -5,7 +5,7 @@ from typing import Iterable, List, NamedTuple, Optional, Union
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.segmenters import SegmentationOptions, load_segmenter
+from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.sentences import cut_sentences, ends_sentence
 from bilm.vocabulary import split_words
 from lac.customization import Customization
@@ -60,6 +60,10 @@ class LAC:
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
 
+    Attributes:
+        tagger: The network, a `lac.Tagger`.
+        stored: The content of its folder.
+
     Raises:
         InputError: There is no tagger, or it is incomplete or damaged.
     """
@@ -68,9 +72,9 @@ class LAC:
         prepare_device(use_gpu, threads)
         from lac.pretrained import load_tagger, predictor_of  # only now: they import Paddle
 
-        self._tagger, self._stored = load_tagger(model)
-        self._predictor = predictor_of(self._tagger, self._stored, batch_size)
-        self._customization = self._stored.customization
+        self.tagger, self.stored = load_tagger(model)
+        self._predictor = predictor_of(self.tagger, self.stored, batch_size)
+        self._customization = self.stored.customization
         self._cut = load_segmenter(SegmentationOptions())
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
@@ -110,7 +114,15 @@ class LAC:
         """
         from lac.model_folder import save_tagger
 
-        save_tagger(path, self._stored._replace(customization=self._customization), self._tagger)
+        save_tagger(path, self.stored._replace(customization=self._customization), self.tagger)
+
+    def cut(self, text: str) -> List[str]:
+        """Return the words of a text as the segmenter cuts them, without white space."""
+        return segment_sentence(text, self._cut)
+
+    def knows(self, word: str) -> bool:
+        """Return whether ELMo, or a tagger's own vocabulary where there is no ELMo, has a word."""
+        return self._predictor.lookup.knows(word)
 
     def analyse(self, texts: Iterable[str], segmented: bool = False) -> List[Analysis]:
         """Return what is known of each text.

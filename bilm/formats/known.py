@@ -11,6 +11,7 @@ from bilm.formats import bilm_tf, lark, native, pdparams, torch_state
 from bilm.formats.canonical import StoredModel, check_model, parameter_shapes
 from bilm.formats.side_files import CONFIG_FILE, SideFiles, read_side_files
 from bilm.formats.tables import Entry, lost, simple
+from bilm.ready_models import resolve_model
 from bilm.vocabulary import Vocabulary
 
 
@@ -111,12 +112,13 @@ def cannot_hold(name: str, model: StoredModel) -> List[str]:
 def model_path(path) -> Path:
     """Return `path`, the latest checkpoint of a training run's folder, or the folder of a file.
 
-    The file is the model.safetensors of a folder that has a config.json.
+    The file is the model.safetensors of a folder that has a config.json. A name under which there
+    is nothing may be that of a model that comes with the package: see `bilm.ready_models`.
 
     Raises:
         InputError: The run has none.
     """
-    path = Path(path)
+    path = resolve_model(path, "bilm")
     if path.name == native.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
         return path.parent
     return latest_checkpoint(path) if (path / "latest").is_file() else path

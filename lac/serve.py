@@ -1,0 +1,104 @@
+"""`lac serve`: a tagger over HTTP, with a page to see it work."""
+
+import argparse
+import signal
+import socket
+
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.hardware import prepare_device
+from bilm.options import add_device_options, new_parser
+
+_BACKLOG = 512  # connections that wait to be taken
+_MAX_CONNECTIONS = 1000  # more are told that the server is busy
+_GRACE_SECONDS = 10  # for requests that are under way when a signal to stop comes
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "--model", required=True, metavar="DIR",
+        help="tagger's folder, training run's folder, or the name of a tagger that comes with this "
+             "package, such as sample",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0: a free one")
+    add_device_options(parser)
+    return parser
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound to an address.
+
+    Raises:
+        InputError: It cannot be had.
+    """
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be from 0 to 65535, not {port}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose others with "
+            "--host and --port"
+        ) from None
+    return listener
+
+
+def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 0) -> None:
+    """Answer requests until SIGINT or SIGTERM; what is under way then is answered still.
+
+    Args:
+        model: As `lac.LAC` takes it.
+        listener: What `listen` returned.
+        use_gpu: Whether to compute on a GPU.
+        threads: CPU threads; 0: all cores.
+
+    Raises:
+        InputError: As `lac.LAC`, or the packages of the extra `serve` are not installed.
+    """
+    try:
+        import uvicorn
+
+        from lac.serving.app import create_app
+        from lac.serving.limits import Limits
+        from lac.serving.protocol import impatient_protocol
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error.name} is not installed: install this package with its extra [serve]"
+        ) from None
+    from lac.serving.answers import Answers
+
+    prepare_device(use_gpu, threads)
+    limits = Limits()
+    app = create_app(Answers(model, use_gpu, threads), limits)
+    config = uvicorn.Config(
+        app, http=impatient_protocol(limits.read_seconds), ws="none", log_level="warning",
+        timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False, backlog=_BACKLOG,
+        limit_concurrency=_MAX_CONNECTIONS,
+    )
+    # uvicorn raises the signal anew when it has shut down; the program is to end well then
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    server = uvicorn.Server(config)
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"serving {model} at http://{shown}:{port} (Ctrl-C stops)", flush=True)
+    server.run(sockets=[listener])
+
+
+def main(arguments=None) -> None:
+    """Serve what the command line names."""
+    options = build_parser().parse_args(arguments)
+    listener = listen(options.host, options.port)
+    serve(options.model, listener, options.use_gpu, options.threads)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,266 @@
+"""The FastAPI application: the JSON interface and the page."""
+
+from pathlib import Path
+from typing import List, Literal, Optional
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.exceptions import HTTPException
+from typing_extensions import Annotated
+
+from bilm import __version__
+from lac.serving.answers import LAYERS, Answers, WordNotFound
+from lac.serving.limits import LimitedRequests, Limits
+
+PAGE = Path(__file__).parent / "page"
+_DECIMALS = 6
+# scripts and styles of this server only; Swagger's page has a script of its own in it
+_POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
+_INLINE = "'self' 'unsafe-inline'"
+_DOCUMENTATION_POLICY = f"{_POLICY}; script-src {_INLINE}; style-src {_INLINE}"
+
+
+class Failure(BaseModel):
+    """An error: `code` for programs, `error` for people."""
+
+    code: str
+    error: str
+    limit: Optional[int] = None
+    found: Optional[int] = None
+
+
+class TaggedWord(BaseModel):
+    """A word, its type, and whether the model knows it."""
+
+    text: str
+    tag: str
+    known: bool
+
+
+class Tagged(BaseModel):
+    """The words of each text; joined, they are the text."""
+
+    results: List[List[TaggedWord]]
+
+
+class Embedded(BaseModel):
+    """The words of a text, whether the model knows each, and a vector for each."""
+
+    words: List[str]
+    known: List[bool]
+    vectors: List[List[float]]
+
+
+class Embeddings(BaseModel):
+    """What is known of each text."""
+
+    results: List[Embedded]
+
+
+class Similarities(BaseModel):
+    """A word in several sentences: where it stands, and how alike its vectors are (cosines)."""
+
+    word: str
+    known: bool
+    sentences: List[List[str]]
+    positions: List[int]
+    contextual: List[List[float]]
+    static: List[List[float]]
+    points: List[List[float]]
+    explained: List[float]
+
+
+def create_app(answers: Answers, limits: Optional[Limits] = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        answers: What answers; one request is computed at a time.
+        limits: Of a request.
+    """
+    limits = limits or Limits()
+    app = FastAPIOffline(
+        title="paddle-elmo", version=__version__, docs_url="/docs", redoc_url=None,
+        description="Chinese words, parts of speech, entities and ELMo's vectors.",
+        responses={
+            status: {"model": Failure, "description": description}
+            for status, description in (
+                (400, "the body is no JSON"), (408, "too slow"), (413, "the body is too large"),
+                (422, "the request is not what is expected"), (503, "too busy"),
+            )
+        },
+    )
+    _add_errors(app, limits)
+    _add_routes(app, answers, limits)
+    _add_page(app)
+    app.add_middleware(LimitedRequests, limits=limits)
+    app.add_middleware(SafeHeaders)
+    return app
+
+
+def _request_models(limits: Limits):
+    """Return the types of the bodies of /tag, /embed and /similar."""
+    strict = ConfigDict(extra="forbid", strict=True)
+
+    def texts_of(most_characters, least_texts=1):
+        text = Annotated[str, StringConstraints(max_length=most_characters)]
+        return Annotated[List[text], Field(min_length=least_texts, max_length=limits.max_texts)]
+
+    class TagRequest(BaseModel):
+        """Raw texts."""
+
+        model_config = strict
+        texts: texts_of(limits.max_characters) = Field(examples=[["我爱北京天安门。"]])
+
+    class EmbedRequest(BaseModel):
+        """Raw sentences, and which of ELMo's layers is wanted."""
+
+        model_config = strict
+        texts: texts_of(limits.max_sentence_characters) = Field(examples=[["明天会下雨。"]])
+        layer: Literal[LAYERS] = "mix"
+
+    class SimilarRequest(BaseModel):
+        """A word, and sentences that contain it."""
+
+        model_config = strict
+        word: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(
+            examples=["苹果"]
+        )
+        texts: texts_of(limits.max_sentence_characters, 2) = Field(
+            examples=[["我买了一斤苹果", "我新买了一个苹果手机"]]
+        )
+        layer: Literal[LAYERS] = "top"
+
+    return TagRequest, EmbedRequest, SimilarRequest
+
+
+def _add_routes(app, answers, limits):
+    TagRequest, EmbedRequest, SimilarRequest = _request_models(limits)
+    turn = anyio.CapacityLimiter(1)  # more at once would only share the same processors
+
+    async def compute(function, *arguments):
+        """Return what a function returns, called in a thread when it is its turn."""
+        try:
+            with anyio.fail_after(limits.answer_seconds):
+                return await run_sync(function, *arguments, limiter=turn)
+        except TimeoutError:
+            raise HTTPException(503, "the server is busy; try again later") from None
+
+    @app.get("/health")
+    async def health() -> dict:
+        """Tell that the server answers."""
+        return {"status": "ok"}
+
+    @app.get("/model")
+    async def model() -> dict:
+        """Tell the model's types of words, and how much each layer of ELMo counts."""
+        return answers.describe()
+
+    @app.post("/tag")
+    async def tag(request: TagRequest) -> Tagged:
+        """Cut texts into words and tag them."""
+        found = await compute(answers.tag, request.texts)
+        return {"results": [[word._asdict() for word in words] for words in found]}
+
+    if not answers.has_elmo:
+        return
+
+    @app.post("/embed")
+    async def embed(request: EmbedRequest) -> Embeddings:
+        """Give each word of each text its vector."""
+        found = await compute(answers.embed, request.texts, request.layer)
+        return {
+            "results": [
+                {"words": words, "known": known, "vectors": vectors.round(_DECIMALS).tolist()}
+                for words, known, vectors in found
+            ]
+        }
+
+    @app.post("/similar")
+    async def similar(request: SimilarRequest) -> Similarities:
+        """Compare a word's vectors in several sentences."""
+        found = await compute(answers.compare, request.word, request.texts, request.layer)
+        arrays = {name: getattr(found, name).round(_DECIMALS).tolist()
+                  for name in ("contextual", "static", "points")}
+        return {"word": request.word, **found._asdict(), **arrays}
+
+
+def _add_page(app):
+    @app.get("/", include_in_schema=False)
+    async def page():
+        return FileResponse(PAGE / "index.html")
+
+    app.mount("/page", StaticFiles(directory=PAGE))
+
+
+class SafeHeaders:
+    """ASGI middleware that tells browsers to load nothing from elsewhere."""
+
+    def __init__(self, app):
+        self._app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        """Answer a request with these headers added."""
+        is_documentation = scope.get("path", "").startswith("/docs")
+        policy = _DOCUMENTATION_POLICY if is_documentation else _POLICY
+        added = [
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+        ]
+
+        async def send_more(message):
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        await self._app(scope, receive, send_more)
+
+
+def _add_errors(app, limits):
+    def failure(status, code, message, **more):
+        return JSONResponse({"code": code, "error": message, **more}, status)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse_request(_request, error):
+        problems = error.errors()
+        first = problems[0]
+        if first["type"] == "json_invalid":
+            return failure(400, "not_json", f"the body is no JSON: {first['ctx']['error']}")
+        message = "; ".join(
+            f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems[:3]
+        )
+        if first["type"] == "string_too_long":
+            found, limit = len(first["input"]), first["ctx"]["max_length"]
+            message = f"{_place(first['loc'])}: at most {limit} characters, found {found}"
+            return failure(422, "text_too_long", message, limit=limit, found=found)
+        return failure(422, "invalid", message)
+
+    @app.exception_handler(WordNotFound)
+    async def refuse_sentence(_request, error):
+        return failure(422, "word_not_found", str(error), found=error.sentence)
+
+    @app.exception_handler(HTTPException)
+    async def tell(_request, error):
+        response = failure(error.status_code, f"http_{error.status_code}", str(error.detail))
+        response.headers.update(error.headers or {})
+        if error.status_code == 503:
+            response.headers["Retry-After"] = str(int(limits.answer_seconds))
+        return response
+
+    @app.exception_handler(Exception)
+    async def tell_of_failure(_request, _error):
+        return failure(500, "internal", "the server failed; its log tells why")
+
+
+def _place(location) -> str:
+    """Return a place in the body, such as texts[0]."""
+    place = ""
+    for part in location[1:]:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    return place or "the body"

@@ -1,0 +1,111 @@
+"""Labels segmented text with LAC's tags by jieba's dictionary: silver, where no hand has labelled.
+
+    python tools/silver_labels.py 'corpus/laws/*' --max_sentences 12000 --output silver.tsv
+
+The words stay as they are. jieba.posseg tags each sentence; a word that it cuts otherwise is
+tagged by itself. Its flags become LAC's types by the table below; dates in digits and neighbouring
+words of time become one span, as in the hand labels of data/lac/.
+"""
+
+import argparse
+import re
+from typing import Iterator, List
+
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.files import write_text_atomically
+from bilm.shards import find_shards, numbered_lines
+from bilm.vocabulary import split_words
+from lac.tagged_files import TaggedSentence, to_line
+
+# jieba's flags to LAC's types; a flag that is not here goes by its first letter
+TYPES = {
+    "nr": "nr", "nrfg": "nr", "nrt": "nr", "ns": "ns", "nt": "nt", "nz": "nz", "eng": "nz",
+    "vd": "vd", "vn": "vn", "ad": "ad", "an": "an",
+    "a": "a", "b": "a", "c": "c", "d": "d", "e": "xc", "f": "f", "g": "n", "h": "n", "i": "a",
+    "j": "n", "k": "n", "l": "n", "m": "m", "n": "n", "o": "xc", "p": "p", "q": "q", "r": "r",
+    "s": "s", "t": "t", "u": "u", "v": "v", "x": "w", "y": "xc", "z": "a",
+}
+_NUMBER = re.compile(r"[0-9０-９]+")
+_DATE_UNITS = ("年", "月", "日")
+
+
+def type_of(word: str, flag: str) -> str:
+    """Return LAC's type of a word that jieba gives `flag`."""
+    kind = TYPES.get(flag) or TYPES[flag[0]]
+    if kind == "w" and any(character.isalnum() for character in word):
+        return "m" if _NUMBER.match(word) else "nz"
+    return kind
+
+
+def label(words: List[str], posseg) -> TaggedSentence:
+    """Return the words with LAC's tags.
+
+    Args:
+        words: Of one sentence.
+        posseg: The module jieba.posseg.
+    """
+    starts = {}
+    place = 0
+    for pair in posseg.cut("".join(words)):
+        starts[place] = pair
+        place += len(pair.word)
+    types, place = [], 0
+    for word in words:
+        pair = starts.get(place)
+        if pair is None or pair.word != word:
+            *_, pair = posseg.cut(word)
+        types.append(type_of(word, pair.flag))
+        place += len(word)
+    _mark_dates(words, types)
+    tags = [
+        f"t-{'I' if place and types[place - 1] == 't' else 'B'}" if kind == "t" else f"{kind}-B"
+        for place, kind in enumerate(types)
+    ]
+    return TaggedSentence(words, tags)
+
+
+def _mark_dates(words, types):
+    for place in range(1, len(words)):
+        if words[place] in _DATE_UNITS and _NUMBER.fullmatch(words[place - 1]):
+            types[place - 1] = types[place] = "t"
+
+
+def sentences_of(patterns, max_sentences: int) -> Iterator[List[str]]:
+    """Yield sentences of segmented text, evenly spaced where there are more than are wanted.
+
+    Args:
+        patterns: Corpus files, folders or globs.
+        max_sentences: At most so many; 0: all.
+    """
+    lines = [line for shard in find_shards(patterns) for _, line in numbered_lines(shard)]
+    count = min(max_sentences or len(lines), len(lines))
+    for number in range(count):
+        words = split_words(lines[number * len(lines) // count])
+        if words:
+            yield words
+
+
+def main(arguments=None) -> None:
+    """Label what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("patterns", nargs="+", metavar="GLOB", help="segmented text")
+    parser.add_argument("--output", required=True, metavar="FILE", help="tagged text to write")
+    parser.add_argument("--max_sentences", type=int, default=0, metavar="N", help="0: all")
+    options = parser.parse_args(arguments)
+    if options.max_sentences < 0:
+        raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")
+    import jieba
+    from jieba import posseg
+
+    jieba.setLogLevel("ERROR")
+    lines = [
+        to_line(label(words, posseg)) + "\n"
+        for words in sentences_of(options.patterns, options.max_sentences)
+    ]
+    write_text_atomically(options.output, "".join(lines))
+    print(f"wrote {options.output}: {len(lines)} sentences")
+
+
+if __name__ == "__main__":
+    run_main(main)
