@@ -116,7 +116,7 @@ function showHeatMap(table, values, low) {
     const cells = row.map((value) => {
       const cell = make("td", { textContent: value.toFixed(2) });
       const share = low < 1 ? (value - low) / (1 - low) : 1;
-      cell.style.backgroundColor = `rgb(var(--heat) / ${Math.max(0, share) * 0.55})`;
+      cell.style.backgroundColor = `rgb(var(--heat) / ${Math.max(0, share) * 0.4})`;
       return cell;
     });
     return make("tr", {}, [make("th", { textContent: number + 1, scope: "row" }), ...cells]);
