@@ -7,6 +7,8 @@
                       model.safetensors
                       checksums.json SHA-256 of every other file
                       training/      what resuming needs; the rest is a complete model
+
+A file that is missing, changed, or holds other tensors than config.json asks for is an error.
 """
 
 import re

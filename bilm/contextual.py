@@ -26,7 +26,7 @@ def contextual_layers(
 
     Args:
         bilm: The biLM.
-        embedded: Word vectors (batch, steps, projection), with <S> and </S> if wanted.
+        embedded: Word vectors (batch, steps, projection), with `<S>` and `</S>` if wanted.
         lengths: Shape (batch,); None: all rows are full.
         variant: See `ELMo`. In variant "lark" step t of the backward half is the state after
             the last t + 1 words.
@@ -54,7 +54,7 @@ def reads_layer_below(variant: str) -> bool:
 def add_boundaries(
     token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor], config
 ) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
-    """Return rows with <S> before and </S> after their tokens, and their lengths.
+    """Return rows with `<S>` before and `</S>` after their tokens, and their lengths.
 
     Args:
         token_ids: Shape (batch, steps), or (batch, steps, characters or pieces).
@@ -62,7 +62,7 @@ def add_boundaries(
         config: The biLM's configuration.
 
     Returns:
-        Ids (batch, steps + 2, ...), </S> being repeated to the end of short rows; and the
+        Ids (batch, steps + 2, ...), `</S>` being repeated to the end of short rows; and the
         lengths plus 2, or None.
     """
     if config.char_cnn is not None:

@@ -66,7 +66,7 @@ class BatchPosition(NamedTuple):
 
     Attributes:
         stream: Position of the next sentence.
-        rows: For each row its present sentence (token ids with <S> and </S>) and how many
+        rows: For each row its present sentence (token ids with `<S>` and `</S>`) and how many
             of its inputs are done; behind them, such sentences that wait for a row.
     """
 
@@ -128,7 +128,7 @@ class Corpus:
         seed: int = 0,
         block_sentences: int = BLOCK_SENTENCES,
     ) -> Iterator[Tuple[np.ndarray, StreamPosition]]:
-        """Yield each sentence as token ids with <S> and </S>, and the position after it.
+        """Yield each sentence as token ids with `<S>` and `</S>`, and the position after it.
 
         Args:
             position: Where to start; with the same other arguments the sentences from
@@ -232,7 +232,7 @@ class WindowReader:
         directions: 2, or 1 for the forward direction alone.
         position: Where to start; None means at the beginning. It may be one of other rows: the
             sentences of those that are too many are read on as soon as a row is free.
-        (the others): As in `Corpus.sentences`.
+        **order: epochs, shuffle and seed, as in `Corpus.sentences`.
     """
 
     def __init__(

@@ -334,7 +334,7 @@ class BiLM(nn.Layer):
     ) -> Tuple[paddle.Tensor, LSTMState]:
         """Return all layers of both directions, in text order, and the new state.
 
-        No <S> and </S> are added, and values beyond a row's length are not defined.
+        No `<S>` and `</S>` are added, and values beyond a row's length are not defined.
 
         Args:
             token_ids: As `embed` takes them, in text order.

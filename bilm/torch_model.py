@@ -279,7 +279,7 @@ class TorchELMo(nn.Module):
         """Return num_mixes tensors (batch, steps, directions * projection), zero beyond a row.
 
         Args:
-            token_ids: Without <S> and </S>.
+            token_ids: Without `<S>` and `</S>`.
             lengths: Shape (batch,); None: all rows are full.
         """
         if lengths is None:
@@ -317,6 +317,7 @@ class TorchELMo(nn.Module):
         """Set the mixes to those that `bilm.ELMo.save_mixes` wrote.
 
         Raises:
+            InputError: There are none, or the file is damaged.
             ValueError: They belong to another kind of ELMo.
         """
         from bilm.mixes import read_mixes

@@ -46,7 +46,9 @@ def decode(
     Args:
         emissions: Shape (batch, steps, tags).
         lengths: Shape (batch,), each at least 1.
-        start, stop, transitions: See `TransitionScores`.
+        start: Shape (tags,); see `TransitionScores`.
+        stop: Shape (tags,).
+        transitions: Shape (tags, tags), from row to column.
     """
     mask = mask_of(emissions[:, :, 0], lengths).unsqueeze(-1)  # (batch, steps, 1)
     after = paddle.concat([mask[:, 1:], paddle.zeros_like(mask[:, :1])], axis=1)

@@ -25,7 +25,7 @@ def unicode_table() -> Dict[str, str]:
     White space is left out: it is part of no word. So are forms for which Unicode names
     another form of width, or none.
 
-    Source: Unicode Character Database, decompositions <wide> and <narrow>.
+    Source: Unicode Character Database, decompositions `<wide>` and `<narrow>`.
     """
     table = {}
     for code in range(sys.maxunicode + 1):

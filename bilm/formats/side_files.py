@@ -4,6 +4,8 @@
     vocab.txt           the words, one a line
     segmentation.json   how the training text was segmented
     mixes.json          a layer mix that was learned with the model
+
+Each of them but the first may be absent.
 """
 
 import json
