@@ -36,9 +36,10 @@ setup(
         "plot": ["matplotlib>=3.5"],
         "rjieba": ["rjieba>=0.1"],
         "dev": [
-            "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
-            "pytest-benchmark>=4",
+            "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.5",
+            "seqeval>=1.2.2", "pytest-benchmark>=4",
         ],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],
     },
     entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},
     classifiers=[
