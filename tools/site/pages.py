@@ -109,7 +109,7 @@ def _destination(target, config, files):
             return reference_page(name)
     if not path.is_file():
         return None
-    copy = f"files/{target}"
+    copy = f"files/{target}" + ".txt" * target.endswith(".md")  # not a page any more
     if files.get_file_from_path(copy) is None:
         files.append(File.generated(config, copy, abs_src_path=str(path)))
     return copy
