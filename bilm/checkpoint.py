@@ -325,6 +325,11 @@ def weights_of(model) -> dict:
 def set_weights(model, weights: dict, source: str) -> None:
     """Set all parameters of a Paddle layer; unlike `set_state_dict` it leaves none out.
 
+    Args:
+        model: The layer.
+        weights: float32 or float16 arrays by parameter name.
+        source: Where they come from, for messages.
+
     Raises:
         InputError: Arrays are missing, not known, of another shape or type; all
             are listed.

@@ -112,7 +112,12 @@ def add_empty_rows(
 
 
 def mask_of(token_ids: paddle.Tensor, lengths: paddle.Tensor) -> paddle.Tensor:
-    """Return 1.0 where there is a token and 0.0 elsewhere, shape (batch, steps)."""
+    """Return 1.0 where there is a token and 0.0 elsewhere, shape (batch, steps).
+
+    Args:
+        token_ids: Anything with the axes (batch, steps, ...).
+        lengths: Tokens in each row, shape (batch,).
+    """
     steps = paddle.arange(size_of(token_ids, 1), dtype="int64").unsqueeze(0)
     return (steps < lengths.astype("int64").unsqueeze(1)).astype("float32")
 
@@ -124,7 +129,15 @@ def size_of(tensor: paddle.Tensor, axis: int):
 
 
 def check_token_ids(token_ids: paddle.Tensor, config) -> None:
-    """Raise an InputError that names an id outside the vocabulary and its place."""
+    """Raise an InputError that names an id outside the vocabulary and its place.
+
+    Args:
+        token_ids: As `BiLM.embed` takes them; of another type or shape is an error, too.
+        config: The model's `BiLMConfig`.
+
+    Raises:
+        InputError: As above.
+    """
     is_word = config.char_cnn is None
     if not isinstance(token_ids, paddle.Tensor):
         raise InputError(f"token ids must be a paddle.Tensor, not {type(token_ids).__name__}")
@@ -150,7 +163,15 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
 
 
 def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) -> None:
-    """Raise an InputError that names a length which is not within its row."""
+    """Raise an InputError that names a length which is not within its row.
+
+    Args:
+        lengths: Shape (batch,), int64 or int32; None is always right.
+        token_ids: Axes (batch, steps, ...).
+
+    Raises:
+        InputError: As above.
+    """
     if lengths is None:
         return
     if not isinstance(lengths, paddle.Tensor):

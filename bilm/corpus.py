@@ -295,7 +295,12 @@ def _is_read(sentence, done) -> bool:
 
 
 def pack_position(position: BatchPosition) -> Tuple[dict, dict]:
-    """Return `position` as a JSON object and arrays, for a checkpoint."""
+    """Return `position` as a JSON object and arrays, for a checkpoint.
+
+    Returns:
+        The place in the stream; and `row_tokens`, the rows' sentences one after the other, with
+        `row_lengths` (rows,), how many tokens each has, and `row_done` (rows,), how many are read.
+    """
     rows = position.rows
     arrays = {
         "row_tokens": np.concatenate([sentence for sentence, _ in rows]).astype(np.int64),

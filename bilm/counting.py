@@ -16,7 +16,13 @@ _ASCII_SPACES[[9, 10, 11, 12, 13, 32]] = True
 
 
 class CorpusCounts(NamedTuple):
-    """What a corpus holds. Tokens are words plus one sentence boundary a sentence."""
+    """What a corpus holds. Tokens are words plus one sentence boundary a sentence.
+
+    Attributes:
+        sentences: Lines with a word.
+        words: Separated by ASCII white space.
+        blank_lines: Lines without a word.
+    """
 
     sentences: int
     words: int

@@ -138,6 +138,9 @@ def sentence_nats(model, direction: int, sentences: List[np.ndarray]) -> List[np
         model: A `BiLM` in evaluation mode; no gradient must be asked for.
         direction: FORWARD or BACKWARD.
         sentences: Ids in reading order, with both borders; longest sentences first.
+
+    Returns:
+        float32 arrays of shape (tokens - 1,), in the order of the sentences.
     """
     found = [[] for _ in sentences]
     state, steps_done = None, 0

@@ -229,7 +229,12 @@ class LogUniformSampler:
         self.expected_counts = _inclusion_probabilities(probabilities, num_candidates)
 
     def draw(self, targets: np.ndarray, random: np.random.Generator) -> Candidates:
-        """Return candidates for the tokens that have the given targets (tokens,)."""
+        """Return candidates for the tokens that have the given targets.
+
+        Args:
+            targets: Class ids, shape (tokens,); they do not change what is drawn.
+            random: Its state moves on; the same state draws the same.
+        """
         order = random.permutation(len(self.expected_counts))
         ends = np.cumsum(self.expected_counts[order])
         ends *= self.num_candidates / ends[-1]  # takes off the sum's rounding error

@@ -64,7 +64,11 @@ def load_table(path) -> Dict[str, str]:
 
 
 class WidthFolder:
-    """Folds words by a table; words that a table does not touch are returned as they are."""
+    """Folds words by a table; words that a table does not touch are returned as they are.
+
+    Args:
+        table: The ordinary form of each character that has another.
+    """
 
     def __init__(self, table: Dict[str, str]):
         self.table = dict(table)

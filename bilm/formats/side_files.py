@@ -22,7 +22,14 @@ CONFIG_FILE, VOCABULARY_FILE = "config.json", "vocab.txt"
 
 
 class SideFiles(NamedTuple):
-    """The files beside the weights; None where there is none."""
+    """The files beside the weights; None where there is none.
+
+    Attributes:
+        config: config.json, sizes and switches.
+        vocabulary: vocab.txt.
+        segmentation: segmentation.json, how the training text was segmented.
+        mixes: mixes.json, a layer mix.
+    """
 
     config: Optional[BiLMConfig]
     vocabulary: Optional[Vocabulary]
