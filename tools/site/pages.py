@@ -3,7 +3,8 @@
 - README.md, CONTRIBUTING.md and the like become pages, and every public module of bilm and lac
   becomes one, which mkdocstrings fills from the docstrings.
 - A link that leads out of docs/, which works on GitHub, leads to the page made of its target; to
-  the target's text, copied, where there is no page. One that leads nowhere is a warning.
+  the target's text, copied, where there is no page. Of a folder without README.md only the name
+  stays. One that leads nowhere is a warning.
 - A name in a docstring, such as `BiLM.embed`, leads to what it names.
 """
 
@@ -25,7 +26,7 @@ TOP_PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "data/README.md": "data.md",
 }
-_LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)")
+_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 _CODE = re.compile(r"<code>([A-Za-z_][\w.]*)</code>")
 _PARAGRAPH = re.compile(r"<(p|li)>.*?</\1>", re.DOTALL)
 _FENCED = re.compile(r"(^ *```.*?^ *```\s*$)", re.DOTALL | re.MULTILINE)
@@ -121,10 +122,14 @@ def on_page_markdown(markdown, page, config, files):
     source = {page: source for source, page in TOP_PAGES.items()}.get(here, f"docs/{here}")
 
     def moved(match):
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[1]))
+        text, target, anchor = match[1], match[2], match[3] or ""
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
         found = _destination(target, config, files)
+        if found is not None:
+            found = posixpath.relpath(found, posixpath.dirname(here) or ".")
+            return f"[{text}]({found}{anchor})"
         # one that leads nowhere stays, for mkdocs to complain about
-        return posixpath.relpath(found, posixpath.dirname(here) or ".") if found else match[1]
+        return text if (ROOT / target).is_dir() else match[0]
 
     if here.startswith("reference/"):
         return markdown
