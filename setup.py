@@ -45,9 +45,10 @@ setup(
         "rjieba": ["rjieba>=0.1"],
         "serve": ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"],
         "dev": [
-            "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
-            "pytest-benchmark>=4",
+            "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.5",
+            "seqeval>=1.2.2", "pytest-benchmark>=4",
         ],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],
     },
     entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},
     classifiers=[

@@ -1,7 +1,7 @@
 """Words as rows of character ids, which a model with a character encoder reads.
 
 A word is the UTF-8 bytes of its text between two marks: 258, the bytes, 259, then 260 up to
-the row's length; a sentence's borders <S> and </S> have 256 and 257 in place of the bytes.
+the row's length; a sentence's borders `<S>` and `</S>` have 256 and 257 in place of the bytes.
 Every id is then raised by one, so that 0 stays free for places without a word.
 
 Source: bilm-tf, for the numbers.
@@ -24,7 +24,7 @@ def character_ids(tokens: Iterable[str], max_characters: int = MAX_CHARACTERS) -
     """Return the character ids of `tokens`, int64, shape (tokens, max_characters).
 
     Bytes that do not fit, beyond max_characters - 2, are left out, as bilm-tf does. The
-    tokens <S> and </S> stand for the borders of a sentence.
+    tokens `<S>` and `</S>` stand for the borders of a sentence.
     """
     tokens = list(tokens)
     ids = np.full((len(tokens), max_characters), _FILL, np.int64)
@@ -40,7 +40,7 @@ def pad_characters(
     """Return the character ids of sentences as rows of equal length, and the lengths.
 
     Args:
-        sentences: Lists of words. No <S> or </S> is added.
+        sentences: Lists of words. No `<S>` or `</S>` is added.
         max_characters: As in `character_ids`.
 
     Returns:

@@ -7,6 +7,8 @@
                       model.safetensors
                       checksums.json SHA-256 of every other file
                       training/      what resuming needs; the rest is a complete model
+
+A file that is missing, changed, or holds other tensors than config.json asks for is an error.
 """
 
 import re
@@ -322,6 +324,11 @@ def weights_of(model) -> dict:
 
 def set_weights(model, weights: dict, source: str) -> None:
     """Set all parameters of a Paddle layer; unlike `set_state_dict` it leaves none out.
+
+    Args:
+        model: The layer.
+        weights: float32 or float16 arrays by parameter name.
+        source: Where they come from, for messages.
 
     Raises:
         InputError: Arrays are missing, not known, of another shape or type; all

@@ -35,7 +35,8 @@ def compare(first: StoredModel, second: StoredModel) -> list:
     """Return a `Difference` for each parameter of two models, and each moment if both have some.
 
     Args:
-        first, second: As `open_model` returns them.
+        first: As `open_model` returns it.
+        second: Likewise; parameters that only one of the two has are differences, too.
     """
     models = first, second
     both = all(model.moments for model in models)

@@ -27,9 +27,9 @@ class BiLMConfig:
         bidirectional: Whether there is a backward direction beside the forward one.
         share_softmax: Whether both directions predict with the same softmax weights.
         dropout: Probability at the input of each LSTM layer and on the top output.
-        bos_id: Id of <S>.
-        eos_id: Id of </S>.
-        unk_id: Id of <UNK>.
+        bos_id: Id of `<S>`.
+        eos_id: Id of `</S>`.
+        unk_id: Id of `<UNK>`.
         char_cnn: Makes each word's vector from its characters instead of looking it up; the
             keys are those of bilm-tf's options.json: embedding {dim}, filters [[width,
             number], ...], activation ("relu" or "tanh"), max_characters_per_token,
@@ -66,6 +66,7 @@ class BiLMConfig:
 
     @property
     def num_directions(self) -> int:
+        """2 of a bidirectional model, 1 of one that only reads forward."""
         return 2 if self.bidirectional else 1
 
     @property
@@ -142,7 +143,12 @@ class BiLMConfig:
 
     @classmethod
     def load(cls, path) -> "BiLMConfig":
-        """Return the configuration stored in the file at `path`."""
+        """Return the configuration stored in the file at `path`.
+
+        Raises:
+            InputError: As of `from_json`.
+            OSError: The file cannot be read.
+        """
         return cls.from_json(Path(path).read_bytes(), source=str(path))
 
     @classmethod

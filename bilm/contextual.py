@@ -26,7 +26,7 @@ def contextual_layers(
 
     Args:
         bilm: The biLM.
-        embedded: Word vectors (batch, steps, projection), with <S> and </S> if wanted.
+        embedded: Word vectors (batch, steps, projection), with `<S>` and `</S>` if wanted.
         lengths: Shape (batch,); None: all rows are full.
         variant: See `ELMo`. In variant "lark" step t of the backward half is the state after
             the last t + 1 words.
@@ -54,7 +54,7 @@ def reads_layer_below(variant: str) -> bool:
 def add_boundaries(
     token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor], config
 ) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
-    """Return rows with <S> before and </S> after their tokens, and their lengths.
+    """Return rows with `<S>` before and `</S>` after their tokens, and their lengths.
 
     Args:
         token_ids: Shape (batch, steps), or (batch, steps, characters or pieces).
@@ -62,7 +62,7 @@ def add_boundaries(
         config: The biLM's configuration.
 
     Returns:
-        Ids (batch, steps + 2, ...), </S> being repeated to the end of short rows; and the
+        Ids (batch, steps + 2, ...), `</S>` being repeated to the end of short rows; and the
         lengths plus 2, or None.
     """
     if config.char_cnn is not None:
@@ -112,7 +112,12 @@ def add_empty_rows(
 
 
 def mask_of(token_ids: paddle.Tensor, lengths: paddle.Tensor) -> paddle.Tensor:
-    """Return 1.0 where there is a token and 0.0 elsewhere, shape (batch, steps)."""
+    """Return 1.0 where there is a token and 0.0 elsewhere, shape (batch, steps).
+
+    Args:
+        token_ids: Anything with the axes (batch, steps, ...).
+        lengths: Tokens in each row, shape (batch,).
+    """
     steps = paddle.arange(size_of(token_ids, 1), dtype="int64").unsqueeze(0)
     return (steps < lengths.astype("int64").unsqueeze(1)).astype("float32")
 
@@ -124,7 +129,15 @@ def size_of(tensor: paddle.Tensor, axis: int):
 
 
 def check_token_ids(token_ids: paddle.Tensor, config) -> None:
-    """Raise an InputError that names an id outside the vocabulary and its place."""
+    """Raise an InputError that names an id outside the vocabulary and its place.
+
+    Args:
+        token_ids: As `BiLM.embed` takes them; of another type or shape is an error, too.
+        config: The model's `BiLMConfig`.
+
+    Raises:
+        InputError: As above.
+    """
     is_word = config.char_cnn is None
     if not isinstance(token_ids, paddle.Tensor):
         raise InputError(f"token ids must be a paddle.Tensor, not {type(token_ids).__name__}")
@@ -150,7 +163,15 @@ def check_token_ids(token_ids: paddle.Tensor, config) -> None:
 
 
 def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) -> None:
-    """Raise an InputError that names a length which is not within its row."""
+    """Raise an InputError that names a length which is not within its row.
+
+    Args:
+        lengths: Shape (batch,), int64 or int32; None is always right.
+        token_ids: Axes (batch, steps, ...).
+
+    Raises:
+        InputError: As above.
+    """
     if lengths is None:
         return
     if not isinstance(lengths, paddle.Tensor):

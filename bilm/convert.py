@@ -74,7 +74,7 @@ def convert(
         dtype: "float32" or "float16": the type that is stored.
         verify: Read the result back and compare, tensor by tensor and in what it computes.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
-        settings: Fields of the configuration that the source does not tell, such as cell_clip.
+        **settings: Fields of the configuration that the source does not tell, such as cell_clip.
 
     Raises:
         InputError: The source is no model or damaged, the format cannot hold it, the target
@@ -203,7 +203,11 @@ def main(arguments=None) -> None:
 
 
 def run_conversion(options) -> None:
-    """Convert as the parsed `options` of `new_convert_parser` say, and tell what was done."""
+    """Convert as the parsed `options` of `new_convert_parser` say, and tell what was done.
+
+    Raises:
+        InputError: As of `convert`.
+    """
     start = time.monotonic()
     done = convert(
         options.source, options.target, options.to, options.source_format, options.vocab,

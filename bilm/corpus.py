@@ -66,7 +66,7 @@ class BatchPosition(NamedTuple):
 
     Attributes:
         stream: Position of the next sentence.
-        rows: For each row its present sentence (token ids with <S> and </S>) and how many
+        rows: For each row its present sentence (token ids with `<S>` and `</S>`) and how many
             of its inputs are done; behind them, such sentences that wait for a row.
     """
 
@@ -128,7 +128,7 @@ class Corpus:
         seed: int = 0,
         block_sentences: int = BLOCK_SENTENCES,
     ) -> Iterator[Tuple[np.ndarray, StreamPosition]]:
-        """Yield each sentence as token ids with <S> and </S>, and the position after it.
+        """Yield each sentence as token ids with `<S>` and `</S>`, and the position after it.
 
         Args:
             position: Where to start; with the same other arguments the sentences from
@@ -232,7 +232,7 @@ class WindowReader:
         directions: 2, or 1 for the forward direction alone.
         position: Where to start; None means at the beginning. It may be one of other rows: the
             sentences of those that are too many are read on as soon as a row is free.
-        (the others): As in `Corpus.sentences`.
+        **order: epochs, shuffle and seed, as in `Corpus.sentences`.
     """
 
     def __init__(
@@ -295,7 +295,12 @@ def _is_read(sentence, done) -> bool:
 
 
 def pack_position(position: BatchPosition) -> Tuple[dict, dict]:
-    """Return `position` as a JSON object and arrays, for a checkpoint."""
+    """Return `position` as a JSON object and arrays, for a checkpoint.
+
+    Returns:
+        The place in the stream; and `row_tokens`, the rows' sentences one after the other, with
+        `row_lengths` (rows,), how many tokens each has, and `row_done` (rows,), how many are read.
+    """
     rows = position.rows
     arrays = {
         "row_tokens": np.concatenate([sentence for sentence, _ in rows]).astype(np.int64),

@@ -16,7 +16,13 @@ _ASCII_SPACES[[9, 10, 11, 12, 13, 32]] = True
 
 
 class CorpusCounts(NamedTuple):
-    """What a corpus holds. Tokens are words plus one sentence boundary a sentence."""
+    """What a corpus holds. Tokens are words plus one sentence boundary a sentence.
+
+    Attributes:
+        sentences: Lines with a word.
+        words: Separated by ASCII white space.
+        blank_lines: Lines without a word.
+    """
 
     sentences: int
     words: int
@@ -24,6 +30,7 @@ class CorpusCounts(NamedTuple):
 
     @property
     def tokens(self) -> int:
+        """Words and one sentence boundary a sentence: what one direction predicts."""
         return self.words + self.sentences
 
 
@@ -80,7 +87,15 @@ def _check_utf8(decoder, block, final, shard):
 
 
 def sha256_of_text(shard, progress: Progress = None) -> str:
-    """Return the SHA-256 of a shard's text, decompressed, as `count_shard` does."""
+    """Return the SHA-256 of a shard's text, decompressed, as `count_shard` does.
+
+    Args:
+        shard: Path of the file.
+        progress: As `count_shard` takes it.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
     digest = hashlib.sha256()
     with open_shard(shard) as file:
         while block := file.read(_COUNT_BYTES):

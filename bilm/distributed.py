@@ -119,14 +119,25 @@ def world_size() -> int:
 
 
 def sum_numbers(*values: float) -> List[float]:
-    """Return the sum over processes of each number."""
+    """Return the sum over processes of each number.
+
+    Raises:
+        InputError: Another process has ended.
+    """
     if world_size() == 1:
         return list(values)
     return sum_tensor(paddle.to_tensor(np.array(values, np.float64))).tolist()
 
 
 def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
-    """Return the sum over processes, which may still be computed."""
+    """Return the sum over processes, which may still be computed.
+
+    Args:
+        tensor: Of the same shape in all processes; it becomes the sum.
+
+    Raises:
+        InputError: Another process has ended.
+    """
     if world_size() > 1:
         with peers_are_needed():
             distributed.all_reduce(tensor)
@@ -134,7 +145,15 @@ def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
 
 
 def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:
-    """Return the tensors of all processes, joined along `axis` in order of rank."""
+    """Return the tensors of all processes, joined along `axis` in order of rank.
+
+    Args:
+        tensor: Of the same shape in all processes.
+        axis: Becomes world_size times as long.
+
+    Raises:
+        InputError: Another process has ended.
+    """
     if world_size() == 1:
         return tensor
     parts = []
@@ -148,6 +167,9 @@ def check_equal(facts: dict) -> None:
 
     Args:
         facts: Text by name; all processes give the same names.
+
+    Raises:
+        InputError: The facts differ, and are named; or another process has ended.
     """
     digests = [hashlib.sha256(fact.encode("utf-8")).digest()[:8] for fact in facts.values()]
     own = np.array([int.from_bytes(digest, "big", signed=True) for digest in digests])
@@ -160,7 +182,14 @@ def check_equal(facts: dict) -> None:
 
 
 def share_parameters(parameters) -> None:
-    """Give all of several processes the parameters of the first one."""
+    """Give all of several processes the parameters of the first one.
+
+    Args:
+        parameters: Of the same shapes, in the same order, in all of them.
+
+    Raises:
+        InputError: Another process has ended.
+    """
     with paddle.no_grad(), peers_are_needed():
         for parameter in parameters:
             distributed.broadcast(parameter, 0)

@@ -49,8 +49,8 @@ class ELMo(nn.Layer):
             layers, before they are mixed.
         layer_norm: Whether layers are normalised before they are mixed: see `ScalarMix`.
         trainable: Whether the biLM is fine-tuned. If not, there is no backward pass through it.
-        variant: "elmo": sentences between <S> and </S>, layers as the biLM computes them.
-            "lark": as LARK's released encoder computes them: no <S> and </S>, every LSTM layer
+        variant: "elmo": sentences between `<S>` and `</S>`, layers as the biLM computes them.
+            "lark": as LARK's released encoder computes them: no `<S>` and `</S>`, every LSTM layer
             reads the word vectors, no skip connections, and the backward states in the order
             in which they were computed, so that those of the last word stand at the first.
         l2_coef: See `ScalarMix`.
@@ -91,7 +91,7 @@ class ELMo(nn.Layer):
         They are zero beyond a row's length.
 
         Args:
-            token_ids: Shape (batch, steps), without <S> and </S>; or with pieces of words, or
+            token_ids: Shape (batch, steps), without `<S>` and `</S>`; or with pieces of words, or
                 characters, as a third axis: see `BiLM.embed`.
             lengths: Tokens in each row, shape (batch,), from 0 on; None: all rows are full.
 

@@ -98,7 +98,7 @@ class Embedder:
         layers: "all"; "top", the last one; "average"; or "mix", with the weights in `mix_from`.
         mix_from: Folder in which `ELMo.save_mixes` or LARK left the weights of a mix.
         variant: "elmo" or "lark"; see `ELMo`.
-        unknown: What stands for a word outside the vocabulary: "unk", the vector of <UNK>; or
+        unknown: What stands for a word outside the vocabulary: "unk", the vector of `<UNK>`; or
             "characters", the mean of the vectors of its characters that are words themselves: see
             `Vocabulary.pieces`.
         batch_size: Sentences computed together, at most.

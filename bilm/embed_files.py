@@ -34,6 +34,9 @@ class Lines:
         path: UTF-8 text, words separated by ASCII white space, as LARK separates them;
             `.gz` is decompressed; "-" is standard input.
         cut: Function from a raw line to its words; None: the lines are segmented.
+
+    Raises:
+        InputError: There is no such file, or a line is not UTF-8.
     """
 
     def __init__(self, path, cut: Optional[Callable[[str], List[str]]] = None):
@@ -170,6 +173,9 @@ def check_output(output, resume: bool = False) -> None:
     Args:
         output: The file.
         resume: Whether it may be there already, if it turns out to be the same.
+
+    Raises:
+        InputError: Its folder is not there, it is a folder itself, or is there already.
     """
     output = Path(output)
     if not output.absolute().parent.is_dir():
@@ -252,7 +258,21 @@ def _read_block(numbered, last):
 
 
 def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str], List[str]]:
-    """Return what cuts raw lines as the model's training text was cut, as far as that is known."""
+    """Return what cuts raw lines as the model's training text was cut, as far as that is known.
+
+    It warns of what is not known, and of what is known and different here.
+
+    Args:
+        embedder: Knows how the training text was segmented, or not.
+        user_dict: File of a user dictionary of jieba; None: none.
+
+    Returns:
+        A function from a line to its words.
+
+    Raises:
+        InputError: The segmenter is not known or not installed, or the user dictionary cannot be
+            read.
+    """
     known = embedder.segmentation
     if known is None or known.get("segmenter") == "space":
         warn("it is not known what segmented the model's training text; jieba segments this one")

@@ -7,6 +7,9 @@ class InputError(ValueError):
     The command-line programs print its text and exit with status 2; library users catch
     it as a `ValueError`. Line ends within the text, such as those of a name in a damaged file,
     become spaces.
+
+    Args:
+        message: Without a full stop at its end.
     """
 
     def __init__(self, message: str):

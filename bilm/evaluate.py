@@ -60,7 +60,7 @@ def evaluate(
     """Return the summed cross entropy of a corpus; no token is dropped or drawn.
 
     By default each sentence starts from a zero state, so its value depends on nothing
-    else. Targets include </S> forward and <S> backward.
+    else. Targets include `</S>` forward and `<S>` backward.
 
     Args:
         model: A `BiLM`; it is in the mode it was in when this returns.
@@ -108,7 +108,11 @@ def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
 
 
 def sentence_batches(sentences: Iterable[np.ndarray], size: int) -> Iterator[List[np.ndarray]]:
-    """Yield batches of at most `size` sentences of similar length, the longest first."""
+    """Yield batches of at most `size` sentences of similar length, the longest first.
+
+    Sentences are arrays of token ids, shape (tokens,). Similar length is among neighbours, of which
+    so many are held as bounded memory allows.
+    """
     for block in _blocks(sentences):
         block.sort(key=len, reverse=True)
         for start in range(0, len(block), size):
@@ -134,6 +138,9 @@ def sentence_nats(model, direction: int, sentences: List[np.ndarray]) -> List[np
         model: A `BiLM` in evaluation mode; no gradient must be asked for.
         direction: FORWARD or BACKWARD.
         sentences: Ids in reading order, with both borders; longest sentences first.
+
+    Returns:
+        float32 arrays of shape (tokens - 1,), in the order of the sentences.
     """
     found = [[] for _ in sentences]
     state, steps_done = None, 0
@@ -228,6 +235,13 @@ def unigram_perplexity(train: Corpus, test: Corpus) -> float:
 
     Probabilities are the counts of `train` plus one, over both directions' targets: words,
     and one boundary a sentence.
+
+    Args:
+        train: What is counted, with the same vocabulary as `test`.
+        test: What is predicted; it must hold a sentence.
+
+    Raises:
+        InputError: A line of either is not UTF-8.
     """
     counts = [np.ones(len(corpus.vocabulary)) for corpus in (train, test)]
     for count, corpus in zip(counts, (train, test)):
@@ -239,7 +253,15 @@ def unigram_perplexity(train: Corpus, test: Corpus) -> float:
 
 
 def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
-    """Warn of each folder of `corpus` that was segmented in another way than `trained` tells."""
+    """Warn of each folder of `corpus` that was segmented in another way than `trained` tells.
+
+    Args:
+        trained: Of a model; None, where it is not known, warns of nothing.
+        corpus: Its folders' segmentation.json is read, where there is one.
+
+    Raises:
+        InputError: A segmentation.json is damaged.
+    """
     for folder in sorted({shard.parent for shard in corpus.shards}):
         present = load_segmentation(folder)
         differences = segmentation_differences(trained, present) if trained and present else []

@@ -49,7 +49,7 @@ def generate(
     backward: bool = False,
     seed: int = 0,
 ) -> List[Sentence]:
-    """Return sentences drawn word by word; <UNK> is never drawn.
+    """Return sentences drawn word by word; `<UNK>` is never drawn.
 
     Args:
         model: A `BiLM` in evaluation mode.

@@ -88,6 +88,7 @@ class GradientExchange:
 
         Raises:
             InputError: Another process has ended.
+            ValueError: A parameter has no gradient yet, or `touched` lacks a table.
         """
         self.raise_problem()
         if self._next < len(self._buckets) or len(touched) != len(self._tables):

@@ -80,6 +80,7 @@ def import_paddle():
 
     Raises:
         InputError: Paddle is not installed; the message says what to install.
+        ModuleNotFoundError: Paddle is, but not what it needs itself.
     """
     try:
         with warnings.catch_warnings():

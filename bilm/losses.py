@@ -69,9 +69,12 @@ def full_softmax_loss(
     tokens never exist at once. Dynamic mode only.
 
     Args:
+        hidden: Shape (tokens, projection).
+        targets: Shape (tokens,), int64.
+        weight: Shape (vocabulary, projection).
+        bias: Shape (vocabulary,).
         token_weights: Shape (tokens,), constant; 0 leaves a token out.
         max_chunk_logits: Bounds memory; 0: what suits the operators that compute.
-        (the others): As in `full_softmax_nats`.
 
     Returns:
         A scalar tensor.
@@ -210,6 +213,9 @@ class LogUniformSampler:
     Args:
         num_classes: V; ids must be ordered by falling frequency.
         num_candidates: Between 1 and num_classes.
+
+    Raises:
+        ValueError: It is not.
     """
 
     def __init__(self, num_classes: int, num_candidates: int):
@@ -223,7 +229,12 @@ class LogUniformSampler:
         self.expected_counts = _inclusion_probabilities(probabilities, num_candidates)
 
     def draw(self, targets: np.ndarray, random: np.random.Generator) -> Candidates:
-        """Return candidates for the tokens that have the given targets (tokens,)."""
+        """Return candidates for the tokens that have the given targets.
+
+        Args:
+            targets: Class ids, shape (tokens,); they do not change what is drawn.
+            random: Its state moves on; the same state draws the same.
+        """
         order = random.permutation(len(self.expected_counts))
         ends = np.cumsum(self.expected_counts[order])
         ends *= self.num_candidates / ends[-1]  # takes off the sum's rounding error
@@ -313,8 +324,13 @@ def sampled_softmax_loss(
     """Return sum_t token_weights_t * nats_t of `sampled_softmax_nats`, a scalar with a gradient.
 
     Args:
+        hidden: Shape (tokens, projection).
+        targets: Shape (tokens,), int64.
+        weight: Shape (vocabulary, projection).
+        bias: Shape (vocabulary,).
+        candidates: Drawn for these targets.
         token_weights: Shape (tokens,), constant; 0 leaves a token out.
-        (the others): As in `sampled_softmax_nats`.
+        sparse: As in `sampled_softmax_nats`.
     """
     if not kernels.is_native():
         nats = sampled_softmax_nats(hidden, targets, weight, bias, candidates, sparse)
@@ -361,6 +377,11 @@ def token_weights(mask: Optional[np.ndarray], num_tokens: int, scale: float) -> 
 
     Args:
         mask: Booleans, any shape with num_tokens elements; None means that all count.
+        num_tokens: All of them, whether they count or not.
+        scale: Such as one part in the tokens that count, which makes a sum a mean.
+
+    Returns:
+        Shape (num_tokens,), float32.
     """
     weights = np.full([num_tokens], scale, np.float32)
     return paddle.to_tensor(weights if mask is None else weights * mask.reshape(-1))

@@ -56,11 +56,20 @@ class MetricsLog:
                     self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
 
     def sync(self) -> None:
-        """Return when every line is on the disk."""
+        """Return when every line is on the disk.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         with self._told_errors():
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
+        """Close the files.
+
+        Raises:
+            InputError: What was still to be written cannot be.
+        """
         with self._told_errors():
             self._file.close()
         if self._visual:
@@ -169,6 +178,7 @@ class Progress:
             self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
 
     def advance(self) -> None:
+        """Count one step as done."""
         if self._bar:
             self._bar.update()
 
@@ -180,6 +190,7 @@ class Progress:
             print(text, flush=True)
 
     def close(self) -> None:
+        """Leave the bar as it stands."""
         if self._bar:
             self._bar.close()
 

@@ -46,7 +46,7 @@ class Mixes(NamedTuple):
 
 
 def shares_of(weights: np.ndarray) -> np.ndarray:
-    """Return the softmax of a mix's weights (layers,)."""
+    """Return the softmax of a mix's weights: shape (layers,), like them, and summing to 1."""
     powers = np.exp(weights - weights.max())
     return powers / powers.sum()
 
@@ -73,7 +73,15 @@ def mix_layers(layers: np.ndarray, weights: np.ndarray, gamma: np.ndarray, norms
 
 
 class LayerNorms:
-    """Mean and deviation of each layer over all values of a sentence, which may come in parts."""
+    """Mean and deviation of each layer over all values of a sentence, which may come in parts.
+
+    Args:
+        parts: Arrays (layers, tokens, features), read once.
+
+    Attributes:
+        means: Shape (layers,), float32.
+        deviations: sqrt(variance + 1e-12), shape (layers,), float32.
+    """
 
     def __init__(self, parts: Iterable[np.ndarray]):
         count, sums, squares = 0, 0.0, 0.0

@@ -19,6 +19,12 @@ class Softmax(nn.Layer):
     """Weights (vocabulary, projection) and bias (vocabulary,) that predict words.
 
     It holds parameters only; `bilm.losses` computes with them.
+
+    Args:
+        vocab_size: Rows of the weights.
+        projection_size: Their columns.
+        weight_attr: `paddle.ParamAttr` of the weights; None: Paddle's default.
+        bias_attr: The same for the bias.
     """
 
     def __init__(self, vocab_size: int, projection_size: int, weight_attr=None, bias_attr=None):
@@ -334,7 +340,7 @@ class BiLM(nn.Layer):
     ) -> Tuple[paddle.Tensor, LSTMState]:
         """Return all layers of both directions, in text order, and the new state.
 
-        No <S> and </S> are added, and values beyond a row's length are not defined.
+        No `<S>` and `</S>` are added, and values beyond a row's length are not defined.
 
         Args:
             token_ids: As `embed` takes them, in text order.

@@ -63,6 +63,11 @@ def learning_rate_at(step: int, options: TrainingOptions, total_steps: int) -> f
 
     It rises linearly over warmup_steps, then stays, or falls along a line or half a cosine
     that reaches 0 after the step decay_steps (0: after total_steps).
+
+    Args:
+        step: From 1 on.
+        options: learning_rate, warmup_steps, decay and decay_steps are read.
+        total_steps: Of the whole run, as far as it is known.
     """
     if step <= options.warmup_steps:
         return options.learning_rate * step / options.warmup_steps
@@ -104,6 +109,13 @@ def clip_factor(norm: paddle.Tensor, max_norm: float) -> paddle.Tensor:
     """Return max_norm / max(norm, max_norm): by it gradients of this norm are multiplied.
 
     max_norm 0 means no clip.
+
+    Args:
+        norm: The global norm: sqrt of the sum of all gradients' squares, a scalar.
+        max_norm: 0 or above.
+
+    Returns:
+        At most 1, in the shape of `norm`.
     """
     if not max_norm:
         return paddle.ones_like(norm)
@@ -111,7 +123,12 @@ def clip_factor(norm: paddle.Tensor, max_norm: float) -> paddle.Tensor:
 
 
 def scale_gradients(gradients: List[tuple], factor: paddle.Tensor) -> List[tuple]:
-    """Return the gradients times `factor`, dense ones in place; under `paddle.no_grad()`."""
+    """Return the gradients times `factor`, dense ones in place; under `paddle.no_grad()`.
+
+    Args:
+        gradients: Pairs of parameters and gradients, dense or SelectedRows.
+        factor: A scalar: see `clip_factor`.
+    """
     return [(parameter, _scaled(gradient, factor)) for parameter, gradient in gradients]
 
 
@@ -161,6 +178,13 @@ def pack_optimizer(optimizer, name: str, parameters: Dict[str, paddle.Tensor]) -
 
 def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, source: str) -> None:
     """Give a new optimiser the memory that `pack_optimizer` saved.
+
+    Args:
+        optimizer: Made by `build_optimizer`; it has made no step.
+        name: Its key in MOMENTS.
+        parameters: Parameters by their name in the model.
+        arrays: What `pack_optimizer` returned.
+        source: Where they come from, for messages.
 
     Raises:
         InputError: Arrays are missing, not known or of another shape; all are listed.

@@ -113,7 +113,11 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_boolean(text: str) -> bool:
-    """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case."""
+    """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case.
+
+    Raises:
+        ArgumentTypeError: It spells none; argparse tells the user.
+    """
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"expected True or False, found {text!r}")

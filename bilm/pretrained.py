@@ -3,7 +3,7 @@
 - a model folder, as training writes it, or a training run's folder, which stands for its
   latest checkpoint;
 - a checkpoint of LARK: a folder with one file a variable, a combined file, or an `.npz`.
-  LARK's clips (3) and ids (<S> 0, </S> 1, <UNK> 2) are assumed, and there is no vocabulary,
+  LARK's clips (3) and ids (`<S>` 0, `</S>` 1, `<UNK>` 2) are assumed, and there is no vocabulary,
   unless config.json and vocab.txt stand beside it;
 - bilm-tf's or AllenNLP's HDF5 weights beside their options.json; a state_dict of PyTorch or
   Paddle: see `bilm.formats`.

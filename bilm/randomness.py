@@ -14,6 +14,10 @@ def seed_of(purpose: str, *numbers: int) -> np.random.SeedSequence:
 
     Args:
         purpose: One of those above; each must always come with as many numbers.
+        *numbers: From 0 on; a resumed run gives the same ones.
+
+    Raises:
+        ValueError: There is no such purpose, or a number is negative.
     """
     return np.random.SeedSequence([_PURPOSES.index(purpose) + 1, *numbers])
 

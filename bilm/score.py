@@ -23,8 +23,8 @@ class Score(NamedTuple):
 
     Attributes:
         words: Its words.
-        forward: log p(word | words before it), one a word, and last that of </S>.
-        backward: log p(word | the words after it), one a word, and last that of <S>; empty
+        forward: log p(word | words before it), one a word, and last that of `</S>`.
+        backward: log p(word | the words after it), one a word, and last that of `<S>`; empty
             if the model has no backward direction.
     """
 
@@ -36,7 +36,7 @@ class Score(NamedTuple):
 def score_sentences(model, vocabulary, sentences, batch_size: int = 32) -> List[Score]:
     """Return the scores of sentences, exact over the full vocabulary.
 
-    A word outside the vocabulary has the probability of <UNK>. A sentence of no words has
+    A word outside the vocabulary has the probability of `<UNK>`. A sentence of no words has
     that of its border only.
 
     Args:
@@ -71,7 +71,7 @@ def score_sentences(model, vocabulary, sentences, batch_size: int = 32) -> List[
 def as_rows(line: int, score: Score, vocabulary) -> Iterator[str]:
     """Yield the lines of a table: line, place, word, whether known, forward, backward.
 
-    The place "end" has the borders (</S> forward, <S> backward), "sum" the whole sentence.
+    The place "end" has the borders (`</S>` forward, `<S>` backward), "sum" the whole sentence.
     """
     places = [
         *((str(place), word, str(int(word in vocabulary)))

@@ -49,7 +49,7 @@ def segment_files(
 
     The shards are the same for any number of workers. They appear in `output` when all are
     complete; when this raises, nothing is left. A word that reads like a special token
-    (<S>, </S>, <UNK>) is written with full-width brackets (＜S＞, ...), so that it
+    (`<S>`, `</S>`, `<UNK>`) is written with full-width brackets (＜S＞, ...), so that it
     does not become one. One run at a time may write into a folder.
 
     Args:
@@ -117,7 +117,8 @@ def segmentation_differences(first: dict, second: dict) -> list:
     """Return a line for each key, except the counts, in which two segmentations differ.
 
     Args:
-        first, second: What `load_segmentation` returned.
+        first: What `load_segmentation` returned.
+        second: Likewise, of another corpus or model.
 
     Returns:
         Lines such as "options.hmm: true and false", sorted; empty when all is equal.

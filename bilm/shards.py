@@ -126,6 +126,7 @@ def new_shards(output):
 
     Raises:
         InputError: `output` holds shards or segmentation.json already.
+        OSError: Files cannot be written there.
     """
     output = Path(output)
     _refuse_shards(output)
@@ -160,6 +161,9 @@ def write_shards(lines, folder, lines_per_shard: int) -> int:
         lines: Iterator of lines with their line ends.
         folder: Where the shards go.
         lines_per_shard: Number of lines in each shard but the last.
+
+    Raises:
+        OSError: A file cannot be written; what was written stays.
     """
     num_shards = 0
     for first in lines:

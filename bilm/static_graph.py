@@ -64,7 +64,7 @@ def elmo_encoder(
     Source: LARK ELMo (Baidu, 2019); see `bilm.elmo.ELMo` for what is computed.
 
     Args:
-        word_ids: int64, shape (batch, steps) or (batch, steps, 1), without <S> and </S>;
+        word_ids: int64, shape (batch, steps) or (batch, steps, 1), without `<S>` and `</S>`;
             sizes may be unknown.
         elmo_l2_coef: Weight of the L2 regularisation of the mix weights.
         lengths: Tokens in each row, shape (batch,); None: all rows are full.

@@ -36,6 +36,9 @@ class TorchProjectedLSTM(nn.Module):
         c_t = clip(sig(f) * c_{t-1} + sig(i) * tanh(c~)),  h_t = clip((sig(o) * tanh(c_t)) W_proj)
 
     No gradient flows through a clipped value.
+
+    Args:
+        config: Of which sizes and clips are read.
     """
 
     def __init__(self, config: BiLMConfig):
@@ -74,7 +77,13 @@ class TorchProjectedLSTM(nn.Module):
         return torch.stack(outputs, dim=1), hidden, cell
 
     def step(self, gate_inputs, hidden, cell):
-        """Return hidden (batch, projection) and cell (batch, cell) one step later."""
+        """Return hidden (batch, projection) and cell (batch, cell) one step later.
+
+        Args:
+            gate_inputs: What the inputs add to the gates, shape (batch, 4 * cell), order ifco.
+            hidden: Shape (batch, projection).
+            cell: Shape (batch, cell).
+        """
         gates = gate_inputs + self.state_linearity(hidden)
         i, f, c, o = gates.split(self.cell_size, dim=-1)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(c)
@@ -88,7 +97,12 @@ def _clip(values: torch.Tensor, limit: float) -> torch.Tensor:
 
 
 class TorchCharacterEncoder(nn.Module):
-    """Word vectors from character ids; see `bilm.character_encoder.CharacterEncoder`."""
+    """Word vectors from character ids; see `bilm.character_encoder.CharacterEncoder`.
+
+    Args:
+        options: `BiLMConfig.char_cnn`.
+        projection_size: Features of a word vector.
+    """
 
     def __init__(self, options: dict, projection_size: int):
         super().__init__()
@@ -136,7 +150,11 @@ class TorchCharacterEncoder(nn.Module):
 
 
 class TorchSoftmax(nn.Module):
-    """Weight (vocabulary, projection) and bias (vocabulary,) that predict words."""
+    """Weight (vocabulary, projection) and bias (vocabulary,) that predict words.
+
+    Args:
+        config: Of which the two sizes are read.
+    """
 
     def __init__(self, config: BiLMConfig):
         super().__init__()
@@ -279,7 +297,7 @@ class TorchELMo(nn.Module):
         """Return num_mixes tensors (batch, steps, directions * projection), zero beyond a row.
 
         Args:
-            token_ids: Without <S> and </S>.
+            token_ids: Without `<S>` and `</S>`.
             lengths: Shape (batch,); None: all rows are full.
         """
         if lengths is None:
@@ -317,6 +335,7 @@ class TorchELMo(nn.Module):
         """Set the mixes to those that `bilm.ELMo.save_mixes` wrote.
 
         Raises:
+            InputError: There are none, or the file is damaged.
             ValueError: They belong to another kind of ELMo.
         """
         from bilm.mixes import read_mixes

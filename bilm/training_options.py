@@ -105,7 +105,11 @@ class TrainingOptions:
         return "rmsprop" if self.optim == "rprop" else self.optim
 
     def model_config(self, vocabulary) -> BiLMConfig:
-        """Return the configuration of a new model with this vocabulary."""
+        """Return the configuration of a new model with this vocabulary.
+
+        Raises:
+            InputError: The options and the vocabulary make no model; all problems are listed.
+        """
         return BiLMConfig(
             vocab_size=len(vocabulary),
             projection_size=self.embed_size,

@@ -39,6 +39,11 @@ def check_training_state(training: dict, config: BiLMConfig, source: str) -> Non
 def check_shards(before: list, now: list, source: str) -> None:
     """Compare [name, bytes, SHA-256] of shards; the folder that they are in may have moved.
 
+    Args:
+        before: A list for each shard, as the checkpoint has them.
+        now: The same of the text at hand.
+        source: The checkpoint, for messages.
+
     Raises:
         InputError: They are not the same; the message names those that changed.
     """

@@ -230,6 +230,7 @@ class VectorFile:
         sync_folder(self._final.absolute().parent)
 
     def close(self) -> None:
+        """Close the file; what is not complete stays under its working name, to go on with."""
         self._file.close()
 
 

@@ -52,6 +52,10 @@ def compare_outputs(first: StoredModel, second: StoredModel) -> Tuple[Dict[str, 
     A fixed batch runs through all layers in plain NumPy, and in Paddle and PyTorch where they
     are installed.
 
+    Args:
+        first: The model that is right.
+        second: One of the same configuration.
+
     Returns:
         The largest difference by framework, and the largest that is allowed.
     """

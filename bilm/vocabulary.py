@@ -50,7 +50,7 @@ class Vocabulary:
     """An ordered set of words; the id of a word is its position.
 
     File format (LARK, and bilm-tf before it): UTF-8, one word a line; a line
-    `!!!MAXTERMID` is skipped and takes no id; <S>, </S> and <UNK> must be there.
+    `!!!MAXTERMID` is skipped and takes no id; `<S>`, `</S>` and `<UNK>` must be there.
 
     Args:
         words: The words in the order of their ids.
@@ -94,7 +94,7 @@ class Vocabulary:
     __hash__ = None
 
     def encode(self, tokens: Iterable[str]) -> list:
-        """Return the ids of `tokens`, unk_id for unknown ones. No <S> or </S> is added."""
+        """Return the ids of `tokens`, unk_id for unknown ones. No `<S>` or `</S>` is added."""
         return [self._ids.get(token, self.unk_id) for token in tokens]
 
     def encode_line(self, line: bytes) -> list:
@@ -116,7 +116,7 @@ class Vocabulary:
         """Return the ids of sentences as rows of equal length, and the lengths.
 
         Args:
-            sentences: Lists of words. No <S> or </S> is added.
+            sentences: Lists of words. No `<S>` or `</S>` is added.
 
         Returns:
             int64 arrays (batch, steps) and (batch,); eos_id fills the rows.
@@ -135,7 +135,7 @@ class Vocabulary:
         """Return the ids that stand for a word: its own, or those of an unknown word's characters.
 
         These are the characters that are words themselves, MAX_PIECES at most; if there are
-        none, or the word is <UNK>, it is unk_id.
+        none, or the word is `<UNK>`, it is unk_id.
         """
         if word in self._ids:
             return [self._ids[word]]
@@ -146,7 +146,7 @@ class Vocabulary:
         """Return the pieces of sentences' words as rows of equal length, and the lengths.
 
         Args:
-            sentences: Lists of words. No <S> or </S> is added.
+            sentences: Lists of words. No `<S>` or `</S>` is added.
 
         Returns:
             int64 arrays (batch, steps, pieces) and (batch,); eos_id is the only piece of what fills
@@ -224,6 +224,9 @@ class Vocabulary:
                 skips do not count.
             min_count: Words that occur less often are left out.
             max_size: Largest size of the vocabulary, special tokens included.
+
+        Raises:
+            InputError: max_size leaves no room for the special tokens.
         """
         ranked = sorted(
             (word for word, count in counts.items() if count >= min_count),

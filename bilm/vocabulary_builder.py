@@ -27,7 +27,7 @@ def count_words(shards, show_progress: bool = False) -> Counter:
 
     Raises:
         InputError: A line is not UTF-8, or a gzip file is damaged.
-    """
+    """  # noqa: DOC501 - `not_utf8` makes that InputError
     counts = Counter()  # of words as bytes
     with progress_bar(shards, show_progress) as progress:
         for shard in shards:

@@ -31,7 +31,13 @@ _MAX_LAYERS = 8
 
 
 class Import(NamedTuple):
-    """What an import did: numbers of tensors, words and tags; words is 0 without a vocabulary."""
+    """What an import did.
+
+    Attributes:
+        tensors: Number of the tagger's own parameters, the biLM's aside.
+        words: Words of the vocabulary; 0 without one.
+        tags: Number of tags.
+    """
 
     tensors: int
     words: int

@@ -48,7 +48,13 @@ class LinearChainCRF(nn.Layer):
     def path_score(
         self, emissions: paddle.Tensor, tags: paddle.Tensor, lengths: paddle.Tensor
     ) -> paddle.Tensor:
-        """Return the score of each row's tags, shape (batch,); arguments as in `forward`."""
+        """Return the score of each row's tags, shape (batch,), a logarithm that is not normalised.
+
+        Args:
+            emissions: As `forward` takes them.
+            tags: As `forward` takes them.
+            lengths: As `forward` takes them.
+        """
         num_tags = emissions.shape[-1]
         mask = mask_of(tags, lengths)  # (batch, steps)
         own = paddle.take_along_axis(emissions, tags.unsqueeze(-1), axis=-1).squeeze(-1)

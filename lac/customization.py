@@ -23,7 +23,12 @@ CUSTOMIZATION_FILE = "customization.txt"
 
 
 class CustomWord(NamedTuple):
-    """A word of an entry; `type` is None where the model decides."""
+    """A word of an entry.
+
+    Attributes:
+        text: As it is typed.
+        type: Its tag, without marks of a scheme; None where the model decides.
+    """
 
     text: str
     type: Optional[str]

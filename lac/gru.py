@@ -65,7 +65,13 @@ class ResetBeforeCell(nn.RNNCellBase):
         return F.linear(inputs, self.input_weight, self.input_bias + self.bias)
 
     def forward(self, inputs: paddle.Tensor, states: paddle.Tensor):
-        """Return the new state, twice, from gates (batch, 3 * hidden) and the state before."""
+        """Return the new state (batch, hidden), twice, as `paddle.nn.RNN` wants it.
+
+        Args:
+            inputs: What `project` made of the inputs, shape (batch, 3 * hidden): update, reset
+                and candidate.
+            states: The state before, shape (batch, hidden).
+        """
         size = self._size
         gates = F.sigmoid(inputs[:, : 2 * size] + paddle.matmul(states, self.update_reset_weight))
         update, reset = gates[:, :size], gates[:, size:]
@@ -76,7 +82,12 @@ class ResetBeforeCell(nn.RNNCellBase):
 
 
 class ResetBeforeBiGRU(nn.Layer):
-    """Two directions of `ResetBeforeCell`, their states joined; see `bidirectional_gru`."""
+    """Two directions of `ResetBeforeCell`, their states joined; see `bidirectional_gru`.
+
+    Args:
+        input_size: Features of the inputs.
+        hidden_size: Of the state of each direction.
+    """
 
     def __init__(self, input_size: int, hidden_size: int):
         super().__init__()
@@ -91,7 +102,16 @@ class ResetBeforeBiGRU(nn.Layer):
         initial_states: None = None,
         sequence_length: Optional[paddle.Tensor] = None,
     ) -> Tuple[paddle.Tensor, None]:
-        """Return what `bidirectional_gru` says; the state is not given."""
+        """Return what `bidirectional_gru` says; the state is not given.
+
+        Args:
+            inputs: Shape (batch, steps, input_size).
+            initial_states: None: both directions start from zeros.
+            sequence_length: Steps of each row, shape (batch,); None: all rows are full.
+
+        Returns:
+            Shape (batch, steps, 2 * hidden), zero beyond a row's length; and None.
+        """
         turned = reverse_rows(inputs, sequence_length)
         forward, backward = (
             nn.RNN(cell)(cell.project(values))[0]

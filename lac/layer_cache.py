@@ -31,6 +31,9 @@ class LayerCache:
         max_megabytes: A larger cache is kept in a file.
         folder: Where that file takes its space.
         description: Of the progress bar; None: no bar. It shows on terminals only.
+
+    Raises:
+        InputError: There is no room for that file.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class LayerCache:
 
     @property
     def in_memory(self) -> bool:
+        """Whether the layers are in memory, not in a file."""
         return not isinstance(self._layers, np.memmap)
 
     def layers(self, numbers: Iterable[int]) -> np.ndarray:

@@ -27,6 +27,9 @@ class Predictor:
         tags: In the order of their ids.
         scheme: What the tags mean.
         batch_size: Sentences computed together, at most; fewer where they are long.
+
+    Raises:
+        InputError: batch_size is not positive.
     """
 
     def __init__(
@@ -59,6 +62,12 @@ class Predictor:
             sentences: Lists of words; an empty one has no tags.
             cache: ELMo's layers of these sentences, none of which is empty.
             progress: Called with the number of sentences of each batch.
+
+        Returns:
+            A list of tags for each sentence, one a word.
+
+        Raises:
+            InputError: A sentence is no list of strings.
         """
         found: List[List[str]] = [[] for _ in sentences]
         for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
@@ -71,7 +80,7 @@ class Predictor:
         return found
 
     def decode(self, ids, layers: Optional[np.ndarray] = None) -> List[np.ndarray]:
-        """Return the tag ids of each row.
+        """Return the tag ids of each row, of shape (its length,).
 
         Args:
             ids: `TokenIds`.

@@ -8,7 +8,13 @@ from lac.tagged_files import TaggedSentence
 
 
 class SentenceCounts(NamedTuple):
-    """Spans of one sentence: those that are right, found and wanted."""
+    """Spans of one sentence.
+
+    Attributes:
+        correct: Those found that are wanted: same borders, same type.
+        found: Those that the tagger found.
+        wanted: Those of the data.
+    """
 
     correct: int
     found: int
@@ -36,7 +42,12 @@ class SpanScores:
         self.sentences: List[SentenceCounts] = []
 
     def add(self, sentence: TaggedSentence, tags: Sequence[str]) -> None:
-        """Count a sentence with its own tags, and those that were found."""
+        """Count a sentence with its own tags, and those that were found.
+
+        Args:
+            sentence: With the tags that are wanted.
+            tags: Those that were found, one a word.
+        """
         wanted, found = set(self._scheme.spans(sentence.tags)), set(self._scheme.spans(tags))
         correct = wanted & found
         for counter, spans in (

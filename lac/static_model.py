@@ -46,7 +46,9 @@ def decode(
     Args:
         emissions: Shape (batch, steps, tags).
         lengths: Shape (batch,), each at least 1.
-        start, stop, transitions: See `TransitionScores`.
+        start: Shape (tags,); see `TransitionScores`.
+        stop: Shape (tags,).
+        transitions: Shape (tags, tags), from row to column.
     """
     mask = mask_of(emissions[:, :, 0], lengths).unsqueeze(-1)  # (batch, steps, 1)
     after = paddle.concat([mask[:, 1:], paddle.zeros_like(mask[:, :1])], axis=1)
@@ -76,7 +78,17 @@ class ExportedTagger(nn.Layer):
         self.inputs += ["characters"] * (tagger.character_features is not None)
 
     def forward(self, words, lengths, third=None, fourth=None):
-        """Return tag ids (batch, steps), 0 beyond a row's length, and emissions."""
+        """Return tag ids (batch, steps), 0 beyond a row's length, and emissions.
+
+        Args:
+            words: Ids, int64, shape (batch, steps).
+            lengths: Words in each row, int64, shape (batch,), each at least 1.
+            third: The third of `inputs`, where there is one: ELMo's ids, or characters.
+            fourth: The fourth: characters.
+
+        Returns:
+            int64 (batch, steps), and float32 (batch, steps, tags).
+        """
         given = dict(zip(self.inputs[2:], (third, fourth)))
         emissions = self.tagger(words, lengths, given.get("elmo"), given.get("characters"))
         return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions

@@ -114,7 +114,12 @@ class TagScheme:
         return mark, kind
 
     def encode(self, kind: str, length: int) -> List[str]:
-        """Return the tags of a span of so many words."""
+        """Return the tags of a span.
+
+        Args:
+            kind: Its type, such as "nr".
+            length: Words in it, at least one. A scheme of bare tags makes a span of each word.
+        """
         if self.name == "bare":
             return [kind] * length
         if self.name == "mixed" and length == 1:

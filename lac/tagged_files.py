@@ -18,14 +18,24 @@ from lac.tag_schemes import OUTSIDE, TagScheme
 
 
 class TaggedSentence(NamedTuple):
-    """A sentence: its words and a tag for each."""
+    """A sentence.
+
+    Attributes:
+        tokens: Its words.
+        tags: One for each word.
+    """
 
     tokens: List[str]
     tags: List[str]
 
 
 class TaggedCorpus(NamedTuple):
-    """Tagged sentences and what their tags mean."""
+    """Tagged sentences and what their tags mean.
+
+    Attributes:
+        sentences: In the order of the files.
+        scheme: In which all tags are written.
+    """
 
     sentences: List[TaggedSentence]
     scheme: TagScheme

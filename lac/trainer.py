@@ -168,7 +168,7 @@ class TaggerTrainer:
         return [batches[number] for number in random.permutation(len(batches))]
 
     def _hide_rare_words(self, ids, step):
-        """Make <UNK> of some words that occur once, so that the tagger learns what to do then."""
+        """Make `<UNK>` of some words that occur once, so that the tagger learns what to do then."""
         if not self.options.unknown_rate or not len(self._rare):
             return
         random = random_for("unknown words", self.options.random_seed, step)

@@ -8,7 +8,13 @@ FORBIDDEN = -1e4  # added to the score of what must not be; scores are far small
 
 
 class TransitionScores(NamedTuple):
-    """Scores of a linear chain: start (tags,), stop (tags,), transitions (from, to)."""
+    """Scores of a linear chain, float32, logarithms that are not normalised.
+
+    Attributes:
+        start: Of each tag at the first word, shape (tags,).
+        stop: Of each tag at the last word, shape (tags,).
+        transitions: Of each tag (column) after each tag (row), shape (tags, tags).
+    """
 
     start: np.ndarray
     stop: np.ndarray

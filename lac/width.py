@@ -25,7 +25,7 @@ def unicode_table() -> Dict[str, str]:
     White space is left out: it is part of no word. So are forms for which Unicode names
     another form of width, or none.
 
-    Source: Unicode Character Database, decompositions <wide> and <narrow>.
+    Source: Unicode Character Database, decompositions `<wide>` and `<narrow>`.
     """
     table = {}
     for code in range(sys.maxunicode + 1):
@@ -64,7 +64,11 @@ def load_table(path) -> Dict[str, str]:
 
 
 class WidthFolder:
-    """Folds words by a table; words that a table does not touch are returned as they are."""
+    """Folds words by a table; words that a table does not touch are returned as they are.
+
+    Args:
+        table: The ordinary form of each character that has another.
+    """
 
     def __init__(self, table: Dict[str, str]):
         self.table = dict(table)

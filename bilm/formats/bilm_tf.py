@@ -147,6 +147,7 @@ def config_from(
         options: Its content.
         source: Its path, for messages.
         vocab_size: Rows of the embedding, if there is one.
+        **settings: cell_clip and projection_clip, of which options.json says nothing.
 
     Raises:
         InputError: Something is missing or wrong; all of it is listed.
@@ -183,7 +184,11 @@ def config_from(
 
 
 def find_file(path) -> Optional[Path]:
-    """Return the HDF5 file of weights that `path` is or holds, or None."""
+    """Return the HDF5 file of weights that `path` is or holds, or None.
+
+    Raises:
+        InputError: A folder holds several, none with the name that we give.
+    """
     path = Path(path)
     if path.is_dir():
         if (path / WEIGHTS_FILE).is_file():

@@ -213,7 +213,7 @@ def _may_be(path, name) -> bool:
 def with_vocabulary(
     model: StoredModel, vocabulary: Optional[Vocabulary], vocab_path=None
 ) -> StoredModel:
-    """Return the model with a vocabulary, and the ids of <S>, </S> and <UNK> that it has.
+    """Return the model with a vocabulary, and the ids of `<S>`, `</S>` and `<UNK>` that it has.
 
     Args:
         model: The model.

@@ -289,6 +289,7 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
     Args:
         path: As `read_variables` takes it.
         config: Its configuration where known; None: `infer_config` with `settings`.
+        **settings: Fields of `BiLMConfig` that shapes do not tell, such as cell_clip.
 
     Raises:
         InputError: As `read_variables` and `infer_config`.

@@ -76,7 +76,11 @@ class _ArrayUnpickler(pickle._Unpickler):
 
 
 def find_file(path) -> Optional[Path]:
-    """Return the .pdparams file that `path` is or holds, or None."""
+    """Return the .pdparams file that `path` is or holds, or None.
+
+    Raises:
+        InputError: A folder holds several.
+    """
     path = Path(path)
     files = sorted(path.glob("*.pdparams")) if path.is_dir() else [path]
     files = [file for file in files if file.is_file() and file.suffix == ".pdparams"]

@@ -3,6 +3,8 @@
     u64 length of the header
     header, JSON padded with spaces: {name: {"dtype", "shape", "data_offsets"}, ...}
     the values, little-endian, in C order
+
+Source: the format's description in the repository huggingface/safetensors.
 """
 
 import json

@@ -4,6 +4,8 @@
     vocab.txt           the words, one a line
     segmentation.json   how the training text was segmented
     mixes.json          a layer mix that was learned with the model
+
+Each of them but the first may be absent.
 """
 
 import json
@@ -20,7 +22,14 @@ CONFIG_FILE, VOCABULARY_FILE = "config.json", "vocab.txt"
 
 
 class SideFiles(NamedTuple):
-    """The files beside the weights; None where there is none."""
+    """The files beside the weights; None where there is none.
+
+    Attributes:
+        config: config.json, sizes and switches.
+        vocabulary: vocab.txt.
+        segmentation: segmentation.json, how the training text was segmented.
+        mixes: mixes.json, a layer mix.
+    """
 
     config: Optional[BiLMConfig]
     vocabulary: Optional[Vocabulary]

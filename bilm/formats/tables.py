@@ -82,6 +82,9 @@ def gates(order: str, transposed: bool = False) -> Transform:
     Args:
         order: Such as "ifco".
         transposed: Whether the format has the gates along the first axis.
+
+    Raises:
+        ValueError: When the transform is used: see `reorder_gates`.
     """
     def to(array):
         array = reorder_gates(array, OUR_GATES, order)
@@ -115,6 +118,10 @@ def to_format(
     """Yield the names and arrays of the format, one entry after the other.
 
     Entries of which we have no tensor are left out; `lost` tells the tensors without entry.
+
+    Args:
+        table: The format's.
+        tensors: Arrays, or what `np.asarray` reads, by our names.
     """
     for entry in table:
         if all(name in tensors for name in entry.ours):

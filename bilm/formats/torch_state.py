@@ -102,7 +102,11 @@ def _sum_of_biases(first, second):
 
 
 def find_file(path) -> Optional[Path]:
-    """Return the file of weights that `path` is or holds, or None."""
+    """Return the file of weights that `path` is or holds, or None.
+
+    Raises:
+        InputError: A folder holds several pickled ones, and none with the name that we give.
+    """
     path = Path(path)
     if path.is_dir():
         if (path / WEIGHTS_FILE).is_file():
@@ -116,7 +120,13 @@ def find_file(path) -> Optional[Path]:
 
 
 def read_tensors(file) -> Mapping[str, np.ndarray]:
-    """Return the tensors of a file by their names in it."""
+    """Return the tensors of a file by their names in it.
+
+    Arrays of a safetensors file are read when they are asked for.
+
+    Raises:
+        InputError: The file is damaged, or pickles something else than tensors.
+    """
     if Path(file).suffix not in _PICKLED:
         return read_safetensors(file)
     return _read_pickled(file)
@@ -167,6 +177,7 @@ def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredM
         path: Folder, or a file of weights.
         config: Its configuration where known; None: sizes are taken from the shapes, and
             `settings` gives what they do not tell, such as clips.
+        **settings: Fields of `BiLMConfig`.
 
     Raises:
         InputError: Tensors are missing, or a file is damaged.

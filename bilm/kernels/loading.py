@@ -128,7 +128,17 @@ def projected_lstm(
 
 
 def softmax_nats(hidden, weight, bias, targets):
-    """Return the cross entropy (tokens,) of each token, without a gradient; see core/softmax.h."""
+    """Return the cross entropy of each token in nats, without a gradient; see core/softmax.h.
+
+    Args:
+        hidden: Shape (tokens, projection), float32.
+        weight: Shape (classes, projection), float32.
+        bias: Shape (classes,), float32.
+        targets: Shape (tokens,), int64, each at least 0 and below the number of classes.
+
+    Returns:
+        Shape (tokens,).
+    """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets}
     return _run("bilm_softmax_nats", named, {}, ("Nats",))[0]
 
@@ -138,6 +148,18 @@ def softmax_loss(hidden, weight, bias, targets, token_weights, extra, max_logits
 
     They are those of the sum of token_weights * nats; see core/softmax.h. Without `extra` (None)
     no target may be -1, and the last gradient means nothing.
+
+    Args:
+        hidden: Shape (tokens, projection), float32.
+        weight: Shape (classes, projection), float32.
+        bias: Shape (classes,), float32.
+        targets: Shape (tokens,), int64; -1: the token's own logit in `extra`.
+        token_weights: Shape (tokens,), float32; 0 leaves a token out.
+        extra: Shape (tokens,), float32, or None: one more logit, of those tokens only.
+        max_logits: So many exist at once, but at least those of one token.
+
+    Returns:
+        Shape (tokens,), and gradients in the shapes of what they belong to.
     """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets,
              "TokenWeights": token_weights, "Extra": extra}
@@ -161,7 +183,18 @@ def sum_of_squares(values):
 
 
 def adagrad(parameter, moment, gradient, scale, rate, epsilon):
-    """Update a parameter and its moment in place; see core/adagrad.h."""
+    """Update a parameter and its moment in place; see core/adagrad.h.
+
+        g = scale * gradient;  moment += g^2;  parameter -= rate * g / (sqrt(moment) + epsilon)
+
+    Args:
+        parameter: float32, any shape.
+        moment: In its shape.
+        gradient: In its shape; it is not changed.
+        scale: Such as what `clip_factor` gives.
+        rate: The learning rate.
+        epsilon: 0 in LARK, where moments start above 0.
+    """
     parameter = parameter.detach()  # shares its values, and may be changed in place
     named = {"Parameter": parameter, "Moment": moment, "Gradient": gradient}
     attributes = {"scale": float(scale), "rate": float(rate), "epsilon": float(epsilon)}
