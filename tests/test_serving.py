@@ -28,6 +28,7 @@ from lac.serving.answers import Answers, WordNotFound
 from lac.serving.app import create_app
 from lac.serving.limits import Limits
 from lac.serving.protocol import impatient_protocol
+from tests.endurance.serving_load import measure
 from tests.refusals import refusal_of
 from tests.taggers import small_bilm, trained
 
@@ -293,3 +294,12 @@ def test_answers_are_those_of_the_schema(answers, tmp_path):
         )
     assert done.returncode == 0, done.stdout[-5000:]
     assert "Selected: 5/5" in done.stdout and "passed" in done.stdout
+
+
+def test_many_clients_without_an_error_or_growth(run):
+    """A short form of what docs/serving.md has of 60 seconds."""
+    seconds = float(os.environ.get("BILM_SERVING_SECONDS", "12"))
+    found = measure(str(run), clients=50, seconds=seconds)
+    assert (found["errors"], found["exit_status"]) == (0, 0), found
+    assert found["requests"] > 50 * 3
+    assert found["megabytes_grown"] < 10, found
