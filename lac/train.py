@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import fields
 
-from bilm.checkpoint import clear_run, latest_checkpoint
+from bilm.checkpoint import checkpoint_path, clear_run, latest_checkpoint
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
 from bilm.figures import stdout_for_figures, write_figures
@@ -46,7 +46,8 @@ def _train(given, quiet) -> dict:
         return {"finished": False}
     figures = outcome._asdict()
     del figures["sentence_counts"]  # as long as the text
-    return {"finished": True, **figures}
+    model = checkpoint_path(options.save_dir, outcome.best_step)
+    return {"finished": True, "model": str(model), **figures}
 
 
 def train(options: TaggerOptions, source=None, training=None, caches=None, quiet=False):
