@@ -32,6 +32,9 @@ GROUPS = {
         "inspect": ("bilm.inspection", "what a checkpoint holds and what it lacks"),
         "compare": ("bilm.comparison", "how far two checkpoints are apart"),
     },
+    "shell": {
+        "completion": ("bilm.completion", "a script that completes verbs and flags on Tab"),
+    },
 }
 VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
 EXAMPLE = "bilm segment data/raw/train.txt --output corpus/train"

@@ -15,6 +15,9 @@ GROUPS = {
         "export": ("lac.export", "a tagger as one static model for paddle.inference"),
         "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
     },
+    "shell": {
+        "completion": ("lac.completion", "a script that completes verbs and flags on Tab"),
+    },
 }
 VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
 EXAMPLE = "echo '陈晓岚上周三从苏州回来了。' | lac tag --model tagger"
