@@ -1,4 +1,4 @@
-"""The manners of `bilm` and `lac`: help, version, suggestions, errors, exit statuses, completion."""
+"""The manners of `bilm` and `lac`: help, suggestions, errors, exit statuses, completion."""
 
 import argparse
 import ast
@@ -194,8 +194,8 @@ def test_what_is_near():
 @pytest.mark.parametrize("arguments, told", [
     (["--alpha", "1", "--", "--other"], None), (["--alpha=1", "--word", "- --x y"], None),
     (["--alpha", "-1.5"], None), (["--alhpa=1"], "unknown option --alhpa; did you mean --alpha?"),
-    (["-alpha", "1"], "unknown option -alpha; did you mean --alpha?"), (["--alpha"], "expected one"),
-    (["--alp", "1"], "unknown option --alp; did you mean --alpha?"),
+    (["-alpha", "1"], "unknown option -alpha; did you mean --alpha?"),
+    (["--alpha"], "expected one"), (["--alp", "1"], "unknown option --alp; did you mean --alpha?"),
     (["a", "b"], "unrecognized arguments: b"),
 ])
 def test_what_counts_as_an_unknown_option(capsys, arguments, told):
@@ -213,7 +213,8 @@ def test_what_counts_as_an_unknown_option(capsys, arguments, told):
 
 def test_no_help_version_mistake_or_completion_needs_paddle():
     code = (
-        "import sys\nfrom contextlib import suppress\nfrom bilm import cli\nfrom lac import cli as l\n"
+        "import sys\nfrom contextlib import suppress\n"
+        "from bilm import cli\nfrom lac import cli as l\n"
         "for main, verbs in ((cli.main, cli.VERBS), (l.main, l.VERBS)):\n"
         "    for verb in verbs:\n"
         "        for flag in ('--help', '--version', '--hepl'):\n"
