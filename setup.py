@@ -26,7 +26,7 @@ setup(
         "h5py>=3.7",
         "tqdm>=4.60",
         "safetensors>=0.4",
-        "shtab>=1.7,<2",
+        "shtab>=1.10,<2",
     ],
     extras_require={
         # one of these two; they exclude each other

@@ -133,7 +133,7 @@ def add_json_option(parser: Parser, what: str = "the figures as a JSON object") 
     """Add the flag that asks for figures as JSON; `bilm.figures` writes them."""
     parser.group("output").add_argument(
         "--json", type=_file_to_write, metavar="FILE", help=f"write {what} to FILE; - prints "
-        "nothing else on standard output")
+        "that alone on standard output")
 
 
 def _file_to_write(text):

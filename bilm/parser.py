@@ -112,9 +112,10 @@ class _Help(argparse.HelpFormatter):
         super().__init__(prog, max_help_position=28, **settings)
 
     def add_usage(self, usage, actions, groups, prefix=None):
-        needed = [_usage_of(action) for action in actions
-                  if action.required or not action.option_strings]
-        super().add_usage(" ".join(["%(prog)s", *needed, "[OPTIONS]"]), (), (), prefix)
+        places = [_usage_of(action) for action in actions if not action.option_strings]
+        flags = [f"{action.option_strings[0]} {action.metavar or '...'}" for action in actions
+                 if action.option_strings and action.required]
+        super().add_usage(" ".join(["%(prog)s", *places, *flags, "[OPTIONS]"]), (), (), prefix)
 
     def _fill_text(self, text, width, indent):
         return "\n\n".join(
@@ -137,6 +138,4 @@ class _Help(argparse.HelpFormatter):
 
 def _usage_of(action):
     name = action.metavar or "|".join(action.choices)
-    if action.option_strings:
-        return f"{action.option_strings[0]} {name}"
     return {"+": f"{name} [{name} ...]", "?": f"[{name}]"}.get(action.nargs, name)

@@ -25,7 +25,7 @@ from lac import cli as lac_cli
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {"bilm": cli, "lac": lac_cli}
 VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in module.VERBS]
-OTHERS = ("bilm.hardware", "bilm.kernels.__main__")
+OTHERS = ("bilm.hardware", "bilm.kernels.__main__", "benchmark.main", "benchmark.scaling")
 
 pytestmark = pytest.mark.smoke
 
@@ -93,9 +93,10 @@ def test_help_has_groups_defaults_and_examples_that_can_be_parsed(capsys, progra
 
 
 @pytest.mark.parametrize("module", OTHERS)
-def test_other_programs_have_the_same_manners(capsys, module):
+def test_other_programs_have_the_same_manners(capsys, monkeypatch, module):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     parser = import_module(module).build_parser()
-    assert parser.prog.startswith("python -m bilm.")
+    assert parser.prog.startswith(("python -m bilm.", "python tools/")) and parser.examples
     for arguments, status in ((["--help"], 0), (["--version"], 0), (["--vresion"], 2)):
         with pytest.raises(SystemExit) as exit_:
             parser.parse_args(arguments)

@@ -30,8 +30,8 @@ LIGHT = (
     "bilm.vocabulary_transfer", "bilm.vocabulary", "bilm.vocabulary_builder",
     "lac", "lac.cli", "lac.completion", "lac.config", "lac.convert", "lac.customization",
     "lac.evaluate", "lac.export", "lac.lookup", "lac.model_folder", "lac.span_scores",
-    "lac.tag_files", "lac.tag_schemes", "lac.tagged_files", "lac.tagging", "lac.train", "lac.training_options",
-    "lac.viterbi", "lac.width",
+    "lac.tag_files", "lac.tag_schemes", "lac.tagged_files", "lac.tagging", "lac.train",
+    "lac.training_options", "lac.viterbi", "lac.width",
 )
 
 

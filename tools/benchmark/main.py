@@ -153,7 +153,7 @@ def _machine(threads):
 
 def build_parser() -> Parser:
     """Return the parser of tools/bench.py."""
-    parser = new_parser("tools/bench.py", __doc__, [
+    parser = new_parser("python tools/bench.py", __doc__, [
         "python tools/bench.py --config mid --repeats 5 --json figures.json",
         "python tools/bench.py --growth growth.png",
     ])

@@ -206,7 +206,7 @@ def _start(folder, processes, command):
 
 def build_parser() -> Parser:
     """Return the parser of tools/scaling.py."""
-    parser = new_parser("tools/scaling.py", main.__doc__, [
+    parser = new_parser("python tools/scaling.py", main.__doc__, [
         "python tools/scaling.py --config lark --sampled",
         "python tools/scaling.py --measure --config small --json figures.json",
     ])
