@@ -34,6 +34,7 @@ setup(
         "h5py>=3.7",
         "tqdm>=4.60",
         "safetensors>=0.4",
+        "shtab>=1.10,<2",
     ],
     extras_require={
         # one of these two; they exclude each other

@@ -2,74 +2,144 @@
 
 import os
 import sys
+import traceback
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
+from typing import Tuple
 
 from bilm.errors import InputError
+from bilm.parser import suggestion
 
-# verb: (module, what it does)
-VERBS = {
-    "segment": ("bilm.segmentation", "split raw text into sentences and words"),
-    "vocab": ("bilm.vocabulary_builder", "build a vocabulary from segmented text"),
-    "pretrain": ("bilm.train", "train a biLM on segmented text, or resume training"),
-    "evaluate": ("bilm.evaluate", "exact perplexity of a biLM on segmented text"),
-    "embed": ("bilm.embed_files", "contextual vectors of every word of a text, as HDF5"),
-    "score": ("bilm.score", "log-probability of each word and sentence"),
-    "generate": ("bilm.generate", "text drawn from a biLM"),
-    "convert": ("bilm.convert", "a biLM to another format, checked"),
-    "inspect": ("bilm.inspection", "what a checkpoint holds and what it lacks"),
-    "compare": ("bilm.comparison", "how far two checkpoints are apart"),
-    "plot": ("bilm.plot", "draw learning curves from metrics.jsonl files"),
+# group: verb: (module, what it does)
+GROUPS = {
+    "text": {
+        "segment": ("bilm.segmentation", "split raw text into sentences and words"),
+        "vocab": ("bilm.vocabulary_builder", "build a vocabulary from segmented text"),
+    },
+    "training": {
+        "pretrain": ("bilm.train", "train a biLM on segmented text, or resume training"),
+        "evaluate": ("bilm.evaluate", "exact perplexity of a biLM on segmented text"),
+        "plot": ("bilm.plot", "draw learning curves from metrics.jsonl files"),
+    },
+    "use of a biLM": {
+        "embed": ("bilm.embed_files", "contextual vectors of every word of a text, as HDF5"),
+        "score": ("bilm.score", "log-probability of each word and sentence"),
+        "generate": ("bilm.generate", "text drawn from a biLM"),
+    },
+    "checkpoints": {
+        "convert": ("bilm.convert", "a biLM to another format, checked"),
+        "inspect": ("bilm.inspection", "what a checkpoint holds and what it lacks"),
+        "compare": ("bilm.comparison", "how far two checkpoints are apart"),
+    },
+    "shell": {
+        "completion": ("bilm.completion", "a script that completes verbs and flags on Tab"),
+    },
 }
+VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
+EXAMPLE = "bilm segment data/raw/train.txt --output corpus/train"
+
+# Exit statuses, as docs/command_line.md tells them; 130 and 141 are 128 + a signal's number.
+INTERNAL_ERROR, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
 def run_main(main, arguments=None) -> None:
-    """Call `main(arguments)` as a program: bad input is one line on stderr and exit status 2."""
+    """Call `main(arguments)` as a program: whatever goes wrong is one line on stderr.
+
+    The exit status tells what it was. With --debug among the arguments a traceback comes first.
+
+    Args:
+        main: Takes a list of strings.
+        arguments: The list; None: the command line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        main(arguments)
-    except InputError as error:
-        sys.exit(_complain(str(error)))
-    except MemoryError as error:
-        sys.exit(_complain(out_of_memory(error)))
-    except BrokenPipeError:
-        sys.exit(141)
-    except OSError as error:
+        try:
+            main(arguments)
+        finally:
+            sys.stdout.flush()  # a closed pipe shows now, not when Python ends
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        status, message = _judge(error)
+        if message:
+            print("error: " + " ".join(message.splitlines()), file=sys.stderr)
+        _drop_output_that_cannot_be_written()
+        sys.exit(status)
+
+
+def _judge(error) -> Tuple[int, str]:
+    """Return the exit status for an exception and what to tell of it, "" for nothing."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, ""
+    if isinstance(error, BrokenPipeError):
+        return CLOSED_PIPE, ""
+    if isinstance(error, InputError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, out_of_memory(error)
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        sys.exit(_complain(f"{where}{error.strerror or error}"))
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return BAD_INPUT, f"{where}{error.strerror or _last_words(error)}"
+    return INTERNAL_ERROR, (
+        f"internal: {type(error).__name__}: {_last_words(error)}; --debug shows where it happened, "
+        "please report it"
+    )
+
+
+def _last_words(error):
+    """Return the text of an exception; of Paddle's, what follows the trace of its C++ functions."""
+    return " ".join(str(error).rpartition("Error Message Summary:")[-1].strip("- \n").split())
+
+
+def _drop_output_that_cannot_be_written():
+    """Keep Python from complaining, as it ends, of what is left for a closed pipe or full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments=None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
-    run_verb("bilm", VERBS, arguments)
+    run_verb("bilm", GROUPS, EXAMPLE, arguments)
 
 
-def run_verb(program: str, verbs: dict, arguments=None) -> None:
+def run_verb(program: str, groups: dict, example: str, arguments=None) -> None:
     """Run the verb of a program that `arguments` (default: the command line) start with.
 
     Args:
         program: Its name.
-        verbs: Such as VERBS.
+        groups: Such as GROUPS.
+        example: A command line for its help.
         arguments: A list of strings.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage(program, verbs))
-    elif arguments[0] == "--version":
+    run_main(partial(_dispatch, program, groups, example), arguments)
+
+
+def _dispatch(program, groups, example, arguments):
+    first, *rest = arguments or ["--help"]
+    verbs = {verb: module for group in groups.values() for verb, (module, _) in group.items()}
+    if first in verbs:
+        import_module(verbs[first]).main(rest)
+    elif first in ("-h", "--help"):
+        print(_help(program, groups, example))
+    elif first == "--version":
         print(f"{program} {import_module('bilm').__version__}")
-    elif arguments[0] in verbs:
-        module, _ = verbs[arguments[0]]
-        sys.argv[0] = f"{program} {arguments[0]}"
-        run_main(import_module(module).main, arguments[1:])
     else:
-        sys.exit(_complain(f"unknown verb {arguments[0]!r}; one of: {', '.join(verbs)}"))
+        what = "option" if first.startswith("-") else "verb"
+        near = suggestion(first, ["--help", "--version"] if what == "option" else verbs)
+        raise InputError(f"unknown {what} {first!r}{near or ';'} `{program} --help` lists all")
 
 
-def _usage(program, verbs) -> str:
+def _help(program, groups, example) -> str:
     lines = [f"usage: {program} VERB [OPTIONS]", "",
-             f"verbs ({program} VERB --help tells the options):"]
-    lines += [f"  {verb:<10} {purpose}" for verb, (_, purpose) in verbs.items()]
-    return "\n".join(lines)
+             f"`{program} VERB --help` tells a verb's options, `{program} --version` the version."]
+    for title, verbs in groups.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {verb:<11} {purpose}" for verb, (_, purpose) in verbs.items()]
+    return "\n".join([*lines, "", "example:", f"  {example}"])
 
 
 def out_of_memory(error: MemoryError) -> str:
@@ -86,11 +156,6 @@ def warn(message: str) -> None:
     if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
         return
     print(f"warning: {message}", file=sys.stderr, flush=True)
-
-
-def _complain(message: str) -> int:
-    print("error: " + " ".join(message.splitlines()), file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

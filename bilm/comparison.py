@@ -1,6 +1,5 @@
 """How far two checkpoints are apart, tensor by tensor, whatever their formats."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import NamedTuple, Optional
@@ -9,10 +8,12 @@ import numpy as np
 
 from bilm.cli import run_main
 from bilm.errors import InputError
+from bilm.figures import write_figures
 from bilm.formats.canonical import StoredModel
 from bilm.formats.known import open_model
 from bilm.mixes import mixes_to_json
-from bilm.options import new_parser
+from bilm.options import add_json_option, new_parser
+from bilm.parser import Parser
 
 
 class Difference(NamedTuple):
@@ -75,38 +76,54 @@ def _difference(name, ours, theirs):
                                     for values in (apart, relative)))
 
 
-def main(arguments=None) -> None:
-    """Print the differences; exit with 1 if there are larger ones than allowed, or others."""
-    parser = new_parser(__doc__)
-    add = parser.add_argument
+def build_parser() -> Parser:
+    """Return the parser of `bilm compare`."""
+    parser = new_parser(
+        "bilm compare",
+        __doc__,
+        ["bilm compare run elmo-torch --tolerance 1e-6"],
+        notes="Exit status: 0 if the two are equal, 1 if they differ, 2 if one cannot be read.",
+    )
+    add = parser.group("models").add_argument
     add("first", metavar="A", help="model folder or file, in any known format")
     add("second", metavar="B", help="another one")
     add("--tolerance", type=float, default=0.0, metavar="X",
-        help="largest absolute difference that is no difference (default 0)")
-    add("--json", action="store_true", help="print a JSON object")
-    options = parser.parse_args(arguments)
+        help="largest absolute difference that is no difference")
+    add_json_option(parser, "the differences as a JSON object")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Print the differences; exit with 1 if there are larger ones than allowed, or others."""
+    options = build_parser().parse_args(arguments)
     if not options.tolerance >= 0:
         raise InputError(f"--tolerance must not be negative, not {options.tolerance}")
     models = open_model(options.first), open_model(options.second)
     found, others = compare(*models), other_differences(*models)
-    equal = not others and not any(
-        d.problem or not d.absolute <= options.tolerance for d in found
-    )
-    largest = max((d.absolute for d in found), default=0.0)
+    report = {
+        "equal": not others and not any(
+            d.problem or not d.absolute <= options.tolerance for d in found
+        ),
+        "differs": others,
+        "largest": max((d.absolute for d in found), default=0.0),
+        "tensors": [difference._asdict() for difference in found],
+    }
     if options.json:
-        report = {"equal": equal, "differs": others, "largest": largest}
-        report["tensors"] = [difference._asdict() for difference in found]
-        print(json.dumps(report, indent=2))
-    else:
-        for line in others:
-            print(f"differs     {line}")
-        for d in found:
-            values = d.problem or f"absolute {d.absolute:.3e}, relative {d.relative:.3e}"
-            print(f"{d.name:<44} {values}")
-        verdict = "equal" if equal else "different"
-        print(f"{verdict}: largest difference {largest:.3e}, allowed {options.tolerance:g}")
-    if not equal:
+        write_figures(options.json, report)
+    if options.json != "-":
+        _print(report, options.tolerance)
+    if not report["equal"]:
         sys.exit(1)
+
+
+def _print(report, tolerance) -> None:
+    for line in report["differs"]:
+        print(f"differs     {line}")
+    for d in (Difference(**tensor) for tensor in report["tensors"]):
+        values = d.problem or f"absolute {d.absolute:.3e}, relative {d.relative:.3e}"
+        print(f"{d.name:<44} {values}")
+    verdict = "equal" if report["equal"] else "different"
+    print(f"{verdict}: largest difference {report['largest']:.3e}, allowed {tolerance:g}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Convert a biLM from one format to another, and check the result."""
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,13 @@ from tqdm import tqdm
 from bilm.checkpoint import write_checksums
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
+from bilm.figures import write_figures
 from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.canonical import LazyArray, StoredModel
 from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model, side_files_of
 from bilm.formats.side_files import write_side_files
-from bilm.options import new_parser
+from bilm.options import add_json_option, add_quiet_option, new_parser
+from bilm.parser import Parser
 from bilm.verify import compare_outputs, unequal_tensors
 from bilm.vocabulary import Vocabulary
 from bilm.vocabulary_transfer import count_shared, transfer_vocabulary
@@ -178,28 +179,40 @@ def _verify(source, model, folder, target_format, is_finite) -> Dict[str, float]
     return differences
 
 
-def new_convert_parser(description: str, other_formats=()):
+def new_convert_parser(prog: str, description: str, examples, other_formats=()) -> Parser:
     """Return the parser of the command line; other programs may know more formats to write."""
-    parser = new_parser(description)
-    add = parser.add_argument
+    parser = new_parser(prog, description, examples)
+    add = parser.group("source").add_argument
     add("source", metavar="SRC", help="model folder or file, in any known format")
-    add("target", metavar="DST", help="folder to write; it appears whole or not at all")
-    add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")
     add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
     add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--cell_clip", type=float, metavar="X",
+        help="largest absolute value in a cell, where SRC does not tell (default: 3.0)")
+    add("--proj_clip", type=float, metavar="X",
+        help="largest absolute value in a projection, where SRC does not tell (default: 3.0)")
+    add = parser.group("output").add_argument
+    add("target", metavar="DST", help="folder to write; it appears whole or not at all")
+    add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")
     add("--new_vocab", metavar="FILE", help="move embedding and softmax to this vocabulary")
-    add("--cell_clip", type=float, metavar="X", help="where SRC does not tell (default 3.0)")
-    add("--proj_clip", type=float, metavar="X", help="where SRC does not tell (default 3.0)")
     add("--dtype", choices=("float32", "float16"), default="float32", help="type to store")
     add("--no-verify", "--no_verify", dest="verify", action="store_false",
         help="do not read the result back")
-    add("--json", action="store_true", help="print what was done as a JSON object")
+    add_json_option(parser, "what was done as a JSON object")
+    add_quiet_option(parser)
     return parser
+
+
+def build_parser() -> Parser:
+    """Return the parser of `bilm convert`."""
+    return new_convert_parser("bilm convert", __doc__, [
+        "bilm convert run elmo-torch --to torch",
+        "bilm convert lark_checkpoint model --to bilm --vocab vocabulary.txt",
+    ])
 
 
 def main(arguments=None) -> None:
     """Convert as the command line says, and tell what was done."""
-    run_conversion(new_convert_parser(__doc__).parse_args(arguments))
+    run_conversion(build_parser().parse_args(arguments))
 
 
 def run_conversion(options) -> None:
@@ -211,13 +224,21 @@ def run_conversion(options) -> None:
     start = time.monotonic()
     done = convert(
         options.source, options.target, options.to, options.source_format, options.vocab,
-        options.new_vocab, options.dtype, options.verify, show_progress=True,
+        options.new_vocab, options.dtype, options.verify, show_progress=not options.quiet,
         cell_clip=options.cell_clip, projection_clip=options.proj_clip,
     )
     seconds = time.monotonic() - start
+    for phrase in done.lost:
+        warn(f"{options.to} cannot hold {phrase}")
+    for phrase in done.warnings:
+        warn(phrase)
     if options.json:
-        print(json.dumps({**done._asdict(), "seconds": round(seconds, 3)}, indent=2))
-        return
+        write_figures(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
+    if options.json != "-":
+        _print(done, options, seconds)
+
+
+def _print(done, options, seconds) -> None:
     print(
         f"{done.source_format} -> {options.to}: {done.num_tensors} tensors, {done.num_moments} "
         f"moments, {done.num_bytes / 1e6:.1f} MB in {seconds:.1f} s"
@@ -229,10 +250,6 @@ def run_conversion(options) -> None:
         print("verified: every tensor read back; outputs not compared: there are odd values")
     if done.words:
         print(f"vocabulary: {done.words}")
-    for phrase in done.lost:
-        warn(f"{options.to} cannot hold {phrase}")
-    for phrase in done.warnings:
-        warn(phrase)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
-import json
 import math
-import sys
 from itertools import islice
-from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
@@ -13,10 +10,11 @@ from tqdm import tqdm
 from bilm.cli import run_main, warn
 from bilm.corpus import Corpus, WindowReader
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.figures import write_figures
 from bilm.hardware import prepare_device
 from bilm.metrics import perplexity_of
-from bilm.options import add_model_options, new_parser
+from bilm.options import add_json_option, add_model_options, add_quiet_option, new_parser
+from bilm.parser import Parser
 from bilm.segmentation import load_segmentation, segmentation_differences
 
 OOV_WARNING_RATE = 0.05
@@ -272,27 +270,35 @@ def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
             )
 
 
-def _parser():
-    parser = new_parser(__doc__)
+def build_parser() -> Parser:
+    """Return the parser of `bilm evaluate`."""
+    parser = new_parser(
+        "bilm evaluate",
+        __doc__,
+        ["bilm evaluate --model run --data 'corpus/dev/*' --json figures.json",
+         "bilm evaluate --model run --data 'corpus/dev/*' --stateful --num_steps 20"],
+    )
     add_model_options(parser)
-    parser.add_argument("--data", required=True, action="append", help="glob of segmented text")
-    parser.add_argument("--json", metavar="FILE", help="write the figures there ('-': stdout)")
-    parser.add_argument("--batch_size", type=int, default=32, help="sentences computed together")
-    parser.add_argument("--stateful", action="store_true", help="windows with carried state")
-    parser.add_argument("--num_steps", type=int, default=20, help="steps of a stateful window")
-    parser.add_argument("--unigram", metavar="GLOB", action="append",
-                        help="also report a unigram model counted on this text, for comparison")
+    add = parser.group("data").add_argument
+    add("--data", required=True, action="append", metavar="GLOB",
+        help="segmented text; may be given several times")
+    add("--unigram", metavar="GLOB", action="append",
+        help="also report a unigram model counted on this text, for comparison")
+    add = parser.group("computation").add_argument
+    add("--batch_size", type=int, default=32, metavar="N", help="sentences computed together")
+    add("--stateful", action="store_true", help="windows with carried state")
+    add("--num_steps", type=int, default=20, metavar="N", help="tokens of a stateful window")
+    add_json_option(parser)
+    add_quiet_option(parser)
     return parser
 
 
 def main(arguments=None) -> None:
     """Evaluate a model folder as the command line says."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     for name in ("batch_size", "num_steps"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
-    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
-        raise InputError(f"--json {options.json}: there is no such folder")
     prepare_device(options.use_gpu, options.threads)
     from bilm.pretrained import load_language_model
 
@@ -304,7 +310,7 @@ def main(arguments=None) -> None:
     with tqdm(
         total=counts.tokens if options.stateful else counts.sentences,
         unit="token" if options.stateful else "sentence",
-        disable=not sys.stderr.isatty(),
+        disable=True if options.quiet else None,
     ) as bar:
         totals = evaluate(
             model, corpus, options.batch_size, options.stateful, options.num_steps, bar.update
@@ -317,14 +323,13 @@ def main(arguments=None) -> None:
             f"{report['oov_rate']:.1%} of the words are unknown; the perplexity says "
             "little: was the text segmented as the training text was?"
         )
-    _print(report, options.json)
+    if options.json:
+        write_figures(options.json, report)
+    if options.json != "-":
+        _print(report)
 
 
-def _print(report, json_path: Optional[str]) -> None:
-    text = json.dumps(report, indent=2) + "\n"
-    if json_path == "-":
-        print(text, end="")
-        return
+def _print(report) -> None:
     for name in ("forward", "backward"):
         if name in report:
             figures = report[name]
@@ -335,8 +340,6 @@ def _print(report, json_path: Optional[str]) -> None:
     )
     if "unigram_perplexity" in report:
         print(f"unigram model: perplexity {report['unigram_perplexity']:.4f}")
-    if json_path:
-        write_text_atomically(Path(json_path), text)
 
 
 if __name__ == "__main__":

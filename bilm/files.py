@@ -23,19 +23,26 @@ def write_text_atomically(path, text: str) -> None:
 
 
 def write_bytes_atomically(path, content: bytes) -> None:
-    """Write `content` to the file at `path`, which holds either its old or its new content.
+    """Write `content` to the file at `path`, which holds either its old or its new content."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path):
+    """Yield a binary file to write; when the block ends well it becomes the one at `path`.
 
     A link is followed. A device or a pipe is written to, as it cannot be replaced.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         with open(path, "wb") as file:
-            file.write(content)
+            yield file
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,6 +1,5 @@
 """Devices and processors: which device to compute on, and Paddle's fast path on CPUs."""
 
-import argparse
 import ctypes
 import os
 import sys
@@ -8,6 +7,8 @@ import warnings
 from pathlib import Path
 
 from bilm.errors import InputError
+from bilm.options import new_parser
+from bilm.parser import Parser
 
 
 def tune_cpu(threads: int = 0) -> int:
@@ -173,9 +174,14 @@ def _is_amd(cpuinfo: str = "/proc/cpuinfo") -> bool:
         return False
 
 
+def build_parser() -> Parser:
+    """Return the parser of `python -m bilm.hardware`."""
+    return new_parser("python -m bilm.hardware", main.__doc__, ["python -m bilm.hardware"])
+
+
 def main(arguments=None) -> None:
     """Print the number of GPUs that Paddle can use here."""
-    argparse.ArgumentParser(description=main.__doc__).parse_args(arguments)
+    build_parser().parse_args(arguments)
     print(count_gpus())
 
 

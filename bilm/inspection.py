@@ -1,7 +1,6 @@
 """What a checkpoint holds, what it lacks, and checksums of its tensors."""
 
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import List
@@ -9,9 +8,11 @@ from typing import List
 import numpy as np
 
 from bilm.cli import run_main
+from bilm.figures import write_figures
 from bilm.formats.canonical import StoredModel
 from bilm.formats.known import FORMATS, detect_format, open_model
-from bilm.options import new_parser
+from bilm.options import add_json_option, new_parser
+from bilm.parser import Parser
 
 
 def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dict:
@@ -101,20 +102,27 @@ def _print(found, sha):
         print(f"  {tensor['name']:<44} {shape:>12}  {tensor['dtype']}{digest}")
 
 
-def main(arguments=None) -> None:
-    """Print what a checkpoint holds."""
-    parser = new_parser(__doc__)
-    add = parser.add_argument
+def build_parser() -> Parser:
+    """Return the parser of `bilm inspect`."""
+    parser = new_parser("bilm inspect", __doc__, ["bilm inspect elmo-torch"])
+    add = parser.group("model").add_argument
     add("path", type=Path, metavar="PATH", help="model folder or file, in any known format")
     add("--from", dest="source_format", choices=FORMATS, help="its format (default: detected)")
     add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
-    add("--sha", action="store_true", help="the SHA-256 of each tensor, too")
-    add("--json", action="store_true", help="print a JSON object")
-    options = parser.parse_args(arguments)
+    parser.group("output").add_argument(
+        "--sha", action="store_true", help="the SHA-256 of each tensor, too"
+    )
+    add_json_option(parser, "what is told as a JSON object")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Print what a checkpoint holds."""
+    options = build_parser().parse_args(arguments)
     found = inspect(options.path, options.source_format, options.vocab, options.sha)
     if options.json:
-        print(json.dumps(found, indent=2))
-    else:
+        write_figures(options.json, found)
+    if options.json != "-":
         _print(found, options.sha)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Optional
 
 from tqdm import tqdm
 
@@ -28,12 +29,17 @@ class MetricsLog:
         self._path = Path(run) / METRICS
         kept = cut_metrics(self._path, last_step)
         self._dev_steps = {line["step"] for line in kept if line.get("event") == "dev"}
+        self._last = {line.get("event", "train"): line for line in kept}
         self._file = open(self._path, "a", encoding="utf-8")
         self._visual = _visual_writer(run)
 
     def has_dev(self, step: int) -> bool:
         """Return whether there is a dev line of this step."""
         return step in self._dev_steps
+
+    def last(self, event: str) -> Optional[dict]:
+        """Return the last line of "train" or "dev"; None if there is none."""
+        return self._last.get(event)
 
     def write(self, **figures) -> None:
         """Write one line and, for a dev evaluation, remember its step.
@@ -47,6 +53,7 @@ class MetricsLog:
         with self._told_errors():
             self._file.write(json.dumps(figures) + "\n")
             self._file.flush()
+        self._last[figures.get("event", "train")] = figures
         if figures.get("event") == "dev":
             self._dev_steps.add(figures["step"])
         if self._visual:
@@ -169,12 +176,13 @@ class Progress:
         total: Steps in all.
         done: Steps done before.
         enabled: False on all processes but one.
+        quiet: Show results only.
     """
 
-    def __init__(self, total: int, done: int, enabled: bool = True):
-        self._enabled = enabled
+    def __init__(self, total: int, done: int, enabled: bool = True, quiet: bool = False):
+        self._enabled, self._quiet = enabled, quiet
         self._bar = None
-        if enabled and sys.stderr.isatty():
+        if enabled and not quiet and sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
 
     def advance(self) -> None:
@@ -183,7 +191,12 @@ class Progress:
             self._bar.update()
 
     def say(self, text: str) -> None:
-        """Print one line without disturbing the bar."""
+        """Print one line of progress without disturbing the bar."""
+        if not self._quiet:
+            self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Print a result, which is shown even if progress is not."""
         if self._bar:
             self._bar.write(text)
         elif self._enabled:

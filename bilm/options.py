@@ -3,10 +3,20 @@
 import argparse
 import math
 from dataclasses import MISSING, field, fields
+from pathlib import Path
 from typing import Optional, Sequence
 
+from bilm.parser import Parser
 
-def option(default, help: str, choices: Optional[Sequence] = None, aliases: Sequence[str] = ()):
+
+def option(
+    default,
+    help: str,
+    choices: Optional[Sequence] = None,
+    aliases: Sequence[str] = (),
+    group: str = "",
+    metavar: str = "",
+):
     """Return a dataclass field that becomes the flag `--<field name>`.
 
     Args:
@@ -14,8 +24,12 @@ def option(default, help: str, choices: Optional[Sequence] = None, aliases: Sequ
         help: Shown by --help.
         choices: Allowed values.
         aliases: Other names of the flag, without dashes.
+        group: Where --help shows it; the parser must be a `bilm.parser.Parser` then.
+        metavar: What --help calls its value: FILE and DIR can be completed. Default: by type.
     """
-    return field(default=default, metadata={"help": help, "choices": choices, "aliases": aliases})
+    return field(default=default, metadata={
+        "help": help, "choices": choices, "aliases": aliases, "group": group, "metavar": metavar,
+    })
 
 
 def add_options(parser: argparse.ArgumentParser, options_class) -> None:
@@ -34,8 +48,11 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
         else:
             settings.update(type=type(default), choices=item.metadata.get("choices"))
             if not settings["choices"]:
-                settings["metavar"] = "N" if isinstance(default, (int, float)) else "TEXT"
-        parser.add_argument(*names, default=argparse.SUPPRESS, **settings)
+                named = {int: "N", float: "X"}.get(type(default), "TEXT")
+                settings["metavar"] = item.metadata.get("metavar") or named
+        group = item.metadata.get("group")
+        target = parser.group(group) if group else parser
+        target.add_argument(*names, default=argparse.SUPPRESS, **settings)
 
 
 def out_of_range(
@@ -81,35 +98,50 @@ def not_chosen(options):
             yield f"--{item.name} must be one of {', '.join(choices)}"
 
 
-class _DefaultsShown(argparse.HelpFormatter):
-    def _get_help_string(self, action):
-        is_told = action.default not in (None, True, False, argparse.SUPPRESS, "-") and action.help
-        return f"{action.help} (default: %(default)s)" if is_told else action.help
+def new_parser(
+    prog: str, description: str, examples: Sequence[str] = (), notes: str = ""
+) -> Parser:
+    """Return a `bilm.parser.Parser`: help in groups, errors of one line, --version, --debug."""
+    return Parser(prog, description, examples, notes)
 
 
-def new_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser whose help shows defaults."""
-    return argparse.ArgumentParser(description=description, formatter_class=_DefaultsShown)
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: Parser) -> None:
     """Add the flags of programs that run a model: which one, and on what."""
-    parser.add_argument(
-        "--model", required=True, help="model folder, training run's folder or LARK checkpoint"
-    )
-    parser.add_argument(
-        "--vocab_path", metavar="FILE", help="vocabulary of a model that comes without"
-    )
+    add = parser.group("model").add_argument
+    add("--model", required=True, metavar="PATH",
+        help="model folder, training run's folder or LARK checkpoint")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
     add_device_options(parser)
 
 
-def add_device_options(parser: argparse.ArgumentParser) -> None:
+def add_device_options(parser: Parser) -> None:
     """Add the flags that say what to compute on."""
-    parser.add_argument(
-        "--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
-        metavar="True|False", help="compute on a GPU",
-    )
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all cores")
+    add = parser.group("device").add_argument
+    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False", help="compute on a GPU")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: one a usable core")
+
+
+def add_quiet_option(parser: Parser) -> None:
+    """Add the flag that hides progress."""
+    parser.group("output").add_argument(
+        "--quiet", action="store_true", help="no progress bar and no lines of progress; results "
+        "and warnings stay")
+
+
+def add_json_option(parser: Parser, what: str = "the figures as a JSON object") -> None:
+    """Add the flag that asks for figures as JSON; `bilm.figures` writes them."""
+    parser.group("output").add_argument(
+        "--json", type=_file_to_write, metavar="FILE", help=f"write {what} to FILE; - prints "
+        "that alone on standard output")
+
+
+def _file_to_write(text):
+    path = Path(text)
+    if text != "-" and (path.is_dir() or not path.absolute().parent.is_dir()):
+        reason = "is a folder" if path.is_dir() else "there is no such folder"
+        raise argparse.ArgumentTypeError(f"{text}: {reason}")
+    return text
 
 
 def parse_boolean(text: str) -> bool:

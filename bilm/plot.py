@@ -1,11 +1,12 @@
 """`bilm plot`: learning curves from the metrics of training runs."""
 
-import argparse
 from pathlib import Path
 
 from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.metrics import METRICS, read_metrics
+from bilm.options import new_parser
+from bilm.parser import Parser
 
 
 def plot_runs(runs, output, start_step: int = 0) -> None:
@@ -53,13 +54,21 @@ def _metrics_of(run):
     return lines
 
 
+def build_parser() -> Parser:
+    """Return the parser of `bilm plot`."""
+    parser = new_parser("bilm plot", "Draw learning curves from the metrics of training runs.",
+                        ["bilm plot run --output curve.png"])
+    add = parser.group("runs").add_argument
+    add("runs", nargs="+", metavar="RUN", help="folder of a training run")
+    add("--start_step", type=int, default=0, metavar="N", help="leave out earlier steps")
+    add = parser.group("output").add_argument
+    add("--output", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
+    return parser
+
+
 def main(arguments=None) -> None:
     """Draw what the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a training run")
-    parser.add_argument("--output", required=True, help="picture to write: .png, .svg or .pdf")
-    parser.add_argument("--start_step", type=int, default=0, help="leave out earlier steps")
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     plot_runs(options.runs, options.output, options.start_step)
     print(f"wrote {options.output}")
 

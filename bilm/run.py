@@ -4,6 +4,7 @@ import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
+from typing import Dict
 
 import numpy as np
 import paddle
@@ -29,9 +30,10 @@ class Run:
 
     Args:
         setup: The parts of the run.
+        quiet: Show results only, no progress.
     """
 
-    def __init__(self, setup: Setup):
+    def __init__(self, setup: Setup, quiet: bool = False):
         self.options = setup.options
         self.folder = Path(setup.options.para_save_dir)
         self.trainer = setup.trainer
@@ -42,19 +44,24 @@ class Run:
         self._is_first = distributed.rank() == 0
         self._lock = lock_folder(self.folder) if self._is_first else None
         self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
-        self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first)
+        self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first, quiet)
         self._speed = Speed(self.trainer.tokens)
         self._stop = StopRequest()
 
-    def train(self) -> None:
+    def train(self) -> Dict:
         """Train until the last step, the last epoch, or a signal to stop.
+
+        Returns:
+            finished (False if a signal stopped it), step, epoch, model (the last checkpoint), and
+            the last lines of training and of a dev evaluation in metrics.jsonl, or null; lines
+            are null on all processes but the first.
 
         Raises:
             InputError: Training cannot go on; the message names the last checkpoint.
         """
         try:
             with self.trainer.batches() as batches, self._stop:
-                self._train(batches)
+                return self._figures(finished=self._train(batches))
         except (InputError, MemoryError, OSError) as error:  # Paddle's errors are OSErrors, too
             problem = out_of_memory(error) if isinstance(error, MemoryError) else error
             last = self._checkpoint or "none"
@@ -66,7 +73,15 @@ class Run:
             if self._lock is not None:
                 os.close(self._lock)
 
-    def _train(self, batches):
+    def _figures(self, finished):
+        train, dev = (self._metrics and self._metrics.last(event) for event in ("train", "dev"))
+        return {
+            "finished": finished, "step": self.trainer.step, "epoch": self._epoch(),
+            "model": self._checkpoint and str(self._checkpoint), "train": train, "dev": dev,
+        }
+
+    def _train(self, batches) -> bool:
+        """Return whether training came to its end: a signal may stop it before."""
         try:
             self._evaluate_if_due()  # a signal may have come before the last one was done
             for prepared in batches if not self._is_done() else ():
@@ -77,9 +92,11 @@ class Run:
                 if self._is_done():
                     break
             self._finish()
+            return True
         except _Stopped:
             self._save()
-            self._say_how_to_resume()
+            self._tell_how_to_resume()
+            return False
 
     def _do_step(self, prepared):
         epochs_before = self._epochs_done()
@@ -210,12 +227,12 @@ class Run:
         if self.trainer.step:
             self._save()
         self._evaluate()
-        self._progress.say(
+        self._progress.tell(
             f"finished at step {self.trainer.step}, epoch {self._epoch():.2f}; "
             f"model: {self._checkpoint}"
         )
 
-    def _say_how_to_resume(self):
+    def _tell_how_to_resume(self):
         command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
         if distributed.world_size() > 1 and "PADDLE_LOCAL_SIZE" not in os.environ:
             command = f"all processes as they were, with {command[len('bilm pretrain ') :]}"
@@ -228,7 +245,7 @@ class Run:
                 f"python -m paddle.distributed.launch{backend}{several} --nproc_per_node {local} "
                 f'"$(command -v bilm)" {command[len("bilm ") :]}'
             )
-        self._progress.say(
+        self._progress.tell(
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved {self._checkpoint}\n"
             f"to continue: {command}"
         )

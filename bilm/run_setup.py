@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -67,6 +66,7 @@ def set_up(
     checkpoint: Optional[Checkpoint] = None,
     source=None,
     with_moments: bool = False,
+    quiet: bool = False,
 ) -> Setup:
     """Return the parts of a run, new or as they were when `checkpoint` was written.
 
@@ -76,6 +76,7 @@ def set_up(
         source: The checkpoint's folder.
         with_moments: Whether Adagrad goes on with the moments that come with
             options.load_pretraining_params.
+        quiet: Show no progress.
 
     Raises:
         InputError: Something in the options does not fit what is there.
@@ -86,7 +87,7 @@ def set_up(
     if dev:
         dev.count()  # for its errors: better now than at the first dev evaluation
     saved = checkpoint.training["state.json"] if checkpoint else {}
-    tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options)
+    tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options, quiet)
     total_steps = _total_steps(options, tokens_per_epoch)
     if options.decay != "none" and not options.decay_steps:
         before = saved.get("total_steps", total_steps)
@@ -101,7 +102,7 @@ def set_up(
     if with_moments:
         _set_moments(trainer, options, pretrained)
     if checkpoint:
-        with _reading(corpus, "checking the text") as bar:
+        with _reading(corpus, "checking the text", quiet) as bar:
             corpus.fingerprints(bar.update)
         trainer.restore(checkpoint, str(source))
         segmentation = checkpoint.segmentation
@@ -139,20 +140,21 @@ def _vocabulary(options, checkpoint):
     return saved
 
 
-def _reading(corpus, what):
-    shown = distributed.rank() == 0 and sys.stderr.isatty()
-    return tqdm(total=sum(corpus.sizes), unit="B", unit_scale=True, desc=what, disable=not shown)
+def _reading(corpus, what, quiet):
+    hidden = True if quiet or distributed.rank() > 0 else None  # None: shown on a terminal
+    return tqdm(total=sum(corpus.sizes), unit="B", unit_scale=True, desc=what, disable=hidden)
 
 
-def _count(corpus, options):
-    with _reading(corpus, "counting tokens") as bar:
+def _count(corpus, options, quiet):
+    with _reading(corpus, "counting tokens", quiet) as bar:
         counts = corpus.count(bar.update)
     if distributed.rank() == 0:
-        print(
-            f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
-            f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",
-            flush=True,
-        )
+        if not quiet:
+            print(
+                f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
+                f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",
+                flush=True,
+            )
         if options.all_train_tokens not in (0, counts.tokens):
             warn(f"--all_train_tokens says {options.all_train_tokens}, counted are "
                  f"{counts.tokens}; the count is used")

@@ -1,6 +1,7 @@
 """`bilm pretrain`: train a biLM on segmented text, and resume it exactly."""
 
 import argparse
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,17 +14,27 @@ from bilm.checkpoint import (
 )
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
+from bilm.figures import stdout_for_figures, write_figures
 from bilm.formats.known import detect_format
 from bilm.hardware import keep_freed_memory, select_device, tune_cpu
-from bilm.options import add_options
+from bilm.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.parser import Parser
 from bilm.pretrained import read_config
 from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 
 def main(arguments=None) -> None:
     """Train as the command line says."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(build_parser().parse_args(arguments))
+    json_path, quiet = given.pop("json"), given.pop("quiet")
     _warn_of_obsolete_flags(given)
+    with stdout_for_figures(json_path):
+        figures = _train(given, quiet)
+    if json_path and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
+        write_figures(json_path, figures)
+
+
+def _train(given, quiet) -> dict:
     resume, load_dir = given.pop("resume", False), given.pop("load_dir", "")
     checkpoint, source, options = None, None, None
     with_moments = bool(load_dir) and not resume and not _is_of_a_run(load_dir)
@@ -42,26 +53,34 @@ def main(arguments=None) -> None:
     from bilm.run_setup import set_up
 
     distributed.start(options.use_gpu)
-    run = Run(set_up(options, checkpoint, source, with_moments))
+    run = Run(set_up(options, checkpoint, source, with_moments, quiet), quiet)
     del checkpoint  # as large as the model and its optimiser's memory
-    run.train()
+    return run.train()
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="obsolete, accepted for LARK's scripts: "
+def build_parser() -> Parser:
+    """Return the parser of `bilm pretrain`."""
+    parser = new_parser(
+        "bilm pretrain",
+        "Train a biLM on segmented text, and resume it exactly.",
+        ["bilm pretrain --train_path 'corpus/train/*' --vocab_path corpus/vocabulary.txt "
+         "--para_save_dir run",
+         "bilm pretrain --resume --para_save_dir run --max_steps 300"],
+        notes="obsolete, accepted for LARK's scripts: "
         + ", ".join(f"--{name}" for name, _, _ in OBSOLETE),
     )
     add_options(parser, TrainingOptions)
-    parser.add_argument("--resume", action="store_true", default=argparse.SUPPRESS,
-                        help="continue from the latest checkpoint in --para_save_dir")
-    parser.add_argument("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
-                        help="continue from this checkpoint; one of LARK's, or a converted one, "
-                        "gives weights and Adagrad's moments, and training starts at step 0")
+    add = parser.group("resuming").add_argument
+    add("--resume", action="store_true", default=argparse.SUPPRESS,
+        help="continue from the latest checkpoint in --para_save_dir")
+    add("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
+        help="continue from this checkpoint; one of LARK's, or a converted one, gives weights and "
+        "Adagrad's moments, and training starts at step 0")
     for name, _, _ in OBSOLETE:
         parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
                             help=argparse.SUPPRESS)
+    add_json_option(parser, "the final figures as a JSON object")
+    add_quiet_option(parser)
     return parser
 
 

@@ -1,6 +1,7 @@
 """Everything that `bilm pretrain` can be told, under LARK's names where LARK has one."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
@@ -19,6 +20,11 @@ OBSOLETE = (
     ("local", False, "the number of processes decides"),
 )
 
+_data, _model, _batches, _optimisation, _output, _device = (
+    partial(option, group=group)
+    for group in ("data", "model", "batches", "optimisation", "output", "device")
+)
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -28,51 +34,59 @@ class TrainingOptions:
         InputError: One or more values are out of range; the message lists all of them.
     """
 
-    train_path: str = option("", "glob of segmented training text, plain or .gz")
-    test_path: str = option("", "glob of segmented text for dev evaluations; empty: none")
-    vocab_path: str = option("", "vocabulary file, one word a line")
-    para_save_dir: str = option("checkpoints", "folder of checkpoints and metrics (RUN)")
-    load_pretraining_params: str = option("", "checkpoint whose weights to start from")
+    train_path: str = _data("", "segmented training text, plain or .gz", metavar="GLOB")
+    test_path: str = _data("", "segmented text for dev evaluations; empty: none", metavar="GLOB")
+    vocab_path: str = _data("", "vocabulary, one word a line", metavar="FILE")
+    shuffle: bool = _data(False, "shuffle shards, and sentences within a bounded buffer")
+    all_train_tokens: int = _data(0, "accepted for LARK's scripts; the program counts itself")
 
-    embed_size: int = option(512, "size of embeddings and projections", aliases=["projection_size"])
-    hidden_size: int = option(4096, "size of LSTM cells", aliases=["cell_size"])
-    num_layers: int = option(2, "LSTM layers a direction")
-    cell_clip: float = option(3.0, "clip of cells; 0: none")
-    proj_clip: float = option(3.0, "clip of projections; 0: none", aliases=["projection_clip"])
-    use_skip_connections: bool = option(True, "add the input of layers from the second on")
-    bidirectional: bool = option(True, "train a backward direction too")
-    share_softmax: bool = option(True, "one softmax for both directions")
-    lark_init: bool = option(False, "initialise as LARK does (Paddle's defaults, forget bias 0)")
+    embed_size: int = _model(512, "features of an embedding and of a projection",
+                             aliases=["projection_size"])
+    hidden_size: int = _model(4096, "features of an LSTM cell", aliases=["cell_size"])
+    num_layers: int = _model(2, "LSTM layers a direction")
+    cell_clip: float = _model(3.0, "largest absolute value in a cell; 0: none")
+    proj_clip: float = _model(3.0, "largest absolute value in a projection; 0: none",
+                              aliases=["projection_clip"])
+    use_skip_connections: bool = _model(True, "add the input of layers from the second on")
+    bidirectional: bool = _model(True, "train a backward direction too")
+    share_softmax: bool = _model(True, "one softmax for both directions")
+    lark_init: bool = _model(False, "initialise as LARK does (Paddle's defaults, forget bias 0)")
+    load_pretraining_params: str = _model("", "checkpoint whose weights to start from",
+                                          metavar="PATH")
 
-    batch_size: int = option(128, "rows of a batch, for each process")
-    num_steps: int = option(20, "steps of a window (truncated backpropagation)")
-    gradient_accumulation: int = option(1, "batches whose gradients are added for one step")
-    state_reset_rate: float = option(
-        0.1, "how often a row's LSTM state is set to zero before a window (LARK: 0)"
+    batch_size: int = _batches(128, "rows of a batch, for each process")
+    num_steps: int = _batches(20, "tokens of a window (truncated backpropagation)")
+    gradient_accumulation: int = _batches(1, "batches whose gradients are added for one step")
+    state_reset_rate: float = _batches(
+        0.1, "share of rows, 0 to 1, whose LSTM state is set to zero before a window (LARK: 0)"
     )
-    max_epoch: int = option(10, "passes over the training text")
-    max_steps: int = option(0, "stop after so many steps; 0: no limit")
-    all_train_tokens: int = option(0, "accepted for LARK's scripts; the program counts itself")
-    shuffle: bool = option(False, "shuffle shards, and sentences within a bounded buffer")
-    random_seed: int = option(0, "decides initial weights, dropout, order and candidates")
+    max_epoch: int = _batches(10, "passes over the training text")
+    max_steps: int = _batches(0, "stop after so many steps; 0: no limit")
+    random_seed: int = _batches(0, "decides initial weights, dropout, order and candidates")
 
-    optim: str = option("adagrad", "optimiser (rprop: LARK's name of rmsprop)", choices=OPTIMIZERS)
-    learning_rate: float = option(0.2, "learning rate after warm-up")
-    warmup_steps: int = option(0, "steps of linear warm-up")
-    decay: str = option("none", "decay of the learning rate after warm-up", choices=DECAYS)
-    decay_steps: int = option(0, "the decay reaches 0 after this step; 0: after the last")
-    dropout: float = option(0.1, "at the input of each LSTM layer and on the top output")
-    max_grad_norm: float = option(10.0, "global norm that gradients are clipped to; 0: no clip")
-    sample_softmax: bool = option(False, "train with a sampled softmax")
-    n_negative_samples_batch: int = option(8000, "candidates of the sampled softmax")
-    amp: str = option("O0", "mixed precision on GPUs", choices=("O0", "O1", "O2"))
+    optim: str = _optimisation("adagrad", "optimiser (rprop: LARK's name of rmsprop)",
+                               choices=OPTIMIZERS)
+    learning_rate: float = _optimisation(0.2, "learning rate after warm-up")
+    warmup_steps: int = _optimisation(0, "steps of linear warm-up")
+    decay: str = _optimisation("none", "decay of the learning rate after warm-up", choices=DECAYS)
+    decay_steps: int = _optimisation(0, "step at which the decay reaches 0; 0: the last one")
+    dropout: float = _optimisation(
+        0.1, "share of features, 0 to 1, at the input of each LSTM layer and on the top output"
+    )
+    max_grad_norm: float = _optimisation(10.0, "global norm that gradients are clipped to; 0: none")
+    sample_softmax: bool = _optimisation(False, "train with a sampled softmax")
+    n_negative_samples_batch: int = _optimisation(8000, "words that the sampled softmax draws")
+    amp: str = _optimisation("O0", "mixed precision on GPUs", choices=("O0", "O1", "O2"))
 
-    log_interval: int = option(100, "steps between log lines")
-    dev_interval: int = option(10000, "steps between dev evaluations")
-    save_interval: int = option(10000, "steps between checkpoints; each epoch's end has one too")
-    keep: int = option(3, "newest checkpoints to keep; 0: all")
-    use_gpu: bool = option(False, "train on the GPU")
-    threads: int = option(0, "CPU threads; 0: one for each usable core")
+    para_save_dir: str = _output("checkpoints", "folder of checkpoints and metrics (RUN)",
+                                 metavar="DIR")
+    log_interval: int = _output(100, "steps between log lines")
+    dev_interval: int = _output(10000, "steps between dev evaluations")
+    save_interval: int = _output(10000, "steps between checkpoints; each epoch's end has one too")
+    keep: int = _output(3, "newest checkpoints to keep; 0: all")
+
+    use_gpu: bool = _device(False, "train on the GPU")
+    threads: int = _device(0, "CPU threads; 0: one for each usable core")
 
     def __post_init__(self):
         problems = list(self._problems())

@@ -3,14 +3,15 @@
 Run as `python -m bilm.vocabulary_builder PATTERN... --output FILE`.
 """
 
-import argparse
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Optional
 
 from bilm.errors import InputError
+from bilm.figures import write_figures
 from bilm.files import write_text_atomically
+from bilm.options import add_json_option, add_quiet_option, new_parser
+from bilm.parser import Parser
 from bilm.shards import find_shards, not_utf8, open_shard, progress_bar, read_lines
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 
@@ -98,26 +99,36 @@ def build_vocabulary(
 
 def main(arguments=None) -> None:
     """Build the vocabulary that the command line asks for and print its figures."""
-    options = vars(_parser().parse_args(arguments))
-    as_json = options.pop("json")
-    figures = build_vocabulary(**options, show_progress=True)
-    if as_json:
-        print(json.dumps(figures))
-        return
-    print(f"tokens {figures['tokens']}")
-    print(f"types {figures['types']}")
-    print(f"vocabulary size {figures['vocabulary_size']}")
-    print(f"coverage {figures['coverage_percent']:.2f} %")
+    options = vars(build_parser().parse_args(arguments))
+    json_path, quiet = options.pop("json"), options.pop("quiet")
+    figures = build_vocabulary(**options, show_progress=not quiet)
+    if json_path:
+        write_figures(json_path, figures)
+    if json_path != "-":
+        print(f"tokens {figures['tokens']}")
+        print(f"types {figures['types']}")
+        print(f"vocabulary size {figures['vocabulary_size']}")
+        print(f"coverage {figures['coverage_percent']:.2f} %")
 
 
-def _parser():
-    parser = argparse.ArgumentParser(description="Build a vocabulary from segmented text.")
-    add = parser.add_argument
+def build_parser() -> Parser:
+    """Return the parser of `bilm vocab`."""
+    parser = new_parser(
+        "bilm vocab",
+        "Build a vocabulary from segmented text.",
+        ["bilm vocab 'corpus/train/*' --output corpus/vocabulary.txt --min_count 2"],
+    )
+    add = parser.group("words").add_argument
     add("patterns", nargs="+", metavar="GLOB", help="corpus files, folders or quoted globs")
-    add("--output", required=True, metavar="FILE", help="the vocabulary's file; replaced")
-    add("--min_count", type=int, default=1, metavar="N", help="leave out less frequent words")
-    add("--max_size", type=int, metavar="N", help="largest size, special tokens included")
-    add("--json", action="store_true", help="print the figures as a JSON object")
+    add("--min_count", type=int, default=1, metavar="N",
+        help="leave out words that occur fewer times")
+    add("--max_size", type=int, metavar="N",
+        help="words at most, special tokens included (default: all)")
+    parser.group("output").add_argument(
+        "--output", required=True, metavar="FILE", help="the vocabulary's file; replaced"
+    )
+    add_json_option(parser)
+    add_quiet_option(parser)
     return parser
 
 

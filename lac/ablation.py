@@ -20,11 +20,16 @@ from lac.training_options import WITHOUT_EFFECT, TaggerOptions
 _DRAWS = 10_000
 
 
-def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
+def ablate(options: TaggerOptions, num_seeds: int, quiet: bool = False) -> Optional[Dict]:
     """Train with and without ELMo on some seeds each; print and return the comparison.
 
     Runs are folders SAVE_DIR/elmo_seed_0 and so on; those that are finished are not run again,
     and one that was stopped goes on. Seeds count from --random_seed.
+
+    Args:
+        options: Of the runs with ELMo.
+        num_seeds: Runs of each of the two.
+        quiet: Show results only, no progress.
 
     Returns:
         See `compare`; None if a signal stopped it.
@@ -39,7 +44,7 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
     if num_seeds < 1:
         raise InputError(f"--ablation must be at least 1, not {num_seeds}")
     outcomes: Dict[str, List[Outcome]] = {"none": [], "elmo": []}
-    caches = Caches()
+    caches = Caches(quiet)
     for seed in range(options.random_seed, options.random_seed + num_seeds):
         for name in outcomes:
             run = Path(options.save_dir) / f"{name}_seed_{seed}"
@@ -47,8 +52,9 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
                 options, save_dir=str(run), random_seed=seed,
                 **({"elmo": "none", "finetune_elmo": False} if name == "none" else {}),
             )
-            print(f"== {run}", flush=True)
-            outcome = _outcome(own, run, caches)
+            if not quiet:
+                print(f"== {run}", flush=True)
+            outcome = _outcome(own, run, caches, quiet)
             if outcome is None:
                 print("to continue the ablation: the same command again", flush=True)
                 return None
@@ -60,10 +66,10 @@ def ablate(options: TaggerOptions, num_seeds: int) -> Optional[Dict]:
     return comparison
 
 
-def _outcome(options, run, caches) -> Optional[Outcome]:
+def _outcome(options, run, caches, quiet) -> Optional[Outcome]:
     """Return how a run ended, trained now or before; None if a signal stopped it."""
     if not list_checkpoints(run):
-        return train(options, caches=caches)
+        return train(options, caches=caches, quiet=quiet)
     source, saved, training = read_resumable(run)
     check_data(options, training[STATE_FILE], source)
     wanted = asdict(options)
@@ -76,7 +82,7 @@ def _outcome(options, run, caches) -> Optional[Outcome]:
         raise InputError(
             f"{run}: belongs to another ablation: {'; '.join(conflicts)}; choose another --save_dir"
         )
-    return read_outcome(run) or train(options, source, training, caches)
+    return read_outcome(run) or train(options, source, training, caches, quiet)
 
 
 def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int = 0) -> Dict:

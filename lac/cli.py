@@ -1,35 +1,49 @@
 """The console script `lac VERB ...`; every verb is also a module, `python -m lac.<module>`."""
 
-import argparse
-
 from bilm.cli import run_verb
 from bilm.options import add_device_options
+from bilm.parser import Parser
 
-# verb: (module, what it does)
-VERBS = {
-    "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
-    "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
-    "tag": ("lac.tag_files", "words and tags of a text"),
-    "serve": ("lac.serve", "a tagger over HTTP, with a page to see it work"),
-    "export": ("lac.export", "a tagger as one static model for paddle.inference"),
-    "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
+# group: verb: (module, what it does)
+GROUPS = {
+    "training": {
+        "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
+        "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
+    },
+    "use of a tagger": {
+        "tag": ("lac.tag_files", "words and tags of a text"),
+        "serve": ("lac.serve", "a tagger over HTTP, with a page to see it work"),
+        "export": ("lac.export", "a tagger as one static model for paddle.inference"),
+        "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
+    },
+    "shell": {
+        "completion": ("lac.completion", "a script that completes verbs and flags on Tab"),
+    },
 }
+VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
+EXAMPLE = "echo '陈晓岚上周三从苏州回来了。' | lac tag --model sample"
 
 
-def add_tagger_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of programs that run a tagger: which one, and on what."""
-    parser.add_argument(
-        "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"
+def add_model_option(parser: Parser) -> None:
+    """Add the flag that names a tagger."""
+    parser.group("model").add_argument(
+        "--model", required=True, metavar="DIR",
+        help="tagger's folder, training run's folder, or sample, which comes with this package",
     )
-    parser.add_argument(
+
+
+def add_tagger_options(parser: Parser) -> None:
+    """Add the flags of programs that run a tagger: which one, and on what."""
+    add_model_option(parser)
+    add_device_options(parser)
+    parser.group("device").add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="sentences in a batch"
     )
-    add_device_options(parser)
 
 
 def main(arguments=None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
-    run_verb("lac", VERBS, arguments)
+    run_verb("lac", GROUPS, EXAMPLE, arguments)
 
 
 if __name__ == "__main__":

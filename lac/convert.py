@@ -16,10 +16,12 @@ from bilm.checkpoint import as_float32
 from bilm.cli import run_main, warn
 from bilm.convert import convert, new_convert_parser, run_conversion
 from bilm.errors import InputError
+from bilm.figures import write_figures
 from bilm.files import check_new_folder
 from bilm.formats import lark, lark_lac
 from bilm.formats.known import open_model
 from bilm.formats.tables import from_format
+from bilm.parser import Parser
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
@@ -140,11 +142,21 @@ def _fitting(items, expected, path):
     return items
 
 
+def build_parser() -> Parser:
+    """Return the parser of `lac convert`."""
+    parser = new_convert_parser("lac convert", __doc__, [
+        "lac convert lark_model tagger --to lac --vocab words.txt --tags tags.txt",
+        "lac convert run elmo-torch --to torch",
+    ], (FORMAT,))
+    parser.group("source").add_argument(
+        "--tags", metavar="FILE", help="tags of a model of LARK's LAC demo"
+    )
+    return parser
+
+
 def main(arguments=None) -> None:
     """Convert as the command line says, and tell what was done."""
-    parser = new_convert_parser(__doc__, (FORMAT,))
-    parser.add_argument("--tags", metavar="FILE", help="tags of a model of LARK's LAC demo")
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.to != FORMAT:
         if options.tags:
             raise InputError(f"--tags goes with --to {FORMAT}")
@@ -163,8 +175,11 @@ def main(arguments=None) -> None:
         options.source, options.target, options.vocab, options.tags,
         **{name: value for name, value in clips.items() if value is not None},
     )
-    print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its biLM, "
-          f"{done.words} words, {done.tags} tags; every tensor read back")
+    if options.json:
+        write_figures(options.json, done._asdict())
+    if options.json != "-":
+        print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its "
+              f"biLM, {done.words} words, {done.tags} tags; every tensor read back")
     if not options.vocab:
         warn("no --vocab: the model takes ids only, and lac tag cannot use it")
     if not options.tags:

@@ -1,14 +1,14 @@
 """`lac evaluate`: how many spans and tags of a tagged text a tagger finds."""
 
-import json
 from typing import Optional
 
 from tqdm import tqdm
 
 from bilm.cli import run_main, warn
-from bilm.files import write_text_atomically
+from bilm.figures import write_figures
 from bilm.hardware import prepare_device
-from bilm.options import new_parser
+from bilm.options import add_json_option, add_quiet_option, new_parser
+from bilm.parser import Parser
 from lac.cli import add_tagger_options
 from lac.span_scores import SpanScores
 from lac.tagged_files import TaggedCorpus, read_tagged, unknown_tags
@@ -61,32 +61,36 @@ def _percent(rate: Optional[float]) -> str:
     return "-" if rate is None else f"{rate:.2%}"
 
 
-def _parser():
-    parser = new_parser(__doc__)
-    add = parser.add_argument
-    add("--data", required=True, metavar="FILE", help="tagged text: file, folder or glob")
-    add("--json", metavar="FILE", help="write the figures to FILE; - for standard output")
+def build_parser() -> Parser:
+    """Return the parser of `lac evaluate`."""
+    parser = new_parser(
+        "lac evaluate",
+        "How many spans and tags of a tagged text a tagger finds.",
+        ["lac evaluate --model tagger --data data/lac/dev.tsv --json scores.json"],
+    )
+    parser.group("text").add_argument(
+        "--data", required=True, metavar="GLOB", help="tagged text: file, folder or glob"
+    )
     add_tagger_options(parser)
+    add_json_option(parser)
+    add_quiet_option(parser)
     return parser
 
 
 def main(arguments=None) -> None:
     """Evaluate as the command line says."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     prepare_device(options.use_gpu, options.threads)
     from lac.pretrained import load_predictor  # only now: it imports Paddle
 
     predictor = load_predictor(options.model, options.batch_size)
     corpus = read_tagged(options.data, predictor.scheme)
     warn_of_unknown_tags(corpus, predictor.tags, options.data)
-    report = score(predictor, corpus, show_progress=True).report()
-    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
-    if options.json == "-":
-        print(text, end="")
-        return
+    report = score(predictor, corpus, show_progress=not options.quiet).report()
     if options.json:
-        write_text_atomically(options.json, text)
-    print("\n".join(report_lines(report)))
+        write_figures(options.json, report)
+    if options.json != "-":
+        print("\n".join(report_lines(report)))
 
 
 if __name__ == "__main__":

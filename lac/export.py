@@ -3,19 +3,25 @@
 from bilm.cli import run_main
 from bilm.hardware import prepare_device
 from bilm.options import new_parser
+from bilm.parser import Parser
 
 
-def _parser():
-    parser = new_parser(__doc__)
-    add = parser.add_argument
-    add("target", metavar="OUT", help="folder to write; it appears whole or not at all")
-    add("--model", required=True, metavar="DIR", help="tagger's folder or training run's folder")
+def build_parser() -> Parser:
+    """Return the parser of `lac export`."""
+    parser = new_parser("lac export", "Write a tagger as one static model, which paddle.inference "
+                        "runs by itself.", ["lac export exported --model tagger"])
+    parser.group("output").add_argument(
+        "target", metavar="DST", help="folder to write; it appears whole or not at all"
+    )
+    parser.group("model").add_argument(
+        "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"
+    )
     return parser
 
 
 def main(arguments=None) -> None:
     """Export as the command line says."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     prepare_device(use_gpu=False, threads=0)
     from lac.static_model import MODEL_NAME, export  # only now: it imports Paddle
 

@@ -53,9 +53,10 @@ class TaggerRun:
 
     Args:
         setup: The parts of the run.
+        quiet: Show results only, no progress.
     """
 
-    def __init__(self, setup: Setup):
+    def __init__(self, setup: Setup, quiet: bool = False):
         self.options, self.trainer = setup.options, setup.trainer
         self.folder = Path(setup.options.save_dir)
         self._setup = setup
@@ -70,7 +71,7 @@ class TaggerRun:
         )
         total = self._total_steps()
         self._metrics = MetricsLog(self.folder, self.trainer.step)
-        self._progress = Progress(total, self.trainer.step)
+        self._progress = Progress(total, self.trainer.step, quiet=quiet)
         self._speed = Speed(self._tokens)
         self._stop = StopRequest()
 
@@ -94,7 +95,7 @@ class TaggerRun:
                     self._do_step()
                     if self._stop:
                         self._save()
-                        self._say_how_to_resume()
+                        self._tell_how_to_resume()
                         return None
         finally:
             self._progress.close()
@@ -217,14 +218,14 @@ class TaggerRun:
         )
         write_text_atomically(self.folder / RESULT_FILE, json.dumps(outcome._asdict()) + "\n")
         told = f", test F1 {test['f1']:.2%}" if test else ""
-        self._progress.say(
+        self._progress.tell(
             f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{told}; "
             f"model: {path}"
         )
         return outcome
 
-    def _say_how_to_resume(self):
-        self._progress.say(
+    def _tell_how_to_resume(self):
+        self._progress.tell(
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved "
             f"{checkpoint_path(self.folder, self.trainer.step)}\n"
             f"to continue: lac train --resume --save_dir {shlex.quote(str(self.folder))}"

@@ -62,9 +62,14 @@ class Setup(NamedTuple):
 
 
 class Caches:
-    """ELMo's layers of training and dev data, kept for runs that differ in other things."""
+    """ELMo's layers of training and dev data, kept for runs that differ in other things.
 
-    def __init__(self):
+    Args:
+        quiet: Show no progress.
+    """
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
         self._found: Dict[str, Tuple[tuple, LayerCache]] = {}
 
     def get(self, name: str, tagger: Tagger, lookup, sentences, options) -> Optional[LayerCache]:
@@ -76,7 +81,7 @@ class Caches:
             tokens = [sentence.tokens for sentence in sentences]
             cache = LayerCache(
                 tagger.elmo, lookup, tokens, options.cache_megabytes, options.save_dir,
-                f"ELMo layers, {name}",
+                None if self._quiet else f"ELMo layers, {name}",
             )
             self._found[name] = key, cache
         return self._found[name][1]

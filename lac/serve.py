@@ -1,6 +1,5 @@
 """`lac serve`: a tagger over HTTP, with a page to see it work."""
 
-import argparse
 import signal
 import socket
 
@@ -8,22 +7,23 @@ from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.options import add_device_options, new_parser
+from bilm.parser import Parser
+from lac.cli import add_model_option
 
 _BACKLOG = 512  # connections that wait to be taken
 _MAX_CONNECTIONS = 1000  # more are told that the server is busy
 _GRACE_SECONDS = 10  # for requests that are under way when a signal to stop comes
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = new_parser(__doc__)
-    parser.add_argument(
-        "--model", required=True, metavar="DIR",
-        help="tagger's folder, training run's folder, or the name of a tagger that comes with this "
-             "package, such as sample",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0: a free one")
+def build_parser() -> Parser:
+    """Return the parser of `lac serve`."""
+    parser = new_parser("lac serve", "A tagger over HTTP, with a page to see it work.", [
+        "lac serve --model sample", "lac serve --model tagger --host 0.0.0.0 --port 80",
+    ])
+    add_model_option(parser)
+    add = parser.group("address").add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
+    add("--port", type=int, default=8000, metavar="N", help="port to listen on; 0: a free one")
     add_device_options(parser)
     return parser
 

@@ -1,14 +1,15 @@
 """`lac tag`: the words and tags of a text, line by line.
 
-words: `word/tag word/tag`, spans joined; white space of the text is a word, too
-json:  an object a line: text, words and tags (spans joined), tokens and token_tags (as tagged)
-tsv:   tokens, a tab and the model's tags, as `lac train` and `lac evaluate` read them
-conll: a token, a tab and its tag a line, an empty line after each line of the text
+Formats:
+  words  `word/tag word/tag`, spans joined; white space of the text is a word, too
+  json   an object a line: text, words and tags (spans joined), tokens and token_tags
+  tsv    tokens, a tab and the model's tags, as `lac train` and `lac evaluate` read them
+  conll  a token, a tab and its tag a line, an empty line after each line of the text
+
 Each line of the text is a line of words, json and tsv, an empty one too. tsv and conll hold no
 white space.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -16,7 +17,8 @@ from itertools import islice
 from typing import Iterable, Iterator
 
 from bilm.cli import run_main
-from bilm.options import new_parser
+from bilm.options import add_quiet_option, new_parser
+from bilm.parser import Parser
 from bilm.shards import numbered_lines, progress_bar
 from lac.cli import add_tagger_options
 from lac.tagged_files import TaggedSentence, to_line
@@ -66,22 +68,31 @@ def tag_lines(
             yield FORMATS[form](line, found)
 
 
-def _parser():
-    parser = new_parser(__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    add = parser.add_argument
-    add("file", nargs="?", default="-", metavar="FILE", help="UTF-8 text, .gz too; - for stdin")
+def build_parser() -> Parser:
+    """Return the parser of `lac tag`."""
+    parser = new_parser("lac tag", __doc__.replace("`lac tag`: the", "The"), [
+        "echo '陈晓岚上周三从苏州回来了。' | lac tag --model tagger",
+        "lac tag news.txt.gz --model tagger --format json > news.jsonl",
+    ])
+    add = parser.group("text").add_argument
+    add("file", nargs="?", default="-", metavar="FILE",
+        help="UTF-8 text, .gz too; - (the default): stdin")
     add("--input", choices=("raw", "segmented"), default="raw",
-        help="segmented: words are separated by spaces (default: raw)")
-    add("--format", choices=FORMATS, default="words", help="what is printed (default: words)")
-    add("--customization", metavar="FILE", help="user dictionary, whose words win over the model")
+        help="segmented: words are separated by spaces")
     add_tagger_options(parser)
+    parser.group("model").add_argument(
+        "--customization", metavar="FILE", help="user dictionary, whose words win over the model"
+    )
+    parser.group("output").add_argument(
+        "--format", choices=FORMATS, default="words", help="what is printed"
+    )
+    add_quiet_option(parser)
     return parser
 
 
 def main(arguments=None) -> None:
     """Tag as the command line says."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.file != "-":
         os.stat(options.file)  # before the model is read
     lac = LAC(
@@ -90,7 +101,8 @@ def main(arguments=None) -> None:
     )
     if options.customization:
         lac.load_customization(options.customization)
-    with progress_bar([options.file], not sys.stdout.isatty()) as progress:
+    shown = not options.quiet and not sys.stdout.isatty()
+    with progress_bar([options.file], shown) as progress:
         lines = (line for _, line in numbered_lines(options.file, progress))
         is_live = options.file == "-" and sys.stdin.isatty()  # a line in, a line out
         for text in tag_lines(

@@ -3,38 +3,54 @@
 import argparse
 from dataclasses import fields
 
-from bilm.checkpoint import clear_run, latest_checkpoint
+from bilm.checkpoint import checkpoint_path, clear_run, latest_checkpoint
 from bilm.cli import run_main, warn
 from bilm.errors import InputError
+from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import prepare_device
-from bilm.options import add_options
+from bilm.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.parser import Parser
 from lac.training_options import CHANGEABLE_AT_RESUME, OBSOLETE, TaggerOptions
 
 
 def main(arguments=None) -> None:
     """Train as the command line says."""
-    given = vars(_parser().parse_args(arguments))
+    given = vars(build_parser().parse_args(arguments))
+    json_path, quiet = given.pop("json"), given.pop("quiet")
     for name, advice in OBSOLETE:
         if given.pop(name, None) is not None:
             warn(f"--{name} is obsolete and ignored: {advice}")
+    with stdout_for_figures(json_path):
+        figures = _train(given, quiet)
+    if json_path:
+        write_figures(json_path, figures)
+
+
+def _train(given, quiet) -> dict:
     resume, num_seeds = given.pop("resume"), given.pop("ablation")
     if num_seeds:
         options = TaggerOptions(**given)
         prepare_device(options.use_gpu, options.threads)
         from lac.ablation import ablate  # only now: it imports Paddle
 
-        ablate(options, num_seeds)
-        return
+        comparison = ablate(options, num_seeds, quiet)
+        return {"finished": comparison is not None, **(comparison or {})}
     training = None
     if resume:
         options, source, training = _resumed(given)
     else:
         options, source = TaggerOptions(**given), None
     prepare_device(options.use_gpu, options.threads)
-    train(options, source, training)
+    outcome = train(options, source, training, quiet=quiet)
+    if outcome is None:
+        return {"finished": False}
+    figures = outcome._asdict()
+    del figures["sentence_counts"]  # as long as the text
+    model = checkpoint_path(options.save_dir, outcome.best_step)
+    return {"finished": True, "model": str(model), **figures}
 
 
-def train(options: TaggerOptions, source=None, training=None, caches=None):
+def train(options: TaggerOptions, source=None, training=None, caches=None, quiet=False):
     """Train a tagger, or go on with one.
 
     Args:
@@ -42,6 +58,7 @@ def train(options: TaggerOptions, source=None, training=None, caches=None):
         source: Checkpoint to go on from; None: start anew.
         training: What it holds for resuming.
         caches: `lac.run_setup.Caches` to share with other runs.
+        quiet: Show results only, no progress.
 
     Returns:
         Its `lac.run.Outcome`; None if a signal stopped it.
@@ -51,10 +68,11 @@ def train(options: TaggerOptions, source=None, training=None, caches=None):
     """
     from lac.model_folder import read_tagger
     from lac.run import TaggerRun
-    from lac.run_setup import set_up
+    from lac.run_setup import Caches, set_up
 
     resumed = None if source is None else read_tagger(source)
-    return TaggerRun(set_up(options, resumed, training, source, caches)).train()
+    caches = caches or Caches(quiet)
+    return TaggerRun(set_up(options, resumed, training, source, caches), quiet).train()
 
 
 def read_resumable(run):
@@ -88,20 +106,30 @@ def _resumed(given):
     return TaggerOptions(**{**saved, **given}), source, training
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        epilog="obsolete, accepted for LARK's scripts: "
+def build_parser() -> Parser:
+    """Return the parser of `lac train`."""
+    parser = new_parser(
+        "lac train",
+        "Train a tagger with or without ELMo, and resume it exactly.",
+        ["lac train --train_path data/lac/train.tsv --dev_path data/lac/dev.tsv --elmo run "
+         "--save_dir tagger",
+         "lac train --resume --save_dir tagger"],
+        notes="obsolete, accepted for LARK's scripts: "
         + ", ".join(f"--{name}" for name, _ in OBSOLETE),
     )
     add_options(parser, TaggerOptions)
-    parser.add_argument("--resume", action="store_true",
-                        help="continue from the latest checkpoint in --save_dir")
-    parser.add_argument("--ablation", type=int, default=0, metavar="N",
-                        help="train with and without ELMo on N seeds each, and compare; the same "
-                        "command goes on where it was stopped")
+    parser.group("resuming").add_argument(
+        "--resume", action="store_true", help="continue from the latest checkpoint in --save_dir"
+    )
+    parser.group("comparing").add_argument(
+        "--ablation", type=int, default=0, metavar="N",
+        help="train with and without ELMo on N seeds each, and compare; the same command goes on "
+        "where it was stopped; 0: train one tagger",
+    )
     for name, _ in OBSOLETE:
         parser.add_argument(f"--{name}", nargs="?", default=None, help=argparse.SUPPRESS)
+    add_json_option(parser, "the final figures as a JSON object")
+    add_quiet_option(parser)
     return parser
 
 

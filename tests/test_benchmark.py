@@ -39,7 +39,7 @@ def test_the_roofline_counts_the_products():
 
 
 def _chosen(*arguments):
-    return benchmark._checked(benchmark._parser().parse_args(arguments))
+    return benchmark._checked(benchmark.build_parser().parse_args(arguments))
 
 
 def test_no_measurement_is_made_twice():
@@ -54,7 +54,6 @@ def test_no_measurement_is_made_twice():
 
 @pytest.mark.parametrize("wrong, message", [
     (["--tasks", ","], "--tasks ',' names none of train_full"),
-    (["--json", "/no/such/folder/figures.json"], "figures.json: no file can be written there"),
     (["--growth", "/no/such/folder/growth.png"], "growth.png: no file can be written there"),
     (["--threads", "-1"], "--threads must not be negative, not -1"),
 ])

@@ -203,7 +203,7 @@ def test_the_command_tells_what_it_did(tmp_path, capsys):
     assert output.startswith("lark -> hdf5: 19 tensors, 0 moments, 0.0 MB in ")
     assert "verified: every tensor read back; largest difference of outputs: NumPy " in output
     assert error == "warning: hdf5 cannot hold the optimiser's moments\n"
-    main([str(tmp_path / "a"), str(tmp_path / "b"), "--to", "bilm", "--no-verify", "--json"])
+    main([str(tmp_path / "a"), str(tmp_path / "b"), "--to", "bilm", "--no-verify", "--json", "-"])
     report = json.loads(capsys.readouterr().out)
     assert report["source_format"] == "hdf5" and report["differences"] == {}
 
@@ -240,7 +240,7 @@ def test_inspection_tells_what_is_there_and_what_is_missing(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "missing     no softmax: evaluation, scores and generation need one" in text
     assert "missing     no optimiser moments" in text
-    inspect_main([str(folder), "--json"])
+    inspect_main([str(folder), "--json", "-"])
     assert json.loads(capsys.readouterr().out)["format"] == "hdf5"
 
 
@@ -255,7 +255,7 @@ def test_models_are_compared_across_formats(tmp_path, capsys):
     tensors = {**model.tensors, "softmax.bias": changed}
     folder = write(tmp_path / "b", model._replace(tensors=tensors, moments={}), "bilm")
     with pytest.raises(SystemExit) as exit_:
-        compare_main([str(TRAINED), str(folder), "--json", "--tolerance", "0.4"])
+        compare_main([str(TRAINED), str(folder), "--json", "-", "--tolerance", "0.4"])
     assert exit_.value.code == 1
     found = {d["name"]: d for d in json.loads(capsys.readouterr().out)["tensors"]}
     assert found["softmax.bias"]["absolute"] == pytest.approx(0.5, rel=1e-5)

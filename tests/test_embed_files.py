@@ -106,7 +106,7 @@ def test_raw_lines_are_segmented_one_dataset_each(folder, tmp_path, capsys):  # 
 
 
 def test_the_counts_are_told(folder, text, tmp_path, capsys):  # noqa: F811
-    embed(folder, text, tmp_path / "a.hdf5", "--json")
+    embed(folder, text, tmp_path / "a.hdf5", "--json", "-")
     assert json.loads(capsys.readouterr().out) == {
         "lines": 6, "words": 12, "unknown": 2, "composed": 0
     }

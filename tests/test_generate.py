@@ -94,7 +94,7 @@ def test_the_command_prints_sentences(folder, capsys):  # noqa: F811
     main([*arguments, "--prefix", "我们 明天"])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and all(line.startswith("我们 明天") for line in lines)
-    main([*arguments, "--prefix", "下雨", "--backward", "--json"])
+    main([*arguments, "--prefix", "下雨", "--backward", "--json", "-"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(sentence["words"][-1] == "下雨" for sentence in found)
 

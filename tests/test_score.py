@@ -81,7 +81,7 @@ def test_a_table_or_json(folder, tmp_path, capsys, monkeypatch):  # noqa: F811
     assert math.isclose(sum(values[:3]), values[3], abs_tol=1e-5)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8"))))
     objects = [json.loads(line) for line in
-               run(capsys, "--model", folder, "--json").splitlines()]
+               run(capsys, "--model", folder, "--json", "-").splitlines()]
     assert [found["words"] for found in objects] == [["我们", "鸟"], [], ["下雨"]]
     assert objects[0]["known"] == [True, False]
     assert objects[0]["forward"]["words"] == [float(row[4]) for row in rows[1:3]]

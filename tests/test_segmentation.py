@@ -382,7 +382,7 @@ def test_the_command_prints_a_summary_or_json(tmp_path, capsys):
     output = capsys.readouterr()
     assert output.out.startswith("2 sentences, 7 words, 9 characters, 1 shards, ")
     assert output.err == ""
-    segmentation.main([*common, str(tmp_path / "b"), "--json"])
+    segmentation.main([*common, str(tmp_path / "b"), "--json", "-"])
     counts = json.loads(capsys.readouterr().out)
     assert counts == load_segmentation(tmp_path / "b")["counts"]
     assert (counts["sentences"], counts["words"]) == (2, 7)

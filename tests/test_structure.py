@@ -17,21 +17,21 @@ ROOT = Path(__file__).parents[1]
 VERBS = {**{f"lac {verb}": entry for verb, entry in LAC_VERBS.items()}, **BILM_VERBS}
 LEVELS = ("bilm", "lac", "tools")  # each may import from those before it
 LIGHT = (
-    "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.comparison", "bilm.config",
-    "bilm.convert", "bilm.corpus",
-    "bilm.embed", "bilm.embed_files", "bilm.errors", "bilm.evaluate", "bilm.files",
+    "bilm", "bilm.characters", "bilm.checkpoint", "bilm.cli", "bilm.comparison", "bilm.completion",
+    "bilm.config", "bilm.convert", "bilm.corpus",
+    "bilm.embed", "bilm.embed_files", "bilm.errors", "bilm.evaluate", "bilm.figures", "bilm.files",
     "bilm.formats.bilm_tf", "bilm.formats.canonical", "bilm.formats.known", "bilm.formats.lark",
     "bilm.formats.lod_tensor", "bilm.formats.native", "bilm.formats.pdparams",
     "bilm.formats.safetensors_file", "bilm.formats.side_files", "bilm.formats.tables",
     "bilm.formats.torch_state", "bilm.generate", "bilm.hardware", "bilm.inspection",
-    "bilm.metrics", "bilm.mixes", "bilm.options", "bilm.plot", "bilm.prefetch", "bilm.pretrained",
-    "bilm.score", "bilm.segmentation", "bilm.sentences", "bilm.shards", "bilm.train",
-    "bilm.training_options", "bilm.numpy_model", "bilm.vector_file", "bilm.verify",
+    "bilm.metrics", "bilm.mixes", "bilm.options", "bilm.parser", "bilm.plot", "bilm.prefetch",
+    "bilm.pretrained", "bilm.score", "bilm.segmentation", "bilm.sentences", "bilm.shards",
+    "bilm.train", "bilm.training_options", "bilm.numpy_model", "bilm.vector_file", "bilm.verify",
     "bilm.vocabulary_transfer", "bilm.vocabulary", "bilm.vocabulary_builder",
-    "lac", "lac.cli", "lac.config", "lac.convert", "lac.customization", "lac.evaluate",
-    "lac.export", "lac.lookup", "lac.model_folder", "lac.span_scores", "lac.tag_files",
-    "lac.tag_schemes", "lac.tagged_files", "lac.tagging", "lac.train", "lac.training_options",
-    "lac.viterbi", "lac.width",
+    "lac", "lac.cli", "lac.completion", "lac.config", "lac.convert", "lac.customization",
+    "lac.evaluate", "lac.export", "lac.lookup", "lac.model_folder", "lac.span_scores",
+    "lac.tag_files", "lac.tag_schemes", "lac.tagged_files", "lac.tagging", "lac.train",
+    "lac.training_options", "lac.viterbi", "lac.width",
 )
 
 

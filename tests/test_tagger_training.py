@@ -385,6 +385,27 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path, capsys):
         ablate(given, 2)
 
 
+def test_figures_of_training_and_of_an_ablation(tmp_path, capsys):
+    write_text(tmp_path)
+    given = ["--train_path", f"{tmp_path}/train.tsv", "--dev_path", f"{tmp_path}/train.tsv",
+             "--gru_size", "8", "--word_embedding_size", "8", "--num_layers", "1",
+             "--max_epochs", "2", "--quiet"]
+    main([*given, "--save_dir", f"{tmp_path}/run", "--json", "-"])
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["finished"] and "sentence_counts" not in found
+    assert found["dev"] == read_outcome(tmp_path / "run").dev
+    assert (Path(found["model"]) / "config.json").is_file()
+    assert printed.err.startswith("finished at epoch 2.00") and printed.err.count("\n") == 1
+
+    main([*given, "--save_dir", f"{tmp_path}/both", "--elmo", str(small_bilm(tmp_path)),
+          "--ablation", "1", "--json", f"{tmp_path}/ablation.json"])
+    found = json.loads((tmp_path / "ablation.json").read_text("utf-8"))
+    assert found["finished"] and found["data"] == "dev" and len(found["elmo"]["f1"]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == "" and "without ELMo" in printed.out and "==" not in printed.out
+
+
 def outcome_of(counts):
     return Outcome(1, 1.0, {}, None, counts, {"shares": [1.0], "gamma": 1.0})
 

@@ -576,3 +576,29 @@ def test_mixed_precision_learns(corpus_folder, level):
     main(arguments(corpus_folder, run, "--use_gpu", "--amp", level, "--max_steps", "30"))
     losses = [line["loss"] for line in figures(run) if "event" not in line]
     assert losses[-1] < losses[0]
+
+
+def test_final_figures_stand_alone_and_progress_is_silent_when_asked(corpus_folder, capsys):
+    run = corpus_folder / "run"
+    main(arguments(corpus_folder, run, "--max_steps", "6", "--quiet", "--json", "-"))
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    model = str(run / "step_00000006")
+    assert printed.err.startswith("finished at step 6, epoch ") and printed.err.count("\n") == 1
+    assert (found["finished"], found["step"], found["model"]) == (True, 6, model)
+    assert [found["train"], found["dev"]] == read_metrics(run / "metrics.jsonl")[-2:]
+
+    main(["--resume", "--para_save_dir", str(run), "--json", str(corpus_folder / "f.json")])
+    assert "finished at step 6" in capsys.readouterr().out
+    assert json.loads((corpus_folder / "f.json").read_text("utf-8")) == found
+
+
+def test_figures_of_a_stopped_run_say_so(corpus_folder, capsys, monkeypatch):
+    from bilm.stop_request import StopRequest
+
+    monkeypatch.setattr(StopRequest, "__enter__", lambda self: self._note(signal.SIGTERM, None))
+    main(arguments(corpus_folder, corpus_folder / "run", "--quiet", "--json", "-"))
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["finished"], found["step"], found["dev"]) == (False, 1, None)
+    assert "to continue: bilm pretrain --resume" in printed.err

@@ -153,5 +153,5 @@ def test_the_command_prints_a_line_each_or_json(corpus, tmp_path, capsys):
     output = capsys.readouterr()
     assert output.out == "tokens 8\ntypes 5\nvocabulary size 5\ncoverage 62.50 %\n"
     assert output.err == ""
-    vocabulary_builder.main([*arguments, "--json"])
+    vocabulary_builder.main([*arguments, "--json", "-"])
     assert json.loads(capsys.readouterr().out)["coverage_percent"] == 62.5

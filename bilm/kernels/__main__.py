@@ -4,15 +4,25 @@ from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.kernels.build import CannotBuildError, build
 from bilm.options import new_parser
+from bilm.parser import Parser
+
+
+def build_parser() -> Parser:
+    """Return the parser of `python -m bilm.kernels`."""
+    parser = new_parser(
+        "python -m bilm.kernels",
+        "Compile the native operators for this machine into the user's cache.",
+        ["python -m bilm.kernels build"],
+    )
+    add = parser.group("compiling").add_argument
+    add("verb", choices=["build"], help="compile them, if they are not there yet")
+    add("--again", action="store_true", help="compile even if they are there")
+    return parser
 
 
 def main(arguments=None) -> None:
     """Run `python -m bilm.kernels`."""
-    parser = new_parser("Compile the native operators for this machine into the user's cache.")
-    parser.prog = "python -m bilm.kernels"
-    parser.add_argument("verb", choices=["build"], help="compile them, if they are not there yet")
-    parser.add_argument("--again", action="store_true", help="compile even if they are there")
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         print(build(print, options.again))
     except CannotBuildError as error:

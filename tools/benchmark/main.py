@@ -19,9 +19,10 @@ from tqdm import tqdm
 from benchmark import growth
 from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import usable_cores
-from bilm.options import new_parser
+from bilm.options import add_json_option, add_quiet_option, new_parser
+from bilm.parser import Parser
 
 # task: (what is counted, the systems, ours first)
 TASKS = {
@@ -150,20 +151,27 @@ def _machine(threads):
             "python": platform.python_version(), "system": platform.platform()}
 
 
-def _parser():
-    parser = new_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
+def build_parser() -> Parser:
+    """Return the parser of tools/bench.py."""
+    parser = new_parser("python tools/bench.py", __doc__, [
+        "python tools/bench.py --config mid --repeats 5 --json figures.json",
+        "python tools/bench.py --growth growth.png",
+    ])
+    add = parser.group("what is measured").add_argument
     add("--config", default="mid", metavar="LIST",
         help=f"sizes, of {','.join(CONFIGS)}; with others behind colons: mid:batch=8:steps=40")
     add("--tasks", metavar="LIST",
         help=f"of {','.join(TASKS)}, or all; default: {DEFAULT_TASKS}")
     add("--repeats", type=int, default=5, metavar="N", help="turns of each system")
-    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: all cores")
     add("--without", default="", metavar="LIST", help="systems to leave out")
-    add("--growth", metavar="PICTURE",
+    add("--growth", metavar="FILE",
         help="measure how the costs of --config grow with its sizes, without other systems, and "
-        "draw it")
-    add("--json", metavar="FILE", help="write the figures here")
+        "draw it in this picture")
+    parser.group("device").add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads; 0: one a usable core"
+    )
+    add_json_option(parser)
+    add_quiet_option(parser)
     return parser
 
 
@@ -194,8 +202,8 @@ def _checked(options):
         raise InputError(f"--repeats must be at least 1, not {options.repeats}")
     if options.growth is not None:
         growth.check_picture(options.growth)
-    for path in filter(None, (options.json, options.growth)):
-        if Path(path).is_dir() or not Path(path).absolute().parent.is_dir():
+        path = Path(options.growth)
+        if path.is_dir() or not path.absolute().parent.is_dir():
             raise InputError(f"{path}: no file can be written there; it is, or lacks, a folder")
     if options.threads < 0:
         raise InputError(f"--threads must not be negative, not {options.threads}")
@@ -232,12 +240,22 @@ def _work_of(task, config):
 
 def main(arguments=None) -> None:
     """Measure as the command line says."""
-    options = _checked(_parser().parse_args(arguments))
+    options = _checked(build_parser().parse_args(arguments))
+    with stdout_for_figures(options.json):
+        document = _measure(options)
+    if options.json:
+        write_figures(options.json, document)
+    if options.growth:
+        growth.plot(document["results"], options.config[0], options.growth)
+
+
+def _measure(options) -> dict:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         sgemm = [Worker(name, "sgemm", "-", folder, options.threads) for name in ("numpy", "bilm")]
         try:
-            for task, config in tqdm(_pairs(options), disable=not sys.stderr.isatty(), leave=False):
+            hidden = True if options.quiet else None  # None: shown on a terminal
+            for task, config in tqdm(_pairs(options), disable=hidden, leave=False):
                 results.append(measure(task, config, options, sgemm, folder))
                 tqdm.write(describe(results[-1], TASKS[task][0]), file=sys.stdout)
         finally:
@@ -247,8 +265,4 @@ def main(arguments=None) -> None:
     machine = {**_machine(options.threads), **rates, "sgemm_gflops": max(rates.values())}
     print(f"sgemm {machine['sgemm_gflops']:.0f} GFLOP/s, {machine['processor']}, BILM_KERNEL="
           f"{machine['kernel']}")
-    if options.json:
-        document = {"machine": machine, "results": results}
-        write_text_atomically(options.json, json.dumps(document, indent=2) + "\n")
-    if options.growth:
-        growth.plot(results, options.config[0], options.growth)
+    return {"machine": machine, "results": results}

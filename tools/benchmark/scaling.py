@@ -20,9 +20,10 @@ import numpy as np
 from benchmark.sizes import CONFIGS, NUM_DIRECTIONS, NUM_LAYERS, roofline_flops, sizes_of
 from benchmark.text import write_zipf_text
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.figures import write_figures
 from bilm.hardware import usable_cores
-from bilm.options import new_parser
+from bilm.options import add_json_option, new_parser
+from bilm.parser import Parser
 
 FLOAT_BYTES = 4
 BUCKET_BYTES = 25 << 20  # as bilm.gradient_exchange has it
@@ -203,19 +204,32 @@ def _start(folder, processes, command):
             log.close()
 
 
+def build_parser() -> Parser:
+    """Return the parser of tools/scaling.py."""
+    parser = new_parser("python tools/scaling.py", main.__doc__, [
+        "python tools/scaling.py --config lark --sampled",
+        "python tools/scaling.py --measure --config small --json figures.json",
+    ])
+    add = parser.group("what is trained").add_argument
+    add("--config", default="lark", metavar="NAME",
+        help=f"sizes, of {','.join(CONFIGS)}, as for bench.py")
+    add("--sampled", action="store_true", help="the sampled softmax instead of the full one")
+    add = parser.group("the model's devices").add_argument
+    add("--tflops", type=float, default=10.0, metavar="X",
+        help="what training makes of a device, in TFLOP a second")
+    add("--network", type=float, default=10.0, metavar="X",
+        help="GB a second between two devices")
+    add("--latency", type=float, default=20.0, metavar="X", help="microseconds of a message")
+    add = parser.group("measuring").add_argument
+    add("--measure", action="store_true", help="train with one and two processes on this machine")
+    add("--steps", type=int, default=60, metavar="N", help="steps of each measured training")
+    add_json_option(parser)
+    return parser
+
+
 def main(arguments=None) -> None:
     """Print the model's table, or measure here what it says of two processes."""
-    parser = new_parser(main.__doc__)
-    add = parser.add_argument
-    add("--config", default="lark", help=f"sizes, of {','.join(CONFIGS)}, as for bench.py")
-    add("--sampled", action="store_true", help="the sampled softmax instead of the full one")
-    add("--tflops", type=float, default=10.0, help="what training makes of a device")
-    add("--network", type=float, default=10.0, help="GB a second between two devices")
-    add("--latency", type=float, default=20.0, help="microseconds of a message")
-    add("--measure", action="store_true", help="train with one and two processes on this machine")
-    add("--steps", type=int, default=60, help="steps of each measured training")
-    add("--json", metavar="FILE", help="write the figures here")
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     sizes_of(options.config)
     for name, low in (("tflops", 0), ("network", 0), ("steps", 14)):
         if not low < getattr(options, name) < float("inf"):
@@ -226,15 +240,16 @@ def main(arguments=None) -> None:
         if usable_cores() < 2:
             raise InputError("--measure needs two cores")
         found = measure(options.config, options.sampled, options.steps)
-        print(json.dumps(found, indent=2))
+        options.json = options.json or "-"
     else:
         device = Device(options.tflops * 1e12, options.network * 1e9, options.latency / 1e6, True)
         found = table(options.config, device, options.sampled)
+    if options.json:
+        write_figures(options.json, found)
+    if not options.measure and options.json != "-":
         print("devices    tokens/s  efficiency  step ms  compute  exchange  gradients MB  "
               "memory GB")
         for row in found:
             print("{devices:7} {tokens_per_second:11,.0f} {efficiency:11.1%} {step_ms:8,.0f} "
                   "{compute_ms:8,.0f} {exchange_ms:9,.0f} {gradient_mb:13,.0f} {memory_gb:10.1f}"
                   .format(**row))
-    if options.json:
-        write_text_atomically(options.json, json.dumps(found, indent=2) + "\n")
