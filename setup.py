@@ -33,10 +33,10 @@ setup(
         "gpu": ["paddlepaddle-gpu>=2.6.2,<4"],
         "torch": ["torch>=2.2,<3"],
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
-        "plot": ["matplotlib>=3.5"],
+        "plot": ["matplotlib>=3.7"],
         "rjieba": ["rjieba>=0.1"],
         "dev": [
-            "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.5", "seqeval>=1.2.2",
+            "pytest>=7", "hypothesis>=6", "ruff>=0.4", "build", "matplotlib>=3.7", "seqeval>=1.2.2",
             "pytest-benchmark>=4",
         ],
     },
