@@ -10,6 +10,7 @@ VERBS = {
     "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
     "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
     "tag": ("lac.tag_files", "words and tags of a text"),
+    "plot": ("lac.plot", "draw dev scores, the mix of ELMo and the confusion of types"),
     "export": ("lac.export", "a tagger as one static model for paddle.inference"),
     "convert": ("lac.convert", "what bilm convert does, and taggers of LARK's LAC demo"),
 }

@@ -1,0 +1,48 @@
+"""What LAC's tags are called, in Chinese and in English.
+
+Source: the table of tags in the README of Baidu's LAC, names shortened.
+"""
+
+from typing import Dict, NamedTuple
+
+from lac.tag_schemes import OUTSIDE
+
+
+class TagName(NamedTuple):
+    """A type's names, such as 人名 and person."""
+
+    chinese: str
+    english: str
+
+
+TAG_NAMES: Dict[str, TagName] = {
+    "n": TagName("名词", "noun"),
+    "f": TagName("方位词", "direction"),
+    "s": TagName("处所词", "location word"),
+    "t": TagName("时间", "time"),
+    "nr": TagName("人名", "person"),
+    "ns": TagName("地名", "place"),
+    "nt": TagName("机构名", "organisation"),
+    "nw": TagName("作品名", "work"),
+    "nz": TagName("其他专名", "other name"),
+    "v": TagName("动词", "verb"),
+    "vd": TagName("动副词", "adverbial verb"),
+    "vn": TagName("名动词", "nominal verb"),
+    "a": TagName("形容词", "adjective"),
+    "ad": TagName("副形词", "adverbial adjective"),
+    "an": TagName("名形词", "nominal adjective"),
+    "d": TagName("副词", "adverb"),
+    "m": TagName("数量词", "number"),
+    "q": TagName("量词", "measure word"),
+    "r": TagName("代词", "pronoun"),
+    "p": TagName("介词", "preposition"),
+    "c": TagName("连词", "conjunction"),
+    "u": TagName("助词", "particle"),
+    "xc": TagName("其他虚词", "other function word"),
+    "w": TagName("标点", "punctuation"),
+    "PER": TagName("人名", "person"),
+    "LOC": TagName("地名", "place"),
+    "ORG": TagName("机构名", "organisation"),
+    "TIME": TagName("时间", "time"),
+    OUTSIDE: TagName("无", "none"),
+}
