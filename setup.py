@@ -42,11 +42,11 @@ setup(
         "gpu": ["paddlepaddle-gpu>=2.6.2,<4"],
         "torch": ["torch>=2.2,<3"],
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
-        "plot": ["matplotlib>=3.5"],
+        "plot": ["matplotlib>=3.7"],
         "rjieba": ["rjieba>=0.1"],
         "serve": ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"],
         "dev": [
-            "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.5",
+            "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.7",
             "seqeval>=1.2.2", "pytest-benchmark>=4",
         ],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],

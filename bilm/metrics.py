@@ -32,6 +32,8 @@ class MetricsLog:
         self._last = {line.get("event", "train"): line for line in kept}
         self._file = open(self._path, "a", encoding="utf-8")
         self._visual = _visual_writer(run)
+        for line in kept:  # of a run's files VisualDL shows the last one only
+            self._show(line)
 
     def has_dev(self, step: int) -> bool:
         """Return whether there is a dev line of this step."""
@@ -56,11 +58,16 @@ class MetricsLog:
         self._last[figures.get("event", "train")] = figures
         if figures.get("event") == "dev":
             self._dev_steps.add(figures["step"])
-        if self._visual:
-            event = figures.get("event", "train")
-            for name, value in figures.items():
-                if isinstance(value, (int, float)) and name != "step":
-                    self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
+        self._show(figures)
+
+    def _show(self, figures):
+        """Give the numbers of a line to VisualDL where it is installed."""
+        if not self._visual:
+            return
+        event = figures.get("event", "train")
+        for name, value in figures.items():
+            if isinstance(value, (int, float)) and name != "step":
+                self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
 
     def sync(self) -> None:
         """Return when every line is on the disk.

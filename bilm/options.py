@@ -109,7 +109,8 @@ def add_model_options(parser: Parser) -> None:
     """Add the flags of programs that run a model: which one, and on what."""
     add = parser.group("model").add_argument
     add("--model", required=True, metavar="PATH",
-        help="model folder, training run's folder or LARK checkpoint")
+        help="model folder, training run's folder, LARK checkpoint, or sample, which comes with "
+             "this package")
     add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
     add_device_options(parser)
 

@@ -1,16 +1,35 @@
-"""`bilm plot`: learning curves from the metrics of training runs."""
+"""`bilm plot`: loss, perplexity, speed and learning rate over the steps of training runs."""
 
 from pathlib import Path
+from typing import Sequence
 
 from bilm.cli import run_main
+from bilm.curves import RunFigures, draw_series, finish_panel, names_of, read_runs
 from bilm.errors import InputError
-from bilm.metrics import METRICS, read_metrics
 from bilm.options import new_parser
 from bilm.parser import Parser
+from bilm.pictures import (
+    COLORS,
+    LINE_STYLES,
+    MARKERS,
+    check_ending,
+    drawing,
+    new_figure,
+    write_figure,
+)
+
+PICTURE = "curves.png"  # in the run's folder, where no other name is given
+# figure in metrics.jsonl: title and scale of its panel
+PANELS = {
+    "loss": ("loss, nats a token", "linear"),
+    "perplexity": ("perplexity, logarithmic", "log"),
+    "tokens_per_second": ("tokens/s", "from zero"),
+    "learning_rate": ("learning rate", "from zero"),
+}
 
 
-def plot_runs(runs, output, start_step: int = 0) -> None:
-    """Draw training and dev perplexity over steps and write the picture to `output`.
+def plot_runs(runs: Sequence, output, start_step: int = 0) -> None:
+    """Draw the course of training runs and write the picture to `output`.
 
     Args:
         runs: Folders with a metrics.jsonl each.
@@ -18,59 +37,95 @@ def plot_runs(runs, output, start_step: int = 0) -> None:
         start_step: Leave out earlier steps.
 
     Raises:
-        InputError: matplotlib is not installed, a run has no metrics, or the ending of
-            `output` is no picture's.
+        InputError: matplotlib is not installed, a run has no metrics or those of a tagger, none
+            has a figure from `start_step` on, the ending of `output` is no picture's, or it
+            cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise InputError("matplotlib is not installed: pip install matplotlib") from None
-    figure = Figure(figsize=(8, 4.5), layout="tight")
-    axes = figure.subplots()
-    for run in runs:
-        lines = [line for line in _metrics_of(run) if line["step"] >= start_step]
-        for event, style in (("train", "-"), ("dev", "o--")):
-            points = [line for line in lines if line.get("event", "train") == event]
-            steps = [line["step"] for line in points]
-            values = [line["perplexity"] for line in points]
-            if points:
-                axes.plot(steps, values, style, label=f"{Path(run).name}: {event}", linewidth=1.2)
-    axes.set(xlabel="step", ylabel="perplexity", yscale="log")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
-    try:
-        figure.savefig(output, dpi=120)
-    except ValueError as error:
-        raise InputError(f"{output}: {error}") from None
+    check_ending(output)
+    with drawing() as fonts:
+        write_figure(draw_runs(read_bilm_runs(runs, start_step), fonts), output)
 
 
-def _metrics_of(run):
-    path = Path(run) / METRICS
-    if not path.is_file():
-        raise InputError(f"{run}: not a training run: it has no {METRICS}")
-    lines = read_metrics(path)
-    if not all("perplexity" in line for line in lines):
-        raise InputError(f"{run}: has other figures than perplexities: no run of bilm pretrain")
-    return lines
+def read_bilm_runs(runs: Sequence, start_step: int = 0) -> list:
+    """Return the `RunFigures` of runs of `bilm pretrain` that have some.
+
+    Raises:
+        InputError: See `plot_runs`.
+    """
+    read = read_runs(runs, start_step)
+    for figures in read:
+        if not figures.has("perplexity"):
+            raise InputError(f"{figures.run}: has other figures than perplexities: no run of bilm "
+                             "pretrain; lac plot draws those of lac train")
+    return read
+
+
+def draw_runs(runs: Sequence[RunFigures], fonts):
+    """Return a figure with a panel for each of PANELS: training as lines, dev as points.
+
+    Args:
+        runs: Runs of `bilm pretrain`; each has a colour of its own.
+        fonts: The `Fonts` of the `drawing` block that this is called in.
+    """
+    names = [fonts.to_writable(name) for name in names_of([run.run for run in runs])]
+    num_columns = max(1, min(4, 100 // (8 + max(map(len, names)))))  # of the legend
+    figure = new_figure(10, 6.4 + 0.2 * (2 * len(runs) // num_columns))
+    grid = figure.subplots(2, 2, sharex=True)
+    panels = dict(zip(PANELS, grid.flat))
+    for number, (run, name) in enumerate(zip(runs, names)):
+        for figure_name, panel in panels.items():
+            _draw_run(panel, run, figure_name, number, name)
+    for figure_name, panel in panels.items():
+        _finish(panel, figure_name)
+    for panel in grid[-1]:
+        panel.set_xlabel("step")
+    lines = panels["perplexity"].get_lines()
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(num_columns, len(lines)))
+    return figure
+
+
+def _draw_run(panel, run, figure_name, number, name):
+    color = COLORS[number % len(COLORS)]
+    turn = number // len(COLORS)  # colours are used again from the eighth run on
+    style = LINE_STYLES[turn % len(LINE_STYLES)]
+    train, dev = (run.series(event, figure_name) for event in ("train", "dev"))
+    if train.steps:
+        draw_series(panel, train, color=color, linestyle=style, label=f"{name}: train")
+    if dev.steps:
+        marker = MARKERS[number % len(MARKERS)]
+        draw_series(panel, dev, color=color, linestyle="none", marker=marker, markersize=6.5,
+                    markeredgecolor="white", zorder=3, label=f"{name}: dev")
+
+
+def _finish(panel, figure_name):
+    from matplotlib.ticker import StrMethodFormatter
+
+    title, scale = PANELS[figure_name]
+    finish_panel(panel, title, scale)
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm plot`."""
-    parser = new_parser("bilm plot", "Draw learning curves from the metrics of training runs.",
-                        ["bilm plot run --output curve.png"])
+    parser = new_parser("bilm plot", "Draw learning curves from the metrics of training runs.", [
+        "bilm plot run", "bilm plot run other --start_step 1000 --output curves.svg",
+    ])
     add = parser.group("runs").add_argument
-    add("runs", nargs="+", metavar="RUN", help="folder of a training run")
+    add("runs", nargs="+", metavar="RUN", help="folder of a training run; several are compared")
     add("--start_step", type=int, default=0, metavar="N", help="leave out earlier steps")
-    add = parser.group("output").add_argument
-    add("--output", required=True, metavar="FILE", help="picture to write: .png, .svg or .pdf")
+    parser.group("output").add_argument(
+        "--output", metavar="FILE",
+        help=f"picture to write: .png, .svg or .pdf (default: {PICTURE} in the first RUN)",
+    )
     return parser
 
 
 def main(arguments=None) -> None:
     """Draw what the command line says."""
     options = build_parser().parse_args(arguments)
-    plot_runs(options.runs, options.output, options.start_step)
-    print(f"wrote {options.output}")
+    output = options.output or Path(options.runs[0]) / PICTURE
+    plot_runs(options.runs, output, options.start_step)
+    print(f"wrote {output}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
 from lac.model_folder import STATE_FILE
-from lac.run import Outcome, read_outcome
+from lac.outcome import Outcome, read_outcome
 from lac.run_setup import Caches, check_data
 from lac.span_scores import f1_of
 from lac.train import read_resumable, train

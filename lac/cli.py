@@ -9,6 +9,7 @@ GROUPS = {
     "training": {
         "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
         "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
+        "plot": ("lac.plot", "draw dev scores, the mix of ELMo and the confusion of types"),
     },
     "use of a tagger": {
         "tag": ("lac.tag_files", "words and tags of a text"),

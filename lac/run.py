@@ -1,10 +1,9 @@
 """The course of a tagger's training: when to log, evaluate, save and stop."""
 
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Optional
 
 from bilm.checkpoint import (
     checkpoint_path,
@@ -12,40 +11,16 @@ from bilm.checkpoint import (
     set_latest,
     set_weights,
 )
-from bilm.errors import InputError
-from bilm.files import write_text_atomically
 from bilm.formats.side_files import read_side_files
 from bilm.metrics import MetricsLog, Progress, Speed, format_duration
 from bilm.pretrained import read_pretrained
 from bilm.stop_request import StopRequest
 from lac.evaluate import score
 from lac.model_folder import BEST, ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
+from lac.outcome import Outcome, write_outcome
 from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
 from lac.run_setup import Setup
-
-RESULT_FILE = "result.json"
-
-
-class Outcome(NamedTuple):
-    """How a finished run ended; it stands in RUN/result.json.
-
-    Attributes:
-        best_step: Step of the best checkpoint.
-        epochs: Passes over the data, until training stopped.
-        dev: Report of the best checkpoint on the dev data; see `SpanScores.report`.
-        test: The same on --test_path; None without it.
-        sentence_counts: [correct, found, wanted] spans of each sentence of the test data, or
-            else of the dev data.
-        mix: Shares of the biLM's layers and gamma; None without ELMo.
-    """
-
-    best_step: int
-    epochs: float
-    dev: Dict
-    test: Optional[Dict]
-    sentence_counts: List[List[int]]
-    mix: Optional[Dict]
 
 
 class TaggerRun:
@@ -216,7 +191,7 @@ class TaggerRun:
             self._best["step"], self.trainer.epoch, dev, test,
             [list(counts) for counts in scores.sentences], self._mix(),
         )
-        write_text_atomically(self.folder / RESULT_FILE, json.dumps(outcome._asdict()) + "\n")
+        write_outcome(self.folder, outcome)
         told = f", test F1 {test['f1']:.2%}" if test else ""
         self._progress.tell(
             f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{told}; "
@@ -234,18 +209,3 @@ class TaggerRun:
 
 def _told(mix):
     return "/".join(f"{share:.2f}" for share in mix["shares"]) + f" x {mix['gamma']:.2f}"
-
-
-def read_outcome(run) -> Optional[Outcome]:
-    """Return how a run ended; None if it has not.
-
-    Raises:
-        InputError: The file that tells is damaged.
-    """
-    path = Path(run) / RESULT_FILE
-    try:
-        return Outcome(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a run's result: {error}") from None

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from lac.tag_schemes import TagScheme
+from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagged_files import TaggedSentence
 
 
@@ -39,6 +39,7 @@ class SpanScores:
         self._is_known = is_known
         self._correct, self._found, self._wanted = Counter(), Counter(), Counter()
         self._tags = Counter()
+        self._confusion: Dict[str, Counter] = {}
         self.sentences: List[SentenceCounts] = []
 
     def add(self, sentence: TaggedSentence, tags: Sequence[str]) -> None:
@@ -58,14 +59,22 @@ class SpanScores:
         for token, own, other in zip(sentence.tokens, sentence.tags, tags):
             self._tags["all"] += 1
             self._tags["all right"] += own == other
+            row = self._confusion.setdefault(self._type_of(own), Counter())
+            row[self._type_of(other)] += 1
             if self._is_known is not None and not self._is_known(token):
                 self._tags["unknown"] += 1
                 self._tags["unknown right"] += own == other
 
+    def _type_of(self, tag):
+        return self._scheme.parse(tag)[1] or OUTSIDE
+
     def report(self) -> Dict:
         """Return the figures, from 0 to 1, with those of each type under `types`.
 
-        A figure of which there is no case is 0; accuracies of no word are None.
+        A figure of which there is no case is 0; accuracies of no word are None. Under
+        `confusion` stands how many words of a type were found to be of which type, right type
+        first, pairs without words left out; a word in no span has the type O there. Borders of
+        spans do not count in it.
         """
         return {
             **_figures(*(sum(c.values()) for c in (self._correct, self._found, self._wanted))),
@@ -81,6 +90,9 @@ class SpanScores:
             "unknown_word_rate": (
                 None if self._is_known is None else _rate(self._tags["unknown"], self._tags["all"])
             ),
+            "confusion": {
+                kind: dict(sorted(row.items())) for kind, row in sorted(self._confusion.items())
+            },
             "sentences": len(self.sentences),
             "tokens": self._tags["all"],
         }

@@ -3,6 +3,8 @@
 import sys
 import types
 
+import pytest
+
 from bilm.metrics import MetricsLog, Progress, Speed, cut_metrics, format_duration, read_metrics
 
 
@@ -27,7 +29,9 @@ def test_a_line_cut_short_by_a_crash_is_dropped(tmp_path):
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_visualdl_gets_every_number(tmp_path, monkeypatch):
+@pytest.fixture
+def scalars(monkeypatch):
+    """What VisualDL is given."""
     scalars = []
 
     class LogWriter:
@@ -41,11 +45,27 @@ def test_visualdl_gets_every_number(tmp_path, monkeypatch):
             scalars.append("closed")
 
     monkeypatch.setitem(sys.modules, "visualdl", types.SimpleNamespace(LogWriter=LogWriter))
+    return scalars
+
+
+def test_visualdl_gets_every_number(tmp_path, scalars):
     log = MetricsLog(tmp_path)
     log.write(step=4, loss=2.5)
     log.write(event="dev", step=4, perplexity=9.0)
     log.close()
     assert scalars == [("train/loss", 2.5, 4), ("dev/perplexity", 9.0, 4), "closed"]
+
+
+def test_the_file_of_a_resumed_run_for_visualdl_holds_its_whole_course(tmp_path, scalars):
+    for last_step, loss in ((0, 9.0), (1, 7.0)):
+        log = MetricsLog(tmp_path, last_step)
+        log.write(step=last_step + 1, loss=loss)
+        if last_step == 0:
+            log.write(step=2, loss=8.0)
+            log.close()
+            scalars.clear()
+    log.close()
+    assert scalars == [("train/loss", 9.0, 1), ("train/loss", 7.0, 2), "closed"]
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys):

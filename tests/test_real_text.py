@@ -38,7 +38,7 @@ def test_a_tagger_learns_a_real_treebank(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
     from lac import train as tagger
-    from lac.run import read_outcome
+    from lac.outcome import read_outcome
 
     data = Path(os.environ["BILM_DATA_DIR"]) / "ud_gsd"
     tagger.main([

@@ -32,6 +32,15 @@ def test_figures_counted_by_hand():
     assert report["tag_accuracy"] == 3 / 5
     assert report["unknown_word_accuracy"] == 2 / 3
     assert report["unknown_word_rate"] == 3 / 5
+    assert report["confusion"] == {"nr": {"nr": 2, "v": 1}, "v": {"v": 2}}
+
+
+@pytest.mark.smoke
+def test_words_without_a_type_are_confused_as_well():
+    scheme = TagScheme.of(["B-nr", "I-nr", "B-v", "O"])
+    wanted, found = [["B-nr", "I-nr", "O", "O"]], [["O", "B-nr", "O", "B-v"]]
+    report = scores_of(wanted, found, scheme).report()
+    assert report["confusion"] == {"O": {"O": 1, "v": 1}, "nr": {"O": 1, "nr": 1}}
 
 
 @pytest.mark.smoke

@@ -16,8 +16,9 @@ from bilm.metrics import read_metrics
 from bilm.pretrained import read_pretrained
 from lac.ablation import ablate, compare
 from lac.model_folder import read_tagger
+from lac.outcome import Outcome, read_outcome
 from lac.pretrained import load_predictor
-from lac.run import Outcome, TaggerRun, read_outcome
+from lac.run import TaggerRun
 from lac.run_setup import set_up
 from lac.tagged_files import read_tagged
 from lac.train import main, read_resumable, train

@@ -1,0 +1,225 @@
+"""`lac plot`: dev scores and ELMo's mix over a tagger's training, and which types it confuses."""
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+from bilm.cli import run_main, warn
+from bilm.curves import RunFigures, draw_series, finish_panel, names_of, read_runs
+from bilm.errors import InputError
+from bilm.options import new_parser
+from bilm.parser import Parser
+from bilm.pictures import (
+    COLORS,
+    LINE_STYLES,
+    MARKERS,
+    Fonts,
+    check_ending,
+    drawing,
+    new_figure,
+    write_figure,
+)
+from bilm.plot import PICTURE
+from lac.confusion import Confusion, confusion_of, draw_confusion, read_report, size_of
+from lac.outcome import RESULT_FILE, read_outcome
+
+SCORES = {"f1": "F1", "precision": "precision", "recall": "recall"}  # in metrics.jsonl: its name
+_HEIGHT = 3.6  # of the curves, in inches
+
+
+class Matrix(NamedTuple):
+    """A confusion of types and what its words are."""
+
+    confusion: Confusion
+    title: str
+
+
+def plot_taggers(
+    runs: Sequence, output, figures: Optional[str] = None, start_step: int = 0
+) -> None:
+    """Draw training runs of taggers and their confusion of types; write it to `output`.
+
+    Args:
+        runs: Folders of `lac train`; curves come from metrics.jsonl, confusions of types from
+            result.json (test data, else dev data). There may be none.
+        output: File to write; its ending decides the format (.png, .svg, .pdf).
+        figures: File of `lac evaluate --json` to take the confusion from instead; may be None
+            if there are runs.
+        start_step: Leave out earlier steps of the curves.
+
+    Raises:
+        InputError: matplotlib is not installed, a run has no metrics or those of a biLM, `figures`
+            tells of no confusion, the ending of `output` is no picture's, or it cannot be
+            written.
+    """
+    check_ending(output)
+    read = read_tagger_runs(runs, start_step) if runs else []
+    if figures:
+        matrices = [Matrix(confusion_of(read_report(figures), figures), Path(figures).name)]
+    else:
+        matrices = [matrix for run, name in zip(runs, names_of(runs))
+                    for matrix in _matrix_of_run(run, name)]
+    with drawing() as fonts:
+        write_figure(draw_taggers(read, matrices, fonts), output)
+
+
+def read_tagger_runs(runs: Sequence, start_step: int = 0) -> List[RunFigures]:
+    """Return the `RunFigures` of runs of `lac train` that have some.
+
+    Raises:
+        InputError: See `plot_taggers`.
+    """
+    read = read_runs(runs, start_step)
+    for figures in read:
+        if any("perplexity" in line for lines in figures.lines.values() for line in lines):
+            raise InputError(f"{figures.run}: has perplexities: no run of lac train; bilm plot "
+                             "draws those of bilm pretrain")
+    return read
+
+
+def _matrix_of_run(run, name):
+    """Return the matrix of a run's result in a list, or an empty list with a warning."""
+    outcome = read_outcome(run)
+    if outcome is None:
+        warn(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
+        return []
+    report, data = (outcome.test, "test") if outcome.test else (outcome.dev, "dev")
+    try:
+        confusion = confusion_of(report, str(Path(run) / RESULT_FILE))
+    except InputError as error:
+        warn(f"{error}; --figures FILE draws it")
+        return []
+    return [Matrix(confusion, f"{name}, {data} data")]
+
+
+def draw_taggers(runs: Sequence[RunFigures], matrices: Sequence[Matrix], fonts: Fonts):
+    """Return a figure with the curves of all runs in its first row, then a matrix a row.
+
+    Args:
+        runs: Runs of `lac train`; may be empty if there are matrices.
+        matrices: Confusions of types.
+        fonts: The `Fonts` of the `drawing` block that this is called in.
+    """
+    sizes = [size_of(matrix.confusion) for matrix in matrices]
+    heights = [height for _, height in sizes]
+    if runs:
+        heights.insert(0, _HEIGHT)
+    width = max([width for width, _ in sizes] + [12 if runs else 0])
+    figure = new_figure(width, sum(heights))
+    parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
+    if runs:
+        draw_curves(parts.pop(0), runs, fonts)
+    for part, matrix in zip(parts, matrices):
+        draw_confusion(part, matrix.confusion, fonts.to_writable(matrix.title), fonts)
+    return figure
+
+
+def draw_curves(figure, runs: Sequence[RunFigures], fonts: Fonts) -> None:
+    """Draw dev scores and, of runs with ELMo, the shares of its layers and gamma over steps.
+
+    Args:
+        figure: A figure or subfigure without panels.
+        runs: Runs of `lac train`. Of several, each has a colour; of one, each line.
+        fonts: Those of the `drawing` block that this is called in.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    num_layers = max(map(_num_layers, runs))
+    panels = figure.subplots(1, 3 if num_layers else 1, squeeze=False)[0]
+    _draw_lines(panels[0], [_scores_of(run) for run in runs])
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    finish_panel(panels[0], "dev F1, precision, recall")
+    if num_layers:
+        _draw_lines(panels[1], [_shares_of(run, num_layers) for run in runs])
+        finish_panel(panels[1], "shares of ELMo's layers", "from zero")
+        _draw_lines(panels[2], [_gamma_of(run) for run in runs])
+        finish_panel(panels[2], "gamma, ELMo's scale")
+    for panel in panels:
+        panel.set_xlabel("step")
+    if len(runs) > 1:
+        _add_run_names(figure, [fonts.to_writable(name) for name in
+                                names_of([run.run for run in runs])])
+
+
+def _scores_of(run) -> Dict:
+    return {name: run.series("dev", figure) for figure, name in SCORES.items()}
+
+
+def _num_layers(run):
+    mixes = [line["mix"] for line in run.lines["dev"] if line.get("mix")]
+    return max((len(mix.get("shares", ())) for mix in mixes), default=0)
+
+
+def _shares_of(run, num_layers) -> Dict:
+    def share_of(layer):
+        return lambda mix: dict(enumerate(mix.get("shares", ()))).get(layer)
+
+    names = ["token layer", *(f"layer {layer}" for layer in range(1, num_layers))]
+    return {name: run.series("dev", "mix", share_of(layer)) for layer, name in enumerate(names)}
+
+
+def _gamma_of(run) -> Dict:
+    return {"gamma": run.series("dev", "mix", lambda mix: mix.get("gamma"))}
+
+
+def _draw_lines(panel, runs: Sequence[Dict]):
+    """Draw the named series of each run, and a legend of their names."""
+    from matplotlib.lines import Line2D
+
+    keys = []
+    for number, series_of in enumerate(runs):
+        for place, (name, series) in enumerate(series_of.items()):
+            style = {
+                "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
+                "marker": MARKERS[place % len(MARKERS)],
+                "color": COLORS[(place if len(runs) == 1 else number) % len(COLORS)],
+            }
+            draw_series(panel, series, markersize=4, label=name, **style)
+            if number == 0:
+                color = style["color"] if len(runs) == 1 else "gray"
+                keys.append(Line2D([], [], **{**style, "color": color}, markersize=4, label=name))
+    if len(keys) > 1:
+        panel.legend(handles=keys, fontsize=9)
+
+
+def _add_run_names(figure, names):
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], color=COLORS[number % len(COLORS)], linewidth=3, label=name)
+             for number, name in enumerate(names)]
+    figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 5))
+
+
+def build_parser() -> Parser:
+    """Return the parser of `lac plot`."""
+    parser = new_parser(
+        "lac plot", "Draw dev scores, the mix of ELMo's layers and the confusion of types.",
+        ["lac plot tagger", "lac plot --figures scores.json --output confusion.svg"],
+    )
+    add = parser.group("runs").add_argument
+    add("runs", nargs="*", metavar="RUN", help="folder of a training run; several are compared")
+    add("--figures", metavar="FILE",
+        help="what lac evaluate --json wrote: its confusion of types instead of the runs'")
+    add("--start_step", type=int, default=0, metavar="N", help="leave out earlier steps")
+    parser.group("output").add_argument(
+        "--output", metavar="FILE",
+        help=f"picture to write: .png, .svg or .pdf (default: {PICTURE} in the first RUN; without "
+             "a RUN the name of the figures with .png)",
+    )
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Draw what the command line says."""
+    options = build_parser().parse_args(arguments)
+    if not options.runs and not options.figures:
+        raise InputError("nothing to draw: give a RUN, --figures FILE, or both")
+    output = options.output or (
+        Path(options.runs[0]) / PICTURE if options.runs
+        else Path(options.figures).with_suffix(".png")
+    )
+    plot_taggers(options.runs, output, options.figures, options.start_step)
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    run_main(main)
