@@ -12,6 +12,7 @@ VERSION = re.search(
 
 # models that come with the package: see bilm/ready_models.py
 READY_MODELS = {"bilm.models": "data/models/bilm", "lac.models": "data/models/lac"}
+SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"]
 
 setup(
     name="paddle-elmo",
@@ -44,10 +45,11 @@ setup(
         "onnx": ["torch>=2.7,<3", "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
         "plot": ["matplotlib>=3.7"],
         "rjieba": ["rjieba>=0.1"],
-        "serve": ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"],
+        "serve": SERVE,
         "dev": [
             "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.7",
             "seqeval>=1.2.2", "pytest-benchmark>=4",
+            *SERVE, "httpx2>=2", "playwright>=1.45", "schemathesis>=4,<5",
         ],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],
     },

@@ -12,7 +12,12 @@ _LARGEST = 1e300  # what is beyond, as an infinite loss's perplexity, breaks log
 
 
 class Series(NamedTuple):
-    """A figure over steps; values that are not there or not finite are NaN."""
+    """A figure over steps.
+
+    Attributes:
+        steps: Rising.
+        values: One a step; NaN where there is none or it is not finite.
+    """
 
     steps: List[float]
     values: List[float]

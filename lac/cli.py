@@ -7,6 +7,7 @@ from bilm.parser import Parser
 # group: verb: (module, what it does)
 GROUPS = {
     "training": {
+        "label": ("lac.silver_labels", "tags by jieba's dictionary, for text without labels"),
         "train": ("lac.train", "train a tagger with or without ELMo, or resume training"),
         "evaluate": ("lac.evaluate", "precision, recall and F1 of a tagger on tagged text"),
         "plot": ("lac.plot", "draw dev scores, the mix of ELMo and the confusion of types"),

@@ -27,7 +27,12 @@ _HEIGHT = 3.6  # of the curves, in inches
 
 
 class Matrix(NamedTuple):
-    """A confusion of types and what its words are."""
+    """A confusion of types, to be drawn.
+
+    Attributes:
+        confusion: How often each type was found for each.
+        title: What its words are.
+    """
 
     confusion: Confusion
     title: str

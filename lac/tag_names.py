@@ -9,7 +9,12 @@ from lac.tag_schemes import OUTSIDE
 
 
 class TagName(NamedTuple):
-    """A type's names, such as 人名 and person."""
+    """A type's names.
+
+    Attributes:
+        chinese: Such as 人名.
+        english: Such as person.
+    """
 
     chinese: str
     english: str

@@ -295,7 +295,8 @@ def has_flag(program, verb, flag):
 
 
 def test_which_verbs_have_figures_and_progress():
-    without_figures = {("bilm", "plot"), ("lac", "tag"), ("lac", "export"),
+    without_figures = {("bilm", "plot"), ("lac", "plot"), ("lac", "tag"), ("lac", "label"),
+                       ("lac", "export"), ("lac", "serve"),
                        ("bilm", "completion"), ("lac", "completion")}
     assert {verb for verb in VERBS if not has_flag(*verb, "--json")} == without_figures
     without_progress = without_figures - {("lac", "tag")} | {

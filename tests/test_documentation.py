@@ -57,8 +57,14 @@ def fields_of(node):
     return {
         item.target.id for item in node.body
         if isinstance(item, ast.AnnAssign) and not item.target.id.startswith("_")
-        and not (isinstance(item.value, ast.Call) and ast.unparse(item.value.func) == "option")
+        and not _has_help(item.value)
     }
+
+
+def _has_help(value):
+    """Return whether a field is made by `option`, or by a group's partial of it."""
+    name = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    return name == "option" or name.startswith("_")
 
 
 def raised(node):

@@ -207,7 +207,8 @@ def test_the_keyboard_alone_is_enough(open_page):
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", reached
     assert reached == [
-        "接口文档", "language", "tag-text", "分析", "word", "layer", "句子 1", "句子 2", "add", "比较",
+        "接口文档", "language", "tag-text", "分析",
+        "word", "layer", "句子 1", "句子 2", "add", "比较",
     ]
     page.focus("#sentences input >> nth=0")
     page.keyboard.press("Control+A")

@@ -20,7 +20,7 @@ class Word(NamedTuple):
         text: Its characters.
         tag: Its type.
         known: Whether the model knows each part of it; one that it does not is read by its
-            characters, or as <UNK>.
+            characters, or as `<UNK>`.
     """
 
     text: str
@@ -66,6 +66,10 @@ class Meanings(NamedTuple):
 
 class WordNotFound(InputError):
     """A sentence lacks the word that it was given for.
+
+    Args:
+        word: The word.
+        sentence: The sentence's number, from 0.
 
     Attributes:
         sentence: Its number, from 0.

@@ -27,7 +27,14 @@ _DOCUMENTATION_POLICY = f"{_POLICY}; script-src {_INLINE}; style-src {_INLINE}"
 
 
 class Failure(BaseModel):
-    """An error: `code` for programs, `error` for people."""
+    """An error.
+
+    Attributes:
+        code: For programs.
+        error: For people, one line.
+        limit: What was exceeded, where something was.
+        found: What was found instead; of `word_not_found` the sentence's number, from 0.
+    """
 
     code: str
     error: str
@@ -36,7 +43,13 @@ class Failure(BaseModel):
 
 
 class TaggedWord(BaseModel):
-    """A word, its type, and whether the model knows it."""
+    """A word of a text.
+
+    Attributes:
+        text: Its characters.
+        tag: Its type.
+        known: Whether the model knows each part of it.
+    """
 
     text: str
     tag: str
@@ -44,13 +57,23 @@ class TaggedWord(BaseModel):
 
 
 class Tagged(BaseModel):
-    """The words of each text; joined, they are the text."""
+    """What /tag answers.
+
+    Attributes:
+        results: The words of each text; joined, they are the text.
+    """
 
     results: List[List[TaggedWord]]
 
 
 class Embedded(BaseModel):
-    """The words of a text, whether the model knows each, and a vector for each."""
+    """A text's vectors.
+
+    Attributes:
+        words: As the segmenter cuts the text.
+        known: Whether the biLM knows each.
+        vectors: One a word.
+    """
 
     words: List[str]
     known: List[bool]
@@ -58,13 +81,28 @@ class Embedded(BaseModel):
 
 
 class Embeddings(BaseModel):
-    """What is known of each text."""
+    """What /embed answers.
+
+    Attributes:
+        results: The vectors of each text.
+    """
 
     results: List[Embedded]
 
 
 class Similarities(BaseModel):
-    """A word in several sentences: where it stands, and how alike its vectors are (cosines)."""
+    """What /similar answers: a word in several sentences.
+
+    Attributes:
+        word: The word.
+        known: Whether the biLM knows it.
+        sentences: Their words.
+        positions: Where the word stands in each, from 0.
+        contextual: Cosines of its contextual vectors, a row a sentence.
+        static: The same of its vectors without context.
+        points: The contextual vectors on the plane in which they vary most.
+        explained: Shares of the variance that the two axes hold.
+    """
 
     word: str
     known: bool
@@ -199,7 +237,11 @@ def _add_page(app):
 
 
 class SafeHeaders:
-    """ASGI middleware that tells browsers to load nothing from elsewhere."""
+    """ASGI middleware that tells browsers to load nothing from elsewhere.
+
+    Args:
+        app: What answers.
+    """
 
     def __init__(self, app):
         self._app = app

@@ -25,6 +25,7 @@ TOP_PAGES = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "data/README.md": "data.md",
+    "data/models/README.md": "models.md",
 }
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")
 _CODE = re.compile(r"<code>([A-Za-z_][\w.]*)</code>")

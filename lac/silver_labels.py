@@ -1,19 +1,19 @@
-"""Labels segmented text with LAC's tags by jieba's dictionary: silver, where no hand has labelled.
-
-    python tools/silver_labels.py 'corpus/laws/*' --max_sentences 12000 --output silver.tsv
+"""LAC's tags for segmented text by jieba's dictionary: silver labels, where no hand has labelled.
 
 The words stay as they are. jieba.posseg tags each sentence; a word that it cuts otherwise is
 tagged by itself. Its flags become LAC's types by the table below; dates in digits and neighbouring
 words of time become one span, as in the hand labels of data/lac/.
 """
 
-import argparse
 import re
+import warnings
 from typing import Iterator, List
 
 from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
+from bilm.options import new_parser
+from bilm.parser import Parser
 from bilm.shards import find_shards, numbered_lines
 from bilm.vocabulary import split_words
 from lac.tagged_files import TaggedSentence, to_line
@@ -86,18 +86,32 @@ def sentences_of(patterns, max_sentences: int) -> Iterator[List[str]]:
             yield words
 
 
+def build_parser() -> Parser:
+    """Return the parser of `lac label`."""
+    parser = new_parser(
+        "lac label", "Label segmented text with LAC's tags by jieba's dictionary: silver labels, "
+        "where no hand has labelled.",
+        ["lac label 'corpus/train/*' --max_sentences 8000 --output silver.tsv"],
+    )
+    add = parser.group("text").add_argument
+    add("patterns", nargs="+", metavar="GLOB", help="corpus files, folders or quoted globs")
+    add("--max_sentences", type=int, default=0, metavar="N",
+        help="label so many sentences, evenly spaced; 0: all")
+    parser.group("output").add_argument(
+        "--output", required=True, metavar="FILE", help="tagged text to write"
+    )
+    return parser
+
+
 def main(arguments=None) -> None:
     """Label what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("patterns", nargs="+", metavar="GLOB", help="segmented text")
-    parser.add_argument("--output", required=True, metavar="FILE", help="tagged text to write")
-    parser.add_argument("--max_sentences", type=int, default=0, metavar="N", help="0: all")
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.max_sentences < 0:
         raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")
-    import jieba
-    from jieba import posseg
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # jieba's old code gives rise to some
+        import jieba
+        from jieba import posseg
     jieba.setLogLevel("ERROR")
     lines = [
         to_line(label(words, posseg)) + "\n"
