@@ -18,6 +18,7 @@ one with the best dev F1, `latest` the newest.
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
@@ -32,6 +33,7 @@ from bilm.checkpoint import (
     write_checksums,
 )
 from bilm.config import BiLMConfig
+from bilm.convert import convert
 from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
@@ -184,20 +186,32 @@ def write_tagger(
                          ) from None
 
 
-def save_tagger(path, stored: StoredTagger, tagger) -> None:
+def save_tagger(path, stored: StoredTagger, tagger, dtype: str = "float32") -> None:
     """Write a loaded tagger to a new folder; it appears whole or not at all.
 
     Args:
         path: A folder that does not exist, or is empty.
         stored: Its content.
         tagger: The `Tagger`, for its layer mix.
+        dtype: "float32", or "float16" for files half as large; computation is in float32 still.
 
     Raises:
-        InputError: The folder is there, or cannot be written.
+        InputError: The folder is there, or cannot be written, or the type is another one.
     """
     path = Path(path)
     check_new_folder(path)
-    write_tagger(path, stored, None if tagger.elmo is None else tagger.elmo.to_mixes())
+    mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
+    if dtype == "float32":
+        write_tagger(path, stored, mixes)
+        return
+    if dtype != "float16":
+        raise InputError(f"dtype must be float32 or float16, not {dtype!r}")
+    weights = {name: array.astype(dtype) for name, array in stored.weights.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        elmo = None if stored.elmo is None else Path(folder) / ELMO_FOLDER
+        if elmo is not None:
+            convert(stored.elmo, elmo, "bilm", dtype=dtype)
+        write_tagger(path, stored._replace(weights=weights, elmo=elmo), mixes)
 
 
 def read_training(path) -> Dict[str, dict]:

@@ -106,15 +106,21 @@ class LAC:
         """
         self._customization = Customization.load(source)
 
-    def save_pretrained(self, path) -> None:
+    def save_pretrained(self, path, dtype: str = "float32") -> None:
         """Write the tagger with its user dictionary to the folder `path`, whole or not at all.
 
+        Args:
+            path: A folder that does not exist, or is empty.
+            dtype: "float32", or "float16" for files half as large; computation is in float32
+                still.
+
         Raises:
-            InputError: The folder cannot be written, or is there already.
+            InputError: The folder cannot be written, or is there already, or the type is another.
         """
         from lac.model_folder import save_tagger
 
-        save_tagger(path, self.stored._replace(customization=self._customization), self.tagger)
+        stored = self.stored._replace(customization=self._customization)
+        save_tagger(path, stored, self.tagger, dtype)
 
     def cut(self, text: str) -> List[str]:
         """Return the words of a text as the segmenter cuts them, without white space."""
