@@ -1,0 +1,91 @@
+"""Go on training a biLM on the raw text of another domain, and see what its perplexity does.
+
+    cut -f2 data/sentiment/train.tsv > reviews.txt
+    cut -f2 data/sentiment/dev.tsv > held_out.txt
+    python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt --output tuned
+
+The steps are commands, too: bilm segment, convert --new_vocab, evaluate, pretrain --load_dir.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from bilm import Vocabulary, evaluate, train
+from bilm.cli import run_main
+from bilm.convert import convert
+from bilm.files import check_new_folder
+from bilm.options import new_parser
+from bilm.segmentation import segment_files
+
+
+def extended_vocabulary(old, shards, min_count):
+    """Return the old vocabulary, and behind it the words that occur at least min_count times."""
+    lines = (line for shard in shards for line in shard.read_text(encoding="utf-8").splitlines())
+    counts = Counter(word for line in lines for word in line.split())
+    frequent = Vocabulary.from_counts(counts, min_count).words
+    return Vocabulary([*old.words, *(word for word in frequent if word not in old)])
+
+
+def figures_of(model, text, path):
+    """Return the exact figures of a model on segmented text: perplexity, oov_rate and others."""
+    evaluate.main(["--model", str(model), "--data", f"{text}/sentence_file_*", "--json", str(path)])
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main(arguments=None):
+    """Tune and evaluate as the command line says."""
+    parser = new_parser(__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", default="sample", help="a biLM in any format that bilm reads")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--text", nargs="+", required=True, metavar="FILE", help="raw text to train on")
+    add("--dev_text", nargs="+", required=True, metavar="FILE", help="raw text held out")
+    add("--output", default="tuned", metavar="DIR", help="new folder for all that is made")
+    add("--keep_vocabulary", action="store_true", help="add no words")
+    add("--min_count", type=int, default=2, help="how often a word must occur to be added")
+    add("--max_steps", type=int, default=100, help="training steps")
+    add("--batch_size", type=int, default=16, help="rows of a batch")
+    add("--learning_rate", type=float, default=0.1, help="of Adagrad, which goes on where it was")
+    add("--seed", type=int, default=0, help="decides dropout and order")
+    add("--json", metavar="FILE", help="write the figures there")
+    options = parser.parse_args(arguments)
+    output = Path(options.output)
+    check_new_folder(output)
+
+    # 1. raw text to words
+    segment_files(options.text, output / "train")
+    segment_files(options.dev_text, output / "dev")
+
+    # 2. a model folder, in which new words start from the mean of all
+    new_vocabulary = None
+    if not options.keep_vocabulary:
+        path = options.vocab_path
+        old = Vocabulary.load(path) if path else Vocabulary.from_pretrained(options.model)
+        shards = sorted((output / "train").glob("sentence_file_*"))
+        words = extended_vocabulary(old, shards, options.min_count)
+        new_vocabulary = output / "vocabulary.txt"
+        new_vocabulary.write_text(words.to_text(), encoding="utf-8")
+        print(f"vocabulary: {len(old)} words, and {len(words) - len(old)} new ones")
+    convert(options.model, output / "start", "bilm", vocab_path=options.vocab_path,
+            new_vocab_path=new_vocabulary, verify=False)
+
+    # 3. perplexity, training, perplexity: of the same words, so that they can be compared
+    before = figures_of(output / "start", output / "dev", output / "before.json")
+    train.main([
+        "--load_dir", str(output / "start"), "--para_save_dir", str(output / "run"),
+        "--train_path", f"{output}/train/sentence_file_*", "--max_epoch", "1000000",
+        "--max_steps", str(options.max_steps), "--batch_size", str(options.batch_size),
+        "--learning_rate", str(options.learning_rate), "--random_seed", str(options.seed),
+        "--log_interval", "20", "--shuffle",
+    ])
+    after = figures_of(output / "run", output / "dev", output / "after.json")
+    print(f"held-out perplexity: {before['perplexity']:.2f} before, {after['perplexity']:.2f} after"
+          f" (OOV rate {after['oov_rate']:.2%}); the tuned model: {output / 'run'}")
+    if options.json:
+        figures = {"before": before, "after": after}
+        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,102 @@
+"""Compare sentences by the cosine of their averaged ELMo vectors, layer by layer.
+
+Layer 0 is the static word vectors, the others know the context. --mix_from adds the mix that a task
+learned (`ELMo.save_mixes`).
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from bilm import Embedder, tune_cpu
+from bilm.cli import run_main
+from bilm.errors import InputError
+from bilm.options import new_parser
+from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+
+PAIRS = Path(__file__).parents[1] / "data/similarity/pairs.tsv"
+
+
+def read_pairs(path):
+    """Return the scores, the first and the second sentences of a file: score, tab, a, tab, b."""
+    rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    scores, first, second = zip(*rows)
+    return np.array(scores, float), [*first], [*second]
+
+
+def ranks(values):
+    """Return the rank of each value, from 0; equal values share the mean of their ranks."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[places]
+
+
+def spearman(first, second):
+    """Return the correlation of the ranks of two lists of numbers."""
+    return float(np.corrcoef(ranks(first), ranks(second))[0, 1])
+
+
+def unit_vectors(vectors):
+    """Return rows (sentences, features) as directions from their common mean.
+
+    All vectors of a language model lean to one side; without that mean, cosines differ more.
+    """
+    centred = vectors - vectors.mean(axis=0)
+    return centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
+def sentence_vectors(options, sentences):
+    """Return the vectors (sentences, features) of each layer, of their average and of the mix."""
+    cut = load_segmenter(SegmentationOptions())
+    words = [segment_sentence(sentence, cut) for sentence in sentences]
+    of_words = {"unknown": options.unknown, "vocab_path": options.vocab_path}
+    layers = Embedder(options.model, **of_words).embed(words)  # (layers, words, features) each
+    means = np.stack([vectors.mean(axis=1) for vectors in layers], axis=1)
+    found = {str(number): layer for number, layer in enumerate(means)}
+    found["average"] = means.mean(axis=0)
+    if options.mix_from:
+        embedder = Embedder(options.model, layers="mix", mix_from=options.mix_from, **of_words)
+        found["mix"] = np.stack([vectors.mean(axis=0) for vectors in embedder.embed(words)])
+    return {name: unit_vectors(vectors) for name, vectors in found.items()}
+
+
+def main(arguments=None):
+    """Correlate with the scores of the pairs, and find the neighbours of the query."""
+    parser = new_parser(__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--model", default="sample", help="a biLM")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--pairs", default=PAIRS, metavar="FILE", help="score, tab, sentence, tab, sentence")
+    add("--layer", default="average", help="of the neighbours: 0, 1, ..., average or mix")
+    add("--mix_from", metavar="FOLDER", help="folder with the weights of a mix")
+    add("--unknown", choices=("unk", "characters"), default="characters",
+        help="what stands for an unknown word")
+    add("--query", default="昨天夜里雨下得真大。", help="sentence to find neighbours of")
+    add("--num_neighbours", type=int, default=3, help="how many")
+    add("--json", metavar="FILE", help="write the figures there")
+    options = parser.parse_args(arguments)
+    tune_cpu()
+    scores, first, second = read_pairs(options.pairs)
+    sentences = [*first, *second]
+    by_layer = sentence_vectors(options, [*sentences, options.query])
+    if options.layer not in by_layer:
+        raise InputError(f"--layer must be one of {', '.join(by_layer)}, not {options.layer}")
+    correlations = {}
+    for name, vectors in by_layer.items():
+        cosines = (vectors[: len(first)] * vectors[len(first) : -1]).sum(axis=1)
+        correlations[name] = spearman(cosines, scores)
+        print(f"layer {name}: Spearman correlation {correlations[name]:.4f}")
+    vectors = by_layer[options.layer]
+    cosines = vectors[:-1] @ vectors[-1]
+    nearest = np.argsort(-cosines, kind="stable")[: options.num_neighbours]
+    print(f"nearest to {options.query} by layer {options.layer}:")
+    for place in nearest:
+        print(f"{cosines[place]:.4f} {sentences[place]}")
+    if options.json:
+        figures = {"correlations": correlations, "nearest": [sentences[place] for place in nearest]}
+        text = json.dumps(figures, ensure_ascii=False, indent=2) + "\n"
+        Path(options.json).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_main(main)
