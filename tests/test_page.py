@@ -144,11 +144,11 @@ def test_a_sentence_is_added_to_the_meanings(open_page):
     page = open_page()
     expect(page.locator("#contextual tr")).to_have_count(3)
     page.click("text=添加句子")
-    page.keyboard.type("树上的苹果红了")  # the new line has the focus
+    page.keyboard.type("他买了两斤苹果")  # the new line has the focus
     page.click("text=比较")
     expect(page.locator("#contextual tr")).to_have_count(4)
     expect(page.locator("#map circle")).to_have_count(3)
-    expect(page.locator("#map text").last).to_contain_text("3 树上的苹果红了")
+    expect(page.locator("#map text").last).to_contain_text("3 …了两斤苹果")
     assert set(page.locator("#static td:not(:first-child)").all_inner_texts()[3:]) == {"1.00"}
     values = [[float(cell) for cell in row.locator("td").all_inner_texts()]
               for row in page.locator("#contextual tr").all()[1:]]

@@ -98,8 +98,8 @@ def vectors_of_senses(senses, cut):
 def test_two_senses_are_further_apart_between_than_within(senses, cut):
     vectors = vectors_of_senses(senses, cut)
     assert np.allclose(vectors[:, 0], vectors[0, 0], atol=1e-6)  # which knows no context
-    top = vectors[:, -1] / np.linalg.norm(vectors[:, -1], axis=1, keepdims=True)
-    distances = 1 - top @ top.T
+    first = vectors[:, 1] / np.linalg.norm(vectors[:, 1], axis=1, keepdims=True)
+    distances = 1 - first @ first.T
     sense = np.array([sense for _, sense, _ in senses])
     alike = sense[:, None] == sense
     within = distances[alike & ~np.eye(len(sense), dtype=bool)].mean()
@@ -107,6 +107,9 @@ def test_two_senses_are_further_apart_between_than_within(senses, cut):
     told = re.search(r"within (0\.\d+), between (0\.\d+)", read("data/models/README.md"))
     assert (within, between) == pytest.approx(tuple(map(float, told.groups())), abs=0.002)
     assert between > within
+    nearest = np.where(np.eye(len(sense), dtype=bool), np.inf, distances).argmin(axis=1)
+    told = re.search(r"(\d+) of the (\d+) sentences", read("data/models/README.md"))
+    assert ((sense[nearest] == sense).sum(), len(sense)) == tuple(map(int, told.groups()))
 
 
 def test_perplexity_is_what_the_card_says(cut, tmp_path):

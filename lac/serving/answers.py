@@ -10,7 +10,7 @@ from lac.tag_names import TAG_NAMES, TagName
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagging import LAC, SPACE_TAG, Analysis
 
-LAYERS = ("mix", "average", "top", "static")
+LAYERS = ("mix", "average", "first", "top", "static")
 
 
 class Word(NamedTuple):
@@ -147,8 +147,8 @@ class Answers:
 
         Args:
             texts: Raw text; each is read as one sentence.
-            layer: "mix", as the tagger has learned it; "average"; "top"; or "static", the token
-                layer, which knows no context.
+            layer: "mix", as the tagger has learned it; "average"; "first" or "top", of the LSTM
+                layers; or "static", the token layer, which knows no context.
         """
         sentences = [self._lac.cut(text) for text in texts]
         return [
@@ -156,7 +156,7 @@ class Answers:
             for words, layers in zip(sentences, self._embedder.embed(sentences))
         ]
 
-    def compare(self, word: str, texts: Sequence[str], layer: str = "top") -> Meanings:
+    def compare(self, word: str, texts: Sequence[str], layer: str = "first") -> Meanings:
         """Return how alike a word's vectors are in several sentences.
 
         Args:
@@ -192,7 +192,7 @@ class Answers:
             return np.tensordot(self._shares, layers, axes=1)
         if layer == "average":
             return layers.mean(axis=0)
-        return layers[-1 if layer == "top" else 0]
+        return layers[{"static": 0, "first": 1, "top": -1}[layer]]
 
 
 def _cosines(vectors: np.ndarray) -> np.ndarray:

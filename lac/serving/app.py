@@ -172,7 +172,7 @@ def _request_models(limits: Limits):
         texts: texts_of(limits.max_sentence_characters, 2) = Field(
             examples=[["我买了一斤苹果", "我新买了一个苹果手机"]]
         )
-        layer: Literal[LAYERS] = "top"
+        layer: Literal[LAYERS] = "first"
 
     return TagRequest, EmbedRequest, SimilarRequest
 

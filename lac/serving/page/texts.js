@@ -10,7 +10,7 @@ export const TEXTS = {
     meaningsIntroduction:
       "同一个词在不同句子里有不同的 ELMo 向量；静态词向量只有一个，分不清意思。下面的数是余弦相似度。",
     wordLabel: "词", layerLabel: "层",
-    layerTop: "顶层", layerAverage: "各层平均", layerMix: "标注器学到的混合",
+    layerFirst: "第 1 层 LSTM", layerTop: "顶层 LSTM", layerAverage: "各层平均", layerMix: "标注器学到的混合",
     addButton: "添加句子", meaningsButton: "比较", sentence: "句子", remove: "删除",
     contextual: "上下文向量（ELMo）", static: "静态词向量", map: "向量的二维图（主成分）",
     summary: (word, low, high) =>
@@ -38,7 +38,8 @@ export const TEXTS = {
       "A word has another ELMo vector in every sentence; its static vector is one and cannot tell "
       + "the meanings apart. The figures are cosine similarities.",
     wordLabel: "Word", layerLabel: "Layer",
-    layerTop: "top", layerAverage: "average of all", layerMix: "mix that the tagger learned",
+    layerFirst: "first LSTM layer", layerTop: "top LSTM layer",
+    layerAverage: "average of all", layerMix: "mix that the tagger learned",
     addButton: "Add a sentence", meaningsButton: "Compare", sentence: "Sentence", remove: "Remove",
     contextual: "Contextual vectors (ELMo)", static: "Static word vector",
     map: "The vectors in two dimensions (principal components)",
