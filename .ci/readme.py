@@ -1,6 +1,6 @@
 """Runs README.md from top to bottom as a stranger would, with a wheel: readme.py WHEEL FOLDER.
 
-The new folder gets a virtual environment and what a clone has beside the packages: data/ and run.sh.
+The folder gets a virtual environment and what a clone has beside the packages, data/ and run.sh.
 Where the README installs the checkout, the wheel is installed; what it serves is asked and stopped.
 """
 

@@ -58,6 +58,7 @@ def convert(
     dtype: str = "float32",
     verify: bool = True,
     show_progress: bool = False,
+    weights_only: bool = False,
     **settings,
 ) -> Conversion:
     """Write the model at `source` to the folder `target` in another format.
@@ -75,6 +76,7 @@ def convert(
         dtype: "float32" or "float16": the type that is stored.
         verify: Read the result back and compare, tensor by tensor and in what it computes.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
+        weights_only: Leave out the optimiser's moments, which only further training needs.
         **settings: Fields of the configuration that the source does not tell, such as cell_clip.
 
     Raises:
@@ -86,6 +88,8 @@ def convert(
     source_format = source_format or detect_format(source)
     model = open_model(source, source_format, vocab_path, **settings)
     words = ""
+    if weights_only:
+        model = model._replace(moments={})
     if new_vocab_path:
         new = Vocabulary.load(new_vocab_path)
         old, model = model.vocabulary, transfer_vocabulary(model, new)
@@ -195,6 +199,8 @@ def new_convert_parser(prog: str, description: str, examples, other_formats=()) 
     add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")
     add("--new_vocab", metavar="FILE", help="move embedding and softmax to this vocabulary")
     add("--dtype", choices=("float32", "float16"), default="float32", help="type to store")
+    add("--weights_only", action="store_true",
+        help="leave out the optimiser's moments, which only further training needs")
     add("--no-verify", "--no_verify", dest="verify", action="store_false",
         help="do not read the result back")
     add_json_option(parser, "what was done as a JSON object")
@@ -225,7 +231,8 @@ def run_conversion(options) -> None:
     done = convert(
         options.source, options.target, options.to, options.source_format, options.vocab,
         options.new_vocab, options.dtype, options.verify, show_progress=not options.quiet,
-        cell_clip=options.cell_clip, projection_clip=options.proj_clip,
+        weights_only=options.weights_only, cell_clip=options.cell_clip,
+        projection_clip=options.proj_clip,
     )
     seconds = time.monotonic() - start
     for phrase in done.lost:

@@ -166,6 +166,7 @@ def main(arguments=None) -> None:
         flag for flag, value in (
             ("--from", options.source_format), ("--new_vocab", options.new_vocab),
             ("--dtype float16", options.dtype == "float16"),
+            ("--weights_only", options.weights_only),
         ) if value
     ]
     if unused:

@@ -51,6 +51,15 @@ def test_larks_checkpoint_converts_every_way_and_back(tmp_path, name):
             np.testing.assert_array_equal(found[variable], expected[variable])
 
 
+
+def test_weights_alone_are_converted(tmp_path):
+    source = write(tmp_path / "source", random_model(vocabulary=True, moments=True), "bilm")
+    done = convert(source, tmp_path / "small", "bilm", weights_only=True, dtype="float16")
+    assert (done.num_tensors, done.num_moments, done.lost) == (19, 0, [])
+    assert not (tmp_path / "small/training").exists()
+    assert BiLM.from_pretrained(tmp_path / "small").config == BiLM.from_pretrained(source).config
+
+
 def test_lark_files_are_larks_byte_for_byte(tmp_path):
     convert(TRAINED, tmp_path / "out", "lark")
     for path in (tmp_path / "out").iterdir():

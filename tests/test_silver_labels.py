@@ -6,7 +6,7 @@ import pytest
 
 from bilm.cli import run_main
 from lac.silver_labels import TYPES, label, main, type_of
-from lac.tagged_files import read_tagged
+from lac.tagged_files import read_tagged, to_line
 from tests.refusals import refusal_of
 
 
@@ -23,23 +23,24 @@ def posseg():
 def test_types_are_those_of_the_tag_list():
     from lac.tagged_files import load_tags
 
-    known = {tag.split("-")[0] for tag in load_tags(Path(__file__).parents[1] / "data/lac/tags.txt")}
-    assert set(TYPES.values()) <= known
+    tags = load_tags(Path(__file__).parents[1] / "data/lac/tags.txt")
+    assert set(TYPES.values()) <= {tag.split("-")[0] for tag in tags}
 
 
 @pytest.mark.parametrize(("word", "flag", "kind"), [
     ("苹果", "n", "n"), ("的", "uj", "u"), ("吗", "y", "xc"), ("，", "x", "w"), ("2020", "x", "m"),
-    ("5G", "x", "m"), ("App", "eng", "nz"), ("绿油油", "z", "a"), ("北京", "ns", "ns"), ("Ｂ", "x", "nz"),
+    ("5G", "x", "m"), ("App", "eng", "nz"), ("绿油油", "z", "a"), ("北京", "ns", "ns"),
+    ("Ｂ", "x", "nz"),
 ])
 def test_flags_become_types(word, flag, kind):
     assert type_of(word, flag) == kind
 
 
 def test_words_are_kept_and_dates_are_one_span(posseg):
-    words = "2023 年 5 月 12 日 ， 我 昨天 下午 去 了 北京 。".split()
-    found = label(words, posseg)
-    assert found.tokens == words
-    assert found.tags == ("t-B t-I t-I t-I t-I t-I w-B r-B t-B t-I v-B u-B ns-B w-B").split()
+    line = "2023 年 5 月 12 日 ， 我 昨天 下午 去 了 北京 。"
+    found = label(line.split(" "), posseg)
+    tags = "t-B t-I t-I t-I t-I t-I w-B r-B t-B t-I v-B u-B ns-B w-B"
+    assert to_line(found) == f"{line}\t{tags}"
 
 
 def test_a_word_that_jieba_cuts_otherwise_is_tagged_by_itself(posseg):

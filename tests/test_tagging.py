@@ -323,3 +323,16 @@ def test_evaluate_prints_and_writes_figures(run, tmp_path, capsys):
     assert "does not know, all of which count as wrong: zz-B (1)" in capsys.readouterr().err
     assert "batch_size must be at least 1, not 0" in refusal_of(
         evaluate, ["--model", str(run), "--data", data, "--batch_size", "0"], capsys)
+
+
+def test_float16_halves_the_files_and_keeps_the_tags(run, tmp_path):
+    lac = LAC(run)
+    lac.save_pretrained(tmp_path / "whole")
+    lac.save_pretrained(tmp_path / "half", dtype="float16")
+    for name in ("model.safetensors", "elmo/model.safetensors"):
+        whole, half = ((tmp_path / kind / name).stat().st_size for kind in ("whole", "half"))
+        assert half < 0.8 * whole
+    texts = [line.split("\t")[0].replace(" ", "") for line in LINES]
+    assert LAC(tmp_path / "half").run(texts) == lac.run(texts)
+    with pytest.raises(InputError, match="float32 or float16, not 'int8'"):
+        lac.save_pretrained(tmp_path / "other", dtype="int8")

@@ -1,28 +1,45 @@
 #!/bin/sh
-# Trains the models in data/models/ anew: sh tools/sample_model.sh WORK, a new folder. It needs the
-# statutes in $BILM_DATA_DIR/laws/laws.txt (see data/models/README.md) and about an hour on two cores.
+# Trains the models in data/models/ anew: sh tools/sample_model.sh WORK, a folder that it makes. It
+# needs the statutes, $BILM_DATA_DIR/laws/laws.txt (data/models/README.md names their source), and
+# about half an hour on two cores. WORK/bilm and WORK/lac are what data/models/ holds.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-laws=$BILM_DATA_DIR/laws/laws.txt
-mkdir -p "$1"
+mkdir "$1"
 cd "$1"
 
-# text: the statutes, everyday sentences and the sample corpus
-bilm segment "$laws" --output laws
+# text: the statutes, everyday sentences, the sample corpus
+bilm segment "$BILM_DATA_DIR/laws/laws.txt" --output laws
 bilm segment "$top/data/raw/everyday.txt" --output everyday --split_newlines
 bilm segment "$top/data/raw/everyday_dev.txt" --output everyday_dev --split_newlines
-mkdir own weighted mixed
+mkdir own weighted mixed tagged
 cat everyday/sentence_file_* "$top"/data/train/sentence_file_* > own/text
+cp everyday/segmentation.json own/
 
-# vocabulary: our own text counts fifty times, so that everyday words are not crowded out
+# vocabulary: our own text counts fifty times, so that statutes do not crowd out everyday words
 for number in $(seq 50); do ln own/text "weighted/own_$number"; done
-for number in $(seq 10); do ln own/text "mixed/own_$number"; done
+for number in $(seq 20); do ln own/text "mixed/own_$number"; done
 ln laws/sentence_file_* weighted/
 ln laws/sentence_file_* mixed/
 bilm vocab 'weighted/*' --output vocabulary.txt --max_size 10000
 
-# the biLM: everything first, then our own text
+# the biLM: everything once, then our own text
 set -- --vocab_path vocabulary.txt --test_path 'everyday_dev/*' --hidden_size 256 --embed_size 64 \
-    --batch_size 64 --shuffle --log_interval 200
-bilm pretrain "$@" --train_path 'mixed/*' --max_epoch 2 --sample_softmax \
-    --n_negative_samples_batch 1024 --dev_interval 1000 --para_save_dir general
+    --shuffle
+bilm pretrain "$@" --train_path 'mixed/*' --max_epoch 1 --batch_size 64 --sample_softmax \
+    --n_negative_samples_batch 1024 --para_save_dir general
+bilm pretrain "$@" --train_path own/text --max_epoch 10 --batch_size 32 --dropout 0.3 \
+    --load_pretraining_params general --para_save_dir run
+bilm convert run bilm/sample --to bilm --dtype float16 --weights_only
+bilm evaluate --model bilm/sample --data 'everyday_dev/*' --json perplexity.json
+
+# the tagger: silver labels, and most of the hand labels five times; sixty of them decide when to stop
+lac label 'laws/sentence_file_*' --max_sentences 6000 --output tagged/laws.tsv
+lac label 'everyday/sentence_file_*' --output tagged/everyday.tsv
+head -n 280 "$top/data/lac/train.tsv" > hand.tsv
+tail -n 60 "$top/data/lac/train.tsv" > hand_dev.tsv
+for number in 1 2 3 4 5; do cp hand.tsv "tagged/hand_$number.tsv"; done
+lac train --train_path 'tagged/*' --dev_path hand_dev.tsv --elmo bilm/sample --save_dir tagger \
+    --label_dict_path "$top/data/lac/tags.txt" --word_embedding_size 32 --gru_size 64 \
+    --char_features --character_size 32 --min_word_count 3 --max_epochs 8 --patience 3
+python -c "from lac import LAC; LAC('tagger').save_pretrained('lac/sample', dtype='float16')"
+lac evaluate --model lac/sample --data "$top/data/lac/dev.tsv" --json scores.json
