@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,24 @@ def test_both_languages_have_the_same_commands():
     assert english == chinese
 
 
+def figures_of(name):
+    """Return the numbers in the text of a document, those in code and addresses aside."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```|\]\([^)]*\)|`[^`]*`", "", text, flags=re.DOTALL)
+    found = re.findall(r"(?<![\w.])\d[\d,.]*(?:e-?\d+)?", text)
+    return Counter(number.rstrip(".,").replace(",", "") for number in found)
+
+
+@pytest.mark.parametrize("english, chinese", [
+    ("README.md", "README.zh.md"),
+    *((f"docs/{name}.md", f"docs/zh/{name}.md") for name in (
+        "integrating", "converting", "parity", "scaling", "reliability", "serving")),
+])
+def test_both_languages_have_the_same_figures(english, chinese):
+    assert figures_of(english) == figures_of(chinese)
+    assert english != "README.md" or len(figures_of(english)) > 30
+
+
 def test_readmes_are_short():
     for name in ("README.md", "README.zh.md"):
         assert len((ROOT / name).read_text(encoding="utf-8").splitlines()) <= 200
@@ -52,7 +71,9 @@ def run_block(language, code, folder):
     return result.stdout
 
 
-@pytest.mark.parametrize("name", ["integrating", "lac", "parity", "converting"])
+@pytest.mark.parametrize("name", [
+    "integrating", "lac", "parity", "converting", "serving", "command_line", "scaling",
+])
 def test_the_documents_of_both_languages_have_the_same_code(name):
     english, chinese = (
         [without_comments(code) for _, _, code in blocks(f"docs/{part}{name}.md")]
