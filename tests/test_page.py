@@ -220,7 +220,7 @@ def test_the_keyboard_alone_is_enough(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everything_can_be_read(open_page, scheme):
     page = open_page(color_scheme=scheme)
-    page.fill("#tag-text", "张伟三月八号在北京大学读《春天的信》，觉得苹果手机真好。")
+    page.fill("#tag-text", "昨天下午，小川在上海的人民法院门口买了两斤苹果，觉得新买的手机真好。")
     page.click("text=分析")
     expect(page.locator("#tagged")).to_contain_text("手机")
     dark = scheme == "dark"
@@ -239,9 +239,9 @@ def test_a_phone_shows_everything(open_page):
     page.click("text=分析")
     expect(page.locator("#tagged")).to_contain_text("好")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.fill("#tag-text", "今天下午，陈晓岚在北京大学买了两斤苹果。")
+    page.fill("#tag-text", "昨天下午，小川在上海买了两斤苹果。")
     page.tap("text=分析")
-    expect(page.locator("#tagged")).to_contain_text("陈晓岚")
+    expect(page.locator("#tagged")).to_contain_text("小川")
     picture(page, "page-phone")
 
 

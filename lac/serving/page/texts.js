@@ -61,7 +61,7 @@ export const TEXTS = {
 };
 
 export const EXAMPLES = {
-  text: "今天下午，陈晓岚在北京大学买了两斤苹果。",
+  text: "昨天下午，小川在上海买了两斤苹果。",
   word: "苹果",
   sentences: ["我 买了 一斤 苹果", "我 新买了 一个 苹果 手机"],
 };
