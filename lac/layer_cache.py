@@ -69,7 +69,7 @@ class LayerCache:
         with closing(tqdm(
             total=shape[0], unit="word", desc=description, disable=None if description else True
         )) as bar:
-            for numbers, layers in _computed(elmo, lookup, sentences):
+            for numbers, layers in computed_layers(elmo, lookup, sentences):
                 for row, number in enumerate(numbers):
                     start, end = self._starts[number : number + 2]
                     self._layers[start:end] = layers[:, row, : end - start].transpose(1, 0, 2)
@@ -96,7 +96,19 @@ class LayerCache:
         return found
 
 
-def _computed(elmo, lookup, sentences) -> Iterator[Tuple[List[int], np.ndarray]]:
+def computed_layers(
+    elmo: ELMo, lookup: Lookup, sentences: Sequence[Sequence[str]]
+) -> Iterator[Tuple[List[int], np.ndarray]]:
+    """Yield numbers of sentences, a batch at a time, and ELMo's layers of them.
+
+    Args:
+        elmo: In evaluation mode.
+        lookup: Gives ELMo's ids.
+        sentences: Lists of words; empty ones are left out.
+
+    Yields:
+        Numbers, and float32 of shape (layers, batch, steps, features).
+    """
     with paddle.no_grad():
         for block in plan_blocks(map(len, sentences), _BATCH_SIZE):
             for numbers in block:

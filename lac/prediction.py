@@ -9,7 +9,7 @@ import paddle
 
 from bilm.embed import plan_blocks
 from bilm.errors import InputError
-from lac.layer_cache import LayerCache
+from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup
 from lac.model import Tagger
 from lac.tag_schemes import TagScheme
@@ -77,6 +77,24 @@ class Predictor:
                 found[number] = [self.tags[tag] for tag in path]
             if progress is not None:
                 progress(len(batch))
+        return found
+
+    def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
+        """Return ELMo's layers of each sentence, of a tagger that has ELMo.
+
+        Args:
+            sentences: Lists of words.
+
+        Returns:
+            float32, of shape (layers, words, features) each: the token layer, then the LSTM's.
+        """
+        config = self.tagger.elmo.bilm.config
+        features = config.num_directions * config.projection_size
+        found = [np.empty((config.num_layers + 1, 0, features), np.float32) for _ in sentences]
+        with self._lock:
+            for batch, layers in computed_layers(self.tagger.elmo, self.lookup, sentences):
+                for row, number in enumerate(batch):
+                    found[number] = layers[:, row, : len(sentences[number])]
         return found
 
     def decode(self, ids, layers: Optional[np.ndarray] = None) -> List[np.ndarray]:

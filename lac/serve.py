@@ -5,13 +5,11 @@ import socket
 
 from bilm.cli import run_main
 from bilm.errors import InputError
-from bilm.hardware import prepare_device
 from bilm.options import add_device_options, new_parser
 from bilm.parser import Parser
 from lac.cli import add_model_option
 
 _BACKLOG = 512  # connections that wait to be taken
-_MAX_CONNECTIONS = 1000  # more are told that the server is busy
 _GRACE_SECONDS = 10  # for requests that are under way when a signal to stop comes
 
 
@@ -51,6 +49,23 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def new_server(app, limits):
+    """Return a `uvicorn.Server` for an application of `lac.serving.app`.
+
+    Args:
+        app: The application.
+        limits: A `lac.serving.limits.Limits`.
+    """
+    import uvicorn
+
+    from lac.serving.protocol import impatient_protocol
+
+    return uvicorn.Server(uvicorn.Config(
+        app, http=impatient_protocol(limits), ws="none", log_level="warning", server_header=False,
+        backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_SECONDS,
+    ))
+
+
 def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 0) -> None:
     """Answer requests until SIGINT or SIGTERM; what is under way then is answered still.
 
@@ -64,33 +79,31 @@ def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 
         InputError: As `lac.LAC`, or the packages of the extra `serve` are not installed.
     """
     try:
-        import uvicorn
-
         from lac.serving.app import create_app
-        from lac.serving.limits import Limits
-        from lac.serving.protocol import impatient_protocol
     except ModuleNotFoundError as error:
         raise InputError(
             f"{error.name} is not installed: install this package with its extra [serve]"
         ) from None
     from lac.serving.answers import Answers
+    from lac.serving.limits import Limits
 
-    prepare_device(use_gpu, threads)
     limits = Limits()
-    app = create_app(Answers(model, use_gpu, threads), limits)
-    config = uvicorn.Config(
-        app, http=impatient_protocol(limits.read_seconds), ws="none", log_level="warning",
-        timeout_graceful_shutdown=_GRACE_SECONDS, server_header=False, backlog=_BACKLOG,
-        limit_concurrency=_MAX_CONNECTIONS,
-    )
-    # uvicorn raises the signal anew when it has shut down; the program is to end well then
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    server = uvicorn.Server(config)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"serving {model} at http://{shown}:{port} (Ctrl-C stops)", flush=True)
-    server.run(sockets=[listener])
+    app = create_app(Answers(model, use_gpu, threads, limits), limits)
+    server = new_server(app, limits)
+    # uvicorn raises a signal anew when it has shut down; the program is to end well then
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+        for number in signals
+    ]
+    try:
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"serving {model} at http://{shown}:{port} (Ctrl-C stops)", flush=True)
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
 
 
 def main(arguments=None) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Iterable, List, NamedTuple, Optional, Union
 
+import numpy as np
+
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
@@ -125,6 +127,17 @@ class LAC:
     def cut(self, text: str) -> List[str]:
         """Return the words of a text as the segmenter cuts them, without white space."""
         return segment_sentence(text, self._cut)
+
+    def layers(self, sentences: List[List[str]]) -> List[np.ndarray]:
+        """Return ELMo's layers of sentences, of a tagger that has ELMo.
+
+        Args:
+            sentences: Lists of words, as `cut` returns them.
+
+        Returns:
+            float32, of shape (layers, words, features) each: the token layer, then the LSTM's.
+        """
+        return self._predictor.layers(sentences)
 
     def knows(self, word: str) -> bool:
         """Return whether ELMo, or a tagger's own vocabulary where there is no ELMo, has a word."""

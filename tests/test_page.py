@@ -1,14 +1,11 @@
 """The page of `lac serve` in a real browser, against a real server with the sample model.
 
 BILM_CHROMIUM names the browser; without it Debian's chromium is used. A missing browser fails.
-BILM_SCREENSHOTS names a folder for the pictures of docs/serving.md.
+BILM_SCREENSHOTS names a folder for the pictures of README.md and docs/serving.md.
 """
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,8 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from playwright.sync_api import expect, sync_playwright
 
+from tests.endurance.serving_load import serving
+
 CHROMIUM = os.environ.get("BILM_CHROMIUM", "/usr/bin/chromium")
 SCREENSHOTS = os.environ.get("BILM_SCREENSHOTS")
 DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 360, "height": 740}
@@ -24,18 +23,15 @@ DESKTOP, PHONE = {"width": 1100, "height": 900}, {"width": 360, "height": 740}
 
 @pytest.fixture(scope="module")
 def address():
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "lac.serve", "--model", "sample", "--port", "0"],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    yield re.search(r"http://\S+", process.stdout.readline()).group()
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    with serving("sample") as (process, port):
+        yield f"http://127.0.0.1:{port}"
     assert process.returncode == 0
 
 
 @pytest.fixture(scope="module")
 def browser():
+    if not Path(CHROMIUM).exists():
+        pytest.fail(f"no browser at {CHROMIUM}: apt-get install chromium, or set BILM_CHROMIUM")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
 
@@ -66,9 +62,10 @@ def open_page(browser, address):
     assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
-def picture(page, name):
+def picture(of, name, **settings):
+    """Write a picture of a page or of a part of it, if pictures are asked for."""
     if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
+        of.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", **settings)
 
 
 def words_of(page):
@@ -98,6 +95,7 @@ def contrast_of(locator):
         };
         const behind = [];
         for (let above = element; above; above = above.parentElement) {
+            if (getComputedStyle(above).opacity !== "1") return 0;  // not computed here
             behind.unshift(getComputedStyle(above).backgroundColor);
         }
         const own = light([...behind, getComputedStyle(element).color]);
@@ -148,7 +146,7 @@ def test_a_sentence_is_added_to_the_meanings(open_page):
     page.click("text=比较")
     expect(page.locator("#contextual tr")).to_have_count(4)
     expect(page.locator("#map circle")).to_have_count(3)
-    expect(page.locator("#map text").last).to_contain_text("3 …了两斤苹果")
+    expect(page.locator("#map title").last).to_have_text("…了两斤苹果")
     assert set(page.locator("#static td:not(:first-child)").all_inner_texts()[3:]) == {"1.00"}
     values = [[float(cell) for cell in row.locator("td").all_inner_texts()]
               for row in page.locator("#contextual tr").all()[1:]]
@@ -187,6 +185,33 @@ def test_the_layers_shares_are_shown(open_page):
     assert sorted(range(3), key=lambda n: widths[n]) == sorted(range(3), key=lambda n: shares[n])
 
 
+def test_the_language_of_an_error_changes_with_the_page(open_page):
+    page = open_page()
+    page.get_by_label("句子 2", exact=True).fill("香蕉")
+    page.click("text=比较")
+    expect(page.locator("#meanings-error")).to_have_text("第 2 个句子里没有这个词。")
+    page.click("#language")
+    expect(page.locator("#meanings-error")).to_have_text("Sentence 2 does not contain the word.")
+
+
+def test_what_is_no_json_is_an_error_too(open_page):
+    page = open_page()
+    page.route("**/tag", lambda route: route.fulfill(status=502, body="Bad Gateway"))
+    page.click("text=分析")
+    expect(page.locator("#tag-error")).to_have_text("HTTP 502")
+    page.unroute("**/tag")
+    page.click("text=分析")
+    expect(page.locator("#tag-error")).to_be_hidden()
+
+
+def test_sentences_end_where_the_server_ends(open_page):
+    page = open_page()
+    for _ in range(22):
+        page.click("#add")
+    expect(page.locator("#sentences li")).to_have_count(24)
+    expect(page.locator("#add")).to_be_disabled()
+
+
 def test_both_languages(open_page):
     page = open_page("en-GB")
     expect(page.locator("h2").first).to_have_text("Words and tags")
@@ -214,7 +239,7 @@ def test_the_keyboard_alone_is_enough(open_page):
     page.keyboard.press("Control+A")
     page.keyboard.type("孩子吃苹果")
     page.keyboard.press("Enter")
-    expect(page.locator("#map text").first).to_contain_text("孩子吃苹果")
+    expect(page.locator("#map title").first).to_have_text("孩子吃苹果")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -223,14 +248,21 @@ def test_everything_can_be_read(open_page, scheme):
     page.fill("#tag-text", "昨天下午，小川在上海的人民法院门口买了两斤苹果，觉得新买的手机真好。")
     page.click("text=分析")
     expect(page.locator("#tagged")).to_contain_text("手机")
+    for sentence in ("奶奶把苹果削了皮", "公司买了一台苹果电脑"):
+        page.click("text=添加句子")
+        page.keyboard.type(sentence)
+    page.keyboard.press("Enter")
+    expect(page.locator("#map circle")).to_have_count(4)
     dark = scheme == "dark"
     background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert (background == "rgb(18, 22, 28)") == dark
     for selector in ("h1", "#tag-text", ".word > span", ".word small", "#legend li", "label",
-                     "#contextual td", "button", "figcaption", "header p"):
+                     "#contextual td", "button:enabled", "figcaption", "header p"):
         for element in page.locator(selector).all():
             assert contrast_of(element) >= 4.5, (selector, element.inner_text())
-    picture(page, f"page-{scheme}")
+    picture(page, "page" if scheme == "light" else "page-dark", full_page=True)
+    if scheme == "light":
+        picture(page.locator("section").first, "tagged")
 
 
 def test_a_phone_shows_everything(open_page):
@@ -242,7 +274,7 @@ def test_a_phone_shows_everything(open_page):
     page.fill("#tag-text", "昨天下午，小川在上海买了两斤苹果。")
     page.tap("text=分析")
     expect(page.locator("#tagged")).to_contain_text("小川")
-    picture(page, "page-phone")
+    picture(page, "page-phone", full_page=True)
 
 
 def test_chinese_is_drawn_in_a_chinese_font(open_page):

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -18,22 +18,20 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-import uvicorn
 from starlette.testclient import TestClient
 
 from bilm.errors import InputError
 from lac import LAC
-from lac.serve import listen, main
-from lac.serving.answers import Answers, WordNotFound
+from lac.serve import listen, main, new_server
+from lac.serving.answers import Answers, Word, WordNotFound
 from lac.serving.app import create_app
 from lac.serving.limits import Limits
-from lac.serving.protocol import impatient_protocol
 from tests.endurance.serving_load import measure
 from tests.refusals import refusal_of
 from tests.taggers import small_bilm, trained
 
 TEXT = "陈晨昨天在云溪大学读书，\n喜欢 薛定谔😀。"
-IMPATIENT = Limits(read_seconds=0.5, answer_seconds=5, write_seconds=1)
+IMPATIENT = Limits(read_seconds=0.5, answer_seconds=5, write_seconds=1, max_connections=30)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +54,8 @@ def client(answers):
 def server(app, limits):
     """Run the application as `lac serve` does; yield its port."""
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, http=impatient_protocol(limits.read_seconds), ws="none", log_level="critical"
-    )
-    running = uvicorn.Server(config)
+    running = new_server(app, limits)
+    running.config.log_level = "critical"
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -149,22 +145,49 @@ def test_a_tagger_without_elmo_has_no_vectors(tmp_path):
     (b'{"texts": ["\\ud800"]}', 422, "texts[0]"),
     (json.dumps({"texts": ["字" * 10_001]}, ensure_ascii=False).encode(), 422,
      "texts[0]: at most 10000 characters, found 10001"),
-    (b'{"texts": ["' + b"x" * 70_000 + b'"]}', 413, "the body may have at most 65536 bytes"),
+    (b'{"texts": ["' + b"x" * 150_000 + b'"]}', 413, "the body may have at most 145024 bytes"),
+    (b'{"texts": ["a"], "' + b"y" * 9000 + b'\\n": 1}', 422, "'" + 40 * "y" + "'"),
     (b"[" * 60_000, 400, "the body"),
     (b"\xff\xfe", 400, "the body is no JSON"),
-], ids=range(13))
+], ids=range(14))
 def test_bad_bodies_are_refused_in_one_line(client, body, status, told):
     refused = client.post("/tag", content=body, headers={"content-type": "application/json"})
     assert refused.status_code == status
     failure = refused.json()
     assert told in failure["error"] and "\n" not in failure["error"] and failure["code"]
+    assert len(failure["error"]) < 300
 
 
-def test_other_paths_and_methods_are_refused_as_json(client):
+def test_a_body_must_be_said_to_be_json(client):
+    for kind in ("application/x-www-form-urlencoded", "text/plain"):
+        refused = client.post("/tag", content=b'{"texts": ["a"]}', headers={"content-type": kind})
+        assert refused.status_code == 415
+        assert "Content-Type: application/json" in refused.json()["error"]
+
+
+def test_an_answer_has_a_largest_size(answers, client, monkeypatch):
+    monkeypatch.setattr(answers, "_max_numbers", 30)
+    assert client.post("/embed", json={"texts": ["我们"]}).status_code == 200
+    refused = client.post("/embed", json={"texts": ["我们喜欢春天"]})
+    assert refused.status_code == 422
+    assert refused.json() == {
+        "code": "too_many_numbers", "limit": 30, "found": 36,
+        "error": "the vectors would be 36 numbers, at most 30; send fewer words"}
+
+
+def test_the_width_of_a_word_changes_nothing(client):
+    results = client.post("/embed", json={"texts": ["春天！", "春天!"]}).json()["results"]
+    assert [result["words"][1] for result in results] == ["！", "!"]
+    assert results[0]["known"] == results[1]["known"] == [True, True]
+    assert results[0]["vectors"] == results[1]["vectors"]
+
+
+def test_other_paths_and_methods_are_refused_as_json(client, port):
     assert client.get("/tag").json() == {"code": "http_405", "error": "Method Not Allowed"}
     assert client.get("/nothing").status_code == 404
-    assert client.get("/page/../app.py").status_code == 404
-    assert client.get("/page/%2e%2e/app.py").status_code == 404
+    for path in (b"/page/../app.py", b"/page/%2e%2e/app.py", b"/page//etc/passwd"):
+        request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert exchange(port, request).startswith(b"HTTP/1.1 404")
 
 
 def test_the_longest_text_is_answered(client):
@@ -206,6 +229,17 @@ def test_a_busy_server_says_so(answers, monkeypatch):
         assert first.result()[0] == 200
 
 
+def exchange(port, sent):
+    """Return all that the server answers until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        received = b""
+        with suppress(ConnectionResetError):
+            while part := connection.recv(4096):
+                received += part
+    return received
+
+
 def post(port, path, body):
     request = Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(),
                       {"Content-Type": "application/json"})
@@ -218,7 +252,7 @@ def post(port, path, body):
 
 def test_many_clients_get_their_own_answers(port, run):
     texts = [f"小林{number}月去了青石镇。" for number in range(40)]
-    expected = [LAC(run).run(text)[0] for text in texts]
+    expected = [words for words, _ in LAC(run).run(texts)]
 
     def ask(text):
         return post(port, "/tag", {"texts": [text]})
@@ -235,16 +269,41 @@ def test_many_clients_get_their_own_answers(port, run):
     (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nPOST /tag", b"HTTP/1.1 200"),  # and then half a head
 ])
 def test_slow_clients_are_given_up(port, sent, answer):
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.settimeout(10)
-        connection.sendall(sent)
-        start, received = time.monotonic(), b""
-        while part := connection.recv(4096):
-            received += part
-        assert 0.3 < time.monotonic() - start < 7
+    start = time.monotonic()
+    received = exchange(port, sent)
+    assert 0.3 < time.monotonic() - start < 7
     assert received.startswith(answer)
     if b"408" in answer:
         assert json.loads(received.split(b"\r\n\r\n")[1])["code"] == "timeout"
+
+
+def test_a_client_that_does_not_take_its_answer_is_given_up(answers, monkeypatch):
+    monkeypatch.setattr(answers, "tag", lambda texts: [[Word("字" * 20_000_000, "n", True)]])
+    body = b'{"texts": ["a"]}'
+    head = (b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % len(body))
+    size = received = 60_000_000
+    with server(create_app(answers, IMPATIENT), IMPATIENT) as port, (
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+    ) as connection:
+        connection.sendall(head + body)
+        time.sleep(4)  # without reading
+        received = 0
+        with suppress(ConnectionResetError):
+            while part := connection.recv(1 << 20):
+                received += len(part)
+    assert received < size / 2  # what the two systems held
+
+
+def test_connections_beyond_the_limit_are_closed(port):
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        time.sleep(0.2)
+        with suppress(OSError):
+            assert exchange(port, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+    time.sleep(0.7)
+    assert post(port, "/tag", {"texts": ["春天"]})[0] == 200
 
 
 def test_a_client_that_leaves_harms_nobody(port):
@@ -268,7 +327,8 @@ def test_a_port_that_is_taken_is_told(run, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_server_well(run, number):
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_signal_ends_the_server_well(run, number, is_early):
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "lac.serve", "--model", str(run), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -276,7 +336,8 @@ def test_a_signal_ends_the_server_well(run, number):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     port = int(process.stdout.readline().split(" (")[0].rsplit(":", 1)[1])
-    assert post(port, "/tag", {"texts": ["春天到了。"]})[0] == 200
+    if not is_early:
+        assert post(port, "/tag", {"texts": ["春天到了。"]})[0] == 200
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (0, "")
@@ -290,7 +351,7 @@ def test_answers_are_those_of_the_schema(answers, tmp_path):
             [sys.executable, "-m", "schemathesis.cli", "--config-file",
              str(Path(__file__).with_name("schemathesis.toml")), "run",
              f"http://127.0.0.1:{port}/openapi.json", "--max-examples", "40", "--no-color"],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
         )
     assert done.returncode == 0, done.stdout[-5000:]
     assert "Selected: 5/5" in done.stdout and "passed" in done.stdout

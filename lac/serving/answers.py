@@ -4,8 +4,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from bilm.embed import Embedder
 from bilm.errors import InputError
+from bilm.mixes import MixWeights
+from lac.serving.limits import Limits
 from lac.tag_names import TAG_NAMES, TagName
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagging import LAC, SPACE_TAG, Analysis
@@ -80,6 +81,23 @@ class WordNotFound(InputError):
         self.sentence = sentence
 
 
+class TooManyNumbers(InputError):
+    """An answer would hold more numbers than are allowed.
+
+    Args:
+        limit: Numbers that are allowed.
+        found: Numbers that it would hold.
+
+    Attributes:
+        limit: Numbers that are allowed.
+        found: Numbers that it would hold.
+    """
+
+    def __init__(self, limit: int, found: int):
+        super().__init__(f"the vectors would be {found} numbers, at most {limit}; send fewer words")
+        self.limit, self.found = limit, found
+
+
 class Answers:
     """Answers from one tagger; may be used by several threads.
 
@@ -87,26 +105,31 @@ class Answers:
         model: As `LAC` takes it.
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
+        limits: Of one answer.
 
     Raises:
         InputError: As `LAC`.
     """
 
-    def __init__(self, model, use_gpu: bool = False, threads: int = 0):
+    def __init__(
+        self, model, use_gpu: bool = False, threads: int = 0, limits: Limits = Limits()
+    ):
         self._lac = LAC(model, use_gpu=use_gpu, threads=threads)
-        stored = self._lac.stored
-        self._embedder: Optional[Embedder] = None
-        if stored.elmo is not None:
-            self._embedder = Embedder(
-                stored.elmo, variant=stored.config.elmo_variant, unknown=stored.config.elmo_unknown
-            )
+        self._max_numbers = limits.max_numbers
+        self._mix: Optional[MixWeights] = None
+        if self._lac.tagger.elmo is not None:
             self._mix = self._lac.tagger.elmo.mix_weights()[0]
             self._shares = (self._mix.shares * self._mix.gamma).astype(np.float32)
 
     @property
     def has_elmo(self) -> bool:
         """Whether there are vectors."""
-        return self._embedder is not None
+        return self._mix is not None
+
+    @property
+    def _features(self):
+        config = self._lac.tagger.elmo.bilm.config
+        return config.num_directions * config.projection_size
 
     def describe(self) -> Dict:
         """Return the types with their names, sizes, and how much each layer of ELMo counts."""
@@ -116,11 +139,11 @@ class Answers:
             kind: TAG_NAMES.get(kind, TagName(kind, kind))._asdict() for kind in sorted(types)
         }
         elmo = None
-        if self._embedder is not None:
+        if self._mix is not None:
             elmo = {
                 "shares": [round(float(share), 4) for share in self._mix.shares],
                 "gamma": round(self._mix.gamma, 4),
-                "features": self._embedder.features,
+                "features": self._features,
             }
         return {"types": names, "elmo": elmo}
 
@@ -149,11 +172,17 @@ class Answers:
             texts: Raw text; each is read as one sentence.
             layer: "mix", as the tagger has learned it; "average"; "first" or "top", of the LSTM
                 layers; or "static", the token layer, which knows no context.
+
+        Raises:
+            TooManyNumbers: The answer would be too large.
         """
         sentences = [self._lac.cut(text) for text in texts]
+        count = sum(map(len, sentences)) * self._features
+        if count > self._max_numbers:
+            raise TooManyNumbers(self._max_numbers, count)
         return [
             Vectors(words, [self._lac.knows(word) for word in words], self._reduce(layers, layer))
-            for words, layers in zip(sentences, self._embedder.embed(sentences))
+            for words, layers in zip(sentences, self._lac.layers(sentences))
         ]
 
     def compare(self, word: str, texts: Sequence[str], layer: str = "first") -> Meanings:
@@ -176,7 +205,7 @@ class Answers:
             sentences.append([*head, word, *self._lac.cut(after)])
             positions.append(len(head))
         of_word = [
-            layers[:, place] for layers, place in zip(self._embedder.embed(sentences), positions)
+            layers[:, place] for layers, place in zip(self._lac.layers(sentences), positions)
         ]
         contextual = np.stack([self._reduce(layers, layer) for layers in of_word])
         static = np.stack([self._reduce(layers, "static") for layers in of_word])

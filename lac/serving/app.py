@@ -1,13 +1,14 @@
 """The FastAPI application: the JSON interface and the page."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import List, Literal, Optional
 
 import anyio
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from typing_extensions import Annotated
 
 from bilm import __version__
-from lac.serving.answers import LAYERS, Answers, WordNotFound
+from lac.serving.answers import LAYERS, Answers, TooManyNumbers, WordNotFound
 from lac.serving.limits import LimitedRequests, Limits
 
 PAGE = Path(__file__).parent / "page"
@@ -114,8 +115,8 @@ class Similarities(BaseModel):
     explained: List[float]
 
 
-def create_app(answers: Answers, limits: Optional[Limits] = None) -> FastAPI:
-    """Return the application.
+def create_app(answers: Answers, limits: Optional[Limits] = None) -> "SafeHeaders":
+    """Return the ASGI application.
 
     Args:
         answers: What answers; one request is computed at a time.
@@ -129,6 +130,7 @@ def create_app(answers: Answers, limits: Optional[Limits] = None) -> FastAPI:
             status: {"model": Failure, "description": description}
             for status, description in (
                 (400, "the body is no JSON"), (408, "too slow"), (413, "the body is too large"),
+                (415, "the body is not said to be JSON"),
                 (422, "the request is not what is expected"), (503, "too busy"),
             )
         },
@@ -137,8 +139,7 @@ def create_app(answers: Answers, limits: Optional[Limits] = None) -> FastAPI:
     _add_routes(app, answers, limits)
     _add_page(app)
     app.add_middleware(LimitedRequests, limits=limits)
-    app.add_middleware(SafeHeaders)
-    return app
+    return SafeHeaders(app)
 
 
 def _request_models(limits: Limits):
@@ -181,13 +182,17 @@ def _add_routes(app, answers, limits):
     TagRequest, EmbedRequest, SimilarRequest = _request_models(limits)
     turn = anyio.CapacityLimiter(1)  # more at once would only share the same processors
 
-    async def compute(function, *arguments):
-        """Return what a function returns, called in a thread when it is its turn."""
+    async def answer(function, *arguments):
+        """Return the JSON that a function makes, called in a thread when it is its turn."""
         try:
             with anyio.fail_after(limits.answer_seconds):
-                return await run_sync(function, *arguments, limiter=turn)
+                content = await run_sync(
+                    lambda: json.dumps(function(*arguments), ensure_ascii=False).encode(),
+                    limiter=turn,
+                )
         except TimeoutError:
             raise HTTPException(503, "the server is busy; try again later") from None
+        return Response(content, media_type="application/json")
 
     @app.get("/health")
     async def health() -> dict:
@@ -196,36 +201,49 @@ def _add_routes(app, answers, limits):
 
     @app.get("/model")
     async def model() -> dict:
-        """Tell the model's types of words, and how much each layer of ELMo counts."""
-        return answers.describe()
+        """Tell the model's types of words, how much each layer of ELMo counts, and the limits."""
+        return {**answers.describe(), "limits": asdict(limits)}
 
-    @app.post("/tag")
-    async def tag(request: TagRequest) -> Tagged:
+    @app.post("/tag", response_model=Tagged)
+    async def tag(request: TagRequest):
         """Cut texts into words and tag them."""
-        found = await compute(answers.tag, request.texts)
-        return {"results": [[word._asdict() for word in words] for words in found]}
+        return await answer(_tagged, answers, request.texts)
 
     if not answers.has_elmo:
         return
 
-    @app.post("/embed")
-    async def embed(request: EmbedRequest) -> Embeddings:
+    @app.post("/embed", response_model=Embeddings)
+    async def embed(request: EmbedRequest):
         """Give each word of each text its vector."""
-        found = await compute(answers.embed, request.texts, request.layer)
-        return {
-            "results": [
-                {"words": words, "known": known, "vectors": vectors.round(_DECIMALS).tolist()}
-                for words, known, vectors in found
-            ]
-        }
+        return await answer(_embedded, answers, request.texts, request.layer)
 
-    @app.post("/similar")
-    async def similar(request: SimilarRequest) -> Similarities:
+    @app.post("/similar", response_model=Similarities)
+    async def similar(request: SimilarRequest):
         """Compare a word's vectors in several sentences."""
-        found = await compute(answers.compare, request.word, request.texts, request.layer)
-        arrays = {name: getattr(found, name).round(_DECIMALS).tolist()
-                  for name in ("contextual", "static", "points")}
-        return {"word": request.word, **found._asdict(), **arrays}
+        return await answer(_compared, answers, request.word, request.texts, request.layer)
+
+
+def _tagged(answers, texts):
+    return {"results": [[word._asdict() for word in words] for words in answers.tag(texts)]}
+
+
+def _embedded(answers, texts, layer):
+    return {
+        "results": [
+            {"words": words, "known": known, "vectors": _rounded(vectors)}
+            for words, known, vectors in answers.embed(texts, layer)
+        ]
+    }
+
+
+def _compared(answers, word, texts, layer):
+    found = answers.compare(word, texts, layer)
+    arrays = {name: _rounded(getattr(found, name)) for name in ("contextual", "static", "points")}
+    return {"word": word, **found._asdict(), **arrays}
+
+
+def _rounded(array):
+    return array.astype(float).round(_DECIMALS).tolist()
 
 
 def _add_page(app):
@@ -248,7 +266,7 @@ class SafeHeaders:
 
     async def __call__(self, scope, receive, send) -> None:
         """Answer a request with these headers added."""
-        is_documentation = scope.get("path", "").startswith("/docs")
+        is_documentation = scope.get("path", "") == "/docs"
         policy = _DOCUMENTATION_POLICY if is_documentation else _POLICY
         added = [
             (b"content-security-policy", policy.encode()),
@@ -287,6 +305,10 @@ def _add_errors(app, limits):
     async def refuse_sentence(_request, error):
         return failure(422, "word_not_found", str(error), found=error.sentence)
 
+    @app.exception_handler(TooManyNumbers)
+    async def refuse_size(_request, error):
+        return failure(422, "too_many_numbers", str(error), limit=error.limit, found=error.found)
+
     @app.exception_handler(HTTPException)
     async def tell(_request, error):
         response = failure(error.status_code, f"http_{error.status_code}", str(error.detail))
@@ -304,5 +326,9 @@ def _place(location) -> str:
     """Return a place in the body, such as texts[0]."""
     place = ""
     for part in location[1:]:
-        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+        if isinstance(part, int):
+            place += f"[{part}]"
+            continue
+        name = part if part.isidentifier() and len(part) < 40 else f"{part[:40]!r}"
+        place += f".{name}" if place else name
     return place or "the body"

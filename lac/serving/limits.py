@@ -1,4 +1,4 @@
-"""What a request may cost: bytes and texts, and time to send it, to wait and to read the answer."""
+"""What a request may cost: bytes, texts and numbers, and the time that its client may take."""
 
 import asyncio
 import json
@@ -6,16 +6,20 @@ from dataclasses import dataclass
 
 from bilm.errors import InputError
 
+_MOST_BYTES = 12  # of a character in JSON: two escapes
+_MOST_READ = 1 << 23  # bytes of a body, before the connection is closed
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one request.
+    """Limits of one request, and of connections.
 
     Args:
-        max_body_bytes: Of the body.
         max_characters: Of a text to tag.
         max_sentence_characters: Of a sentence to embed or to compare.
         max_texts: Texts in a request.
+        max_numbers: Numbers in an answer: words times features.
+        max_connections: At once; more are closed.
         read_seconds: For the client to send its request, head and body each.
         answer_seconds: For the request to have its turn.
         write_seconds: For the client to take the answer.
@@ -24,10 +28,11 @@ class Limits:
         InputError: A limit is not positive.
     """
 
-    max_body_bytes: int = 64 * 1024
     max_characters: int = 10_000
     max_sentence_characters: int = 500
     max_texts: int = 24
+    max_numbers: int = 500_000
+    max_connections: int = 500
     read_seconds: float = 10.0
     answer_seconds: float = 30.0
     write_seconds: float = 30.0
@@ -37,9 +42,15 @@ class Limits:
         if wrong:
             raise InputError(f"{', '.join(wrong)} must be positive")
 
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of a body: enough for one text, or for all sentences, however they are written."""
+        characters = max(self.max_characters, self.max_texts * self.max_sentence_characters)
+        return _MOST_BYTES * characters + 1024
+
 
 class LimitedRequests:
-    """ASGI middleware that hands over whole bodies only, and gives up on clients that are too slow.
+    """ASGI middleware that hands over whole JSON bodies only, and not later than they are due.
 
     Args:
         app: What answers.
@@ -50,7 +61,7 @@ class LimitedRequests:
         self._app, self._limits = app, limits
 
     async def __call__(self, scope, receive, send) -> None:
-        """Answer a request, or refuse it with 408 or 413."""
+        """Answer a request, or refuse it with 408, 413 or 415."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -64,25 +75,34 @@ class LimitedRequests:
         if len(body) > self._limits.max_body_bytes:
             most = self._limits.max_body_bytes
             await refuse(send, 413, "body_too_large", f"the body may have at most {most} bytes")
-            return
-        await self._app(scope, _replayed(body, receive), self._patient(send))
+        elif body and not _is_json(scope["headers"]):
+            await refuse(send, 415, "not_json", "send a body with Content-Type: application/json")
+        else:
+            await self._app(scope, _replayed(body, receive), send)
 
     async def _read(self, receive):
-        """Return the body, the start of one that is too large, or None if the client has gone."""
-        body, is_complete = b"", False
-        while not is_complete and len(body) <= self._limits.max_body_bytes:
+        """Return the body, the start of one that is too large, or None if the client has gone.
+
+        More than is wanted is read, and not kept: a client that is cut off while it sends does
+        not see why.
+        """
+        body, size, is_complete = bytearray(), 0, False
+        while not is_complete and size < _MOST_READ:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            size += len(part)
+            if len(body) <= self._limits.max_body_bytes:
+                body += part
             is_complete = not message.get("more_body", False)
-        return body
+        return bytes(body)
 
-    def _patient(self, send):
-        async def send_within(message):
-            await asyncio.wait_for(send(message), self._limits.write_seconds)
 
-        return send_within
+def _is_json(headers):
+    kinds = [value.split(b";")[0].strip().lower() for name, value in headers
+             if name == b"content-type"]
+    return kinds == [b"application/json"]
 
 
 def _replayed(body, receive):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -37,7 +38,7 @@ class Client(threading.Thread):
     """Asks until `ended`; notes the seconds of each answer and each error."""
 
     def __init__(self, port, number, ended):
-        super().__init__()
+        super().__init__(daemon=True)
         self._port, self._number, self._ended = port, number, ended
         self.seconds, self.errors = [], []
 
@@ -59,8 +60,28 @@ class Client(threading.Thread):
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self.errors.append(repr(error))
                 connection.close()
+                time.sleep(0.1)
             self.seconds.append(time.monotonic() - start)
         connection.close()
+
+
+@contextmanager
+def serving(model: str, threads: int = 0):
+    """Run `lac serve`; yield the process and the port, and end it with SIGTERM.
+
+    Args:
+        model: What `lac serve --model` takes.
+        threads: What `lac serve --threads` takes.
+    """
+    command = [sys.executable, "-W", "ignore", "-m", "lac.serve", "--model", model, "--port", "0",
+               "--threads", str(threads)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield process, int(re.search(r":(\d+) ", process.stdout.readline()).group(1))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
 
 
 def measure(model: str, clients: int, seconds: float, threads: int = 0) -> dict:
@@ -72,28 +93,22 @@ def measure(model: str, clients: int, seconds: float, threads: int = 0) -> dict:
         seconds: How long they ask; memory is compared from a third of it on.
         threads: What `lac serve --threads` takes.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-m", "lac.serve", "--model", model, "--port", "0",
-         "--threads", str(threads)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        port = int(re.search(r":(\d+) ", process.stdout.readline()).group(1))
-        ended = threading.Event()
+    ended, memory = threading.Event(), []
+    with serving(model, threads) as (process, port):
         asking = [Client(port, number, ended) for number in range(clients)]
-        for client in asking:
-            client.start()
-        start, memory = time.monotonic(), []
-        while time.monotonic() - start < seconds:
-            time.sleep(min(1.0, seconds / 10))
-            memory.append(resident_mb(process.pid))
-        ended.set()
+        start = time.monotonic()
+        try:
+            for client in asking:
+                client.start()
+            while time.monotonic() - start < seconds:
+                time.sleep(min(1.0, seconds / 10))
+                memory.append(resident_mb(process.pid))
+        finally:
+            ended.set()
         for client in asking:
             client.join()
         elapsed = time.monotonic() - start
-    finally:
-        process.send_signal(signal.SIGTERM)
-        status = process.wait(timeout=60)
+    status = process.returncode
     times = 1000 * np.array([second for client in asking for second in client.seconds])
     errors = [error for client in asking for error in client.errors]
     settled = memory[len(memory) // 3 :]

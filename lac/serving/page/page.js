@@ -8,7 +8,7 @@ const FAMILIES = {
   adjective: ["a", "ad", "d"],
 };
 const ENTITIES = ["person", "place", "organisation", "work", "name", "time"];
-const state = { language: "zh", model: null, tagged: null, meanings: null };
+const state = { language: "zh", model: null, tagged: null, meanings: null, failures: {} };
 
 const text = (key) => TEXTS[state.language][key];
 
@@ -27,26 +27,41 @@ async function ask(path, body) {
   } catch {
     throw { code: "unreachable" };
   }
-  const answer = await response.json();
-  if (!response.ok) throw answer;
+  const answer = await response.json().catch(() => null);
+  if (!response.ok || !answer) {
+    throw answer || { code: `http_${response.status}`, error: `HTTP ${response.status}` };
+  }
   return answer;
 }
 
 // Runs an action of a form; its button rests meanwhile, an error is told beside it.
-async function run(form, errorLine, action) {
-  const button = form.querySelector("[type=submit]");
+async function run(name, action) {
+  const button = find(`${name}-form`).querySelector("[type=submit]");
   button.disabled = true;
-  errorLine.hidden = true;
+  state.failures[name] = null;
   try {
+    if (!state.model) await loadModel();
     await action();
   } catch (failure) {
     if (failure instanceof Error) throw failure;
-    const tell = text(failure.code);
-    errorLine.textContent = typeof tell === "function" ? tell(failure) : failure.error;
-    errorLine.hidden = false;
+    state.failures[name] = failure;
   } finally {
     button.disabled = false;
+    showFailure(name);
   }
+}
+
+function showFailure(name) {
+  const failure = state.failures[name];
+  const tell = failure && text(failure.code);
+  const line = find(`${name}-error`);
+  line.textContent = typeof tell === "function" ? tell(failure) : failure ? failure.error : "";
+  line.hidden = !failure;
+}
+
+async function loadModel() {
+  state.model = await ask("model");
+  showLayers();
 }
 
 const familyOf = (tag) =>
@@ -108,6 +123,8 @@ function nameSentences() {
     item.querySelector("button").setAttribute("aria-label", `${text("remove")}: ${name}`);
     item.querySelector("button").disabled = find("sentences").children.length <= 2;
   });
+  const most = state.model ? state.model.limits.max_texts : 2;
+  find("add").disabled = find("sentences").children.length >= most;
 }
 
 function showHeatMap(table, values, low) {
@@ -148,10 +165,13 @@ function showMap(meanings) {
   ];
   meanings.points.forEach(([right, up], number) => {
     const [x, y] = [width / 2 + right * scale, height / 2 - up * scale];
-    const anchor = x < width / 3 ? "start" : x > (2 * width) / 3 ? "end" : "middle";
+    const point = draw("g", {});
     const around = surroundings(meanings.sentences[number], meanings.positions[number]);
-    shapes.push(draw("circle", { cx: x, cy: y, r: 5 }));
-    shapes.push(draw("text", { x, y: y - 9, "text-anchor": anchor }, `${number + 1} ${around}`));
+    point.append(
+      draw("title", {}, around), draw("circle", { cx: x, cy: y, r: 9 }),
+      draw("text", { x, y: y + 4, "text-anchor": "middle" }, number + 1),
+    );
+    shapes.push(point);
   });
   find("map").replaceChildren(...shapes);
   find("map").setAttribute("aria-label", text("map"));
@@ -174,6 +194,7 @@ function showMeanings() {
 
 function showLayers() {
   const elmo = state.model && state.model.elmo;
+  nameSentences();
   if (!elmo) return;
   find("shares").replaceChildren(...elmo.shares.flatMap((share, number) => {
     const bar = make("span", { className: "bar" });
@@ -195,15 +216,16 @@ function showTexts() {
   showTagged();
   showMeanings();
   showLayers();
+  ["tag", "meanings"].forEach(showFailure);
 }
 
-const tag = () => run(find("tag-form"), find("tag-error"), async () => {
+const tag = () => run("tag", async () => {
   const answer = await ask("tag", { texts: [find("tag-text").value] });
   [state.tagged] = answer.results;
   showTagged();
 });
 
-const compare = () => run(find("meanings-form"), find("meanings-error"), async () => {
+const compare = () => run("meanings", async () => {
   const sentences = [...document.querySelectorAll("#sentences input")].map((input) => input.value);
   state.meanings = await ask("similar", {
     word: find("word").value.trim(), texts: sentences, layer: find("layer").value,
@@ -232,11 +254,8 @@ async function start() {
   EXAMPLES.sentences.forEach((sentence) => addSentence(sentence));
   showTexts();
   listen();
-  await run(find("tag-form"), find("tag-error"), async () => { state.model = await ask("model"); });
-  if (!state.model) return;
-  showLayers();
   await tag();
-  if (state.model.elmo) await compare();
+  if (state.model && state.model.elmo) await compare();
 }
 
 start();

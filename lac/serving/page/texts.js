@@ -14,8 +14,9 @@ export const TEXTS = {
     addButton: "添加句子", meaningsButton: "比较", sentence: "句子", remove: "删除",
     contextual: "上下文向量（ELMo）", static: "静态词向量", map: "向量的二维图（主成分）",
     summary: (word, low, high) =>
-      `“${word}”在这些句子里的上下文向量，两两相似度从 ${low} 到 ${high}；静态向量处处相同。`,
-    wordUnknown: (word) => `模型不认识“${word}”，用它的字来代替。`,
+      `“${word}”在这些句子里的上下文向量，两两相似度${low === high ? `为 ${low}` : `从 ${low} 到 ${high}`}；`
+      + "静态向量处处相同。",
+    wordUnknown: (word) => `模型不认识“${word}”。`,
     layersHeading: "ELMo 各层的权重",
     layersIntroduction: "标注器训练时学到的各层比例：",
     layer: (number) => (number ? `第 ${number} 层 LSTM` : "词向量层"),
@@ -24,6 +25,10 @@ export const TEXTS = {
       `文本太长：最多 ${failure.limit} 个字，这里有 ${failure.found} 个。`,
     word_not_found: (failure) => `第 ${failure.found + 1} 个句子里没有这个词。`,
     body_too_large: () => "文本太长，服务器不接收。",
+    too_many_numbers: () => "文本太长，向量太多。",
+    invalid: () => "请检查输入：内容不能为空，也不能含有无法编码的字符。",
+    timeout: () => "发送太慢，服务器没有等到全部内容。",
+    internal: () => "服务器出错了，原因见它的日志。",
     http_503: () => "服务器正忙，请稍后再试。",
     unreachable: () => "连不上服务器。",
   },
@@ -44,9 +49,10 @@ export const TEXTS = {
     contextual: "Contextual vectors (ELMo)", static: "Static word vector",
     map: "The vectors in two dimensions (principal components)",
     summary: (word, low, high) =>
-      `The contextual vectors of “${word}” in these sentences are alike by ${low} to ${high}; `
+      `The contextual vectors of “${word}” in these sentences are alike by `
+      + `${low === high ? low : `${low} to ${high}`}; `
       + "the static ones are all the same.",
-    wordUnknown: (word) => `The model does not know “${word}”; its characters stand for it.`,
+    wordUnknown: (word) => `The model does not know “${word}”.`,
     layersHeading: "How much each ELMo layer counts",
     layersIntroduction: "The shares that the tagger learned in training:",
     layer: (number) => (number ? `LSTM layer ${number}` : "token layer"),
@@ -55,6 +61,10 @@ export const TEXTS = {
       `The text is too long: at most ${failure.limit} characters, found ${failure.found}.`,
     word_not_found: (failure) => `Sentence ${failure.found + 1} does not contain the word.`,
     body_too_large: () => "The text is too long for the server.",
+    too_many_numbers: () => "The text is too long: too many vectors.",
+    invalid: () => "Please check what was typed: nothing may be empty or impossible to encode.",
+    timeout: () => "The text was sent too slowly.",
+    internal: () => "The server failed; its log tells why.",
     http_503: () => "The server is busy; please try again.",
     unreachable: () => "The server cannot be reached.",
   },
