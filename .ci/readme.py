@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ from urllib.request import urlopen
 TOP = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"<!-- tested: (\w+).*? -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 CHECKOUT = re.compile(r"(?:-e )?'\.(\[[\w,]+\])'")
-PORT = 8000
 
 
 def run(language, code, folder, environment):
@@ -29,8 +29,11 @@ def run(language, code, folder, environment):
 
 def serve(code, folder, environment):
     """Start what a block serves, open it as a browser would, and stop it with Ctrl-C."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     process = subprocess.Popen(
-        ["sh", "-c", f"exec {code.strip()}"], cwd=folder, env=environment,
+        ["sh", "-c", f"exec {code.strip()} --port {port}"], cwd=folder, env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     try:
@@ -39,7 +42,7 @@ def serve(code, folder, environment):
             if process.poll() is not None:
                 raise SystemExit(f"the server ended with status {process.returncode}")
             try:
-                with urlopen(f"http://127.0.0.1:{PORT}/") as page:
+                with urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
                     assert "page/page.js" in page.read().decode()
                 break
             except OSError:
@@ -66,7 +69,7 @@ def main(wheel, folder):
     start = time.monotonic()
     text = (TOP / "README.md").read_text(encoding="utf-8")
     for kind, language, code in BLOCK.findall(text):
-        print(f"-- {kind}, after {time.monotonic() - start:.0f} s", flush=True)
+        print(f"-- {kind}, after {time.monotonic() - start:.0f} s: {code.splitlines()[0]}", flush=True)
         if kind == "install":
             code = CHECKOUT.sub(rf"'{wheel}\1'", code)
         if kind == "serve":

@@ -116,7 +116,9 @@ def drawing():
     try:
         import matplotlib
     except ModuleNotFoundError:
-        raise InputError("matplotlib is not installed: pip install matplotlib") from None
+        raise InputError(
+            "matplotlib is not installed: install this package with its extra [plot]"
+        ) from None
     fonts = Fonts()
     settings = {
         "font.family": fonts.families,

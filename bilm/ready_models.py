@@ -6,6 +6,8 @@ lac/models/.
 
 from pathlib import Path
 
+from bilm.parser import suggestion
+
 _TOP = Path(__file__).resolve().parent.parent
 
 
@@ -15,6 +17,15 @@ def ready_models(package: str) -> dict:
         if folder.is_dir():
             return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
     return {}
+
+
+def told_ready_models(path, package: str) -> str:
+    """Return what to add to the error about a model that is not there: names that may be meant."""
+    names = ready_models(package)
+    if Path(path).exists() or not names:
+        return ""
+    guess = suggestion(str(path), names)
+    return f"{guess}; models that come with the package: {', '.join(names)}"
 
 
 def resolve_model(path, package: str) -> Path:

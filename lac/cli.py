@@ -23,7 +23,7 @@ GROUPS = {
     },
 }
 VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
-EXAMPLE = "echo '陈晓岚上周三从苏州回来了。' | lac tag --model sample"
+EXAMPLE = "echo '昨天下午，小川在上海买了两斤苹果。' | lac tag --model sample"
 
 
 def add_model_option(parser: Parser) -> None:

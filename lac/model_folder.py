@@ -38,7 +38,7 @@ from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
 from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
-from bilm.ready_models import resolve_model
+from bilm.ready_models import resolve_model, told_ready_models
 from bilm.shards import numbered_lines
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
@@ -303,7 +303,7 @@ def _check_sizes(stored, path):
 
 def _hint(path):
     if not path.exists():
-        return " (there is no such folder)"
+        return " (there is no such folder)" + told_ready_models(path, "lac")
     if (path / CONFIG_FILE).is_file():
         return "; it may be a biLM, which lac train --elmo takes"
     return ""

@@ -48,4 +48,4 @@ def read_outcome(run) -> Optional[Outcome]:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a run's result: {error}") from None
+        raise InputError(f"{path}: not a run's result: {error}; score the tagger again with lac evaluate") from None

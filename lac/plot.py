@@ -218,6 +218,8 @@ def main(arguments=None) -> None:
     options = build_parser().parse_args(arguments)
     if not options.runs and not options.figures:
         raise InputError("nothing to draw: give a RUN, --figures FILE, or both")
+    if options.start_step and not options.runs:
+        raise InputError("--start_step goes with a RUN")
     output = options.output or (
         Path(options.runs[0]) / PICTURE if options.runs
         else Path(options.figures).with_suffix(".png")

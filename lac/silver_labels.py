@@ -7,6 +7,7 @@ words of time become one span, as in the hand labels of data/lac/.
 
 import re
 import warnings
+from pathlib import Path
 from typing import Iterator, List
 
 from bilm.cli import run_main
@@ -108,6 +109,8 @@ def main(arguments=None) -> None:
     options = build_parser().parse_args(arguments)
     if options.max_sentences < 0:
         raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")
+    if not Path(options.output).absolute().parent.is_dir():
+        raise InputError(f"{options.output}: there is no such folder; make it first")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # jieba's old code gives rise to some
         import jieba

@@ -228,4 +228,4 @@ def test_what_cannot_be_drawn_is_told(tmp_path, capsys):
 def test_a_missing_matplotlib_is_told(tmp_path, monkeypatch, capsys):
     run = write_run(tmp_path / "run", [train_line(1)])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert "pip install matplotlib" in refusal_of(main, [str(run)], capsys)
+    assert "its extra [plot]" in refusal_of(main, [str(run)], capsys)

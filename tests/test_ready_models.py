@@ -11,6 +11,7 @@ from bilm import Embedder, Vocabulary
 from bilm.cli import run_main
 from bilm.ready_models import ready_models, resolve_model
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from lac import LAC
 from lac.tagged_files import read_tagged
 
 ROOT = Path(__file__).parents[1]
@@ -62,15 +63,20 @@ def demonstrations():
     """Yield the sentences that the page and the README show first."""
     script = (ROOT / "lac/serving/page/texts.js").read_text("utf-8").split("EXAMPLES")[1]
     yield from re.findall(r'"([^"]+)"', script)
-    yield from re.findall(r"echo '([^']+)' \| \w+ \w+ --model sample", read("README.md"))
+    yield from re.findall(r"echo '([^']+)' \| \w+ \w+ --model sample",
+                          read("README.md", "lac/cli.py"))
+    yield from re.findall(r'LAC\("sample"\).run\("([^"]+)"\)', read("README.md"))
+    for examples in re.findall(r"examples=\[(.*?)\]", read("lac/serving/app.py")):
+        yield from re.findall(r'"([^"]+)"', examples)
 
 
 def test_words_of_the_demonstrations_are_known(cut, vocabulary):
-    sentences = list(demonstrations())
-    assert len(sentences) >= 6
+    lac, sentences = LAC("sample"), list(demonstrations())
+    assert len(sentences) >= 10
     for sentence in sentences:
         words = segment_sentence(sentence, cut)
-        assert [word for word in words if word not in vocabulary] == [], sentence
+        assert [word for word in words if word not in vocabulary or not lac.knows(word)] == [], (
+            sentence)
 
 
 def test_the_senses_are_our_own_and_unseen(senses):
@@ -135,8 +141,11 @@ def test_f1_on_hand_labels_is_what_the_card_says(tmp_path):
 
 def test_held_out_text_is_not_trained_on():
     training = read(*TRAINING)
+    labelled = {"".join(sentence.tokens)
+                for sentence in read_tagged(ROOT / "data/lac/train.tsv").sentences}
     for sentence in read_tagged(ROOT / "data/lac/dev.tsv").sentences:
-        assert "".join(sentence.tokens) not in training
+        text = "".join(sentence.tokens)
+        assert text not in training and text not in labelled
     for line in read(HELD_OUT[0]).splitlines():
         assert line not in training
 
@@ -159,8 +168,6 @@ def test_no_statute_stands_in_the_models():
 
 @pytest.mark.smoke
 def test_the_tagger_works_at_once():
-    from lac import LAC
-
     words, tags = LAC("sample").run("张伟昨天从上海飞往北京。")
     assert "".join(words) == "张伟昨天从上海飞往北京。"
     assert dict(zip(words, tags))["北京"] == "ns" and dict(zip(words, tags))["。"] == "w"

@@ -4,11 +4,13 @@
 # about half an hour on two cores. WORK/bilm and WORK/lac are what data/models/ holds.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-mkdir "$1"
+laws=$(cd "${BILM_DATA_DIR:?it must name the folder with laws/laws.txt}" && pwd)/laws/laws.txt
+[ -f "$laws" ] || { echo "error: no such file: $laws"; exit 2; }
+mkdir "${1:?name a new folder to work in}"
 cd "$1"
 
 # text: the statutes, everyday sentences, the sample corpus
-bilm segment "$BILM_DATA_DIR/laws/laws.txt" --output laws
+bilm segment "$laws" --output laws
 bilm segment "$top/data/raw/everyday.txt" --output everyday --split_newlines
 bilm segment "$top/data/raw/everyday_dev.txt" --output everyday_dev --split_newlines
 mkdir own weighted mixed tagged

@@ -11,7 +11,7 @@ from bilm.formats import bilm_tf, lark, native, pdparams, torch_state
 from bilm.formats.canonical import StoredModel, check_model, parameter_shapes
 from bilm.formats.side_files import CONFIG_FILE, SideFiles, read_side_files
 from bilm.formats.tables import Entry, lost, simple
-from bilm.ready_models import resolve_model
+from bilm.ready_models import resolve_model, told_ready_models
 from bilm.vocabulary import Vocabulary
 
 
@@ -145,7 +145,10 @@ def detect_format(path) -> str:
         if torch_state.is_allennlp(names) or not (path / "config.json").is_file():
             return "torch"
         return "bilm"
-    raise InputError(f"{path}: no biLM there: expected {_EXPECTED}; found {_content(path)}")
+    raise InputError(
+        f"{path}: no biLM there: expected {_EXPECTED}; found {_content(path)}"
+        + told_ready_models(path, "bilm")
+    )
 
 
 _EXPECTED = (

@@ -39,7 +39,9 @@ def _figure():
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
-        raise InputError("matplotlib is not installed: pip install matplotlib") from None
+        raise InputError(
+            "matplotlib is not installed: install this package with its extra [plot]"
+        ) from None
     return Figure(figsize=(13, 6), layout="tight")
 
 
