@@ -69,7 +69,8 @@ def main(wheel, folder):
     start = time.monotonic()
     text = (TOP / "README.md").read_text(encoding="utf-8")
     for kind, language, code in BLOCK.findall(text):
-        print(f"-- {kind}, after {time.monotonic() - start:.0f} s: {code.splitlines()[0]}", flush=True)
+        seconds = time.monotonic() - start
+        print(f"-- {kind}, after {seconds:.0f} s: {code.splitlines()[0]}", flush=True)
         if kind == "install":
             code = CHECKOUT.sub(rf"'{wheel}\1'", code)
         if kind == "serve":

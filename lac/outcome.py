@@ -48,4 +48,6 @@ def read_outcome(run) -> Optional[Outcome]:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a run's result: {error}; score the tagger again with lac evaluate") from None
+        raise InputError(
+            f"{path}: not a run's result: {error}; score the tagger again with lac evaluate"
+        ) from None
