@@ -4,7 +4,8 @@
     cut -f2 data/sentiment/dev.tsv > held_out.txt
     python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt
 
-Text that the model knows already makes it no better. The steps are commands, too: bilm segment, convert --new_vocab, evaluate, pretrain --load_dir.
+A model can get worse on text that it was trained on. The steps are commands, too: bilm segment,
+convert --new_vocab, evaluate, pretrain --load_dir.
 """
 
 import json
