@@ -1,37 +1,39 @@
-"""Classify sentences as positive or negative on top of ELMo, in dynamic mode or a static program.
+"""Classify sentences as positive or negative on top of ELMo, frozen or fine-tuned.
 
-BILM_KERNEL=native makes static programs several times as fast: see docs/performance.md.
+This file and sentiment.py are the program; classify_static.py is its static one. With the small
+sample model only fine-tuning keeps up with `--features words`: see data/README.md.
 """
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import paddle
 from paddle.nn import functional as F
-from sentiment import DATA, Head, batches, encode, read_sentences
+from sentiment import DATA, encode, last_layer, pool, read_sentences
 
-from bilm import BiLM, BiLMConfig, ELMo, Vocabulary, elmo_encoder, init_pretraining_params, tune_cpu
+from bilm import BiLM, ELMo, Vocabulary
 from bilm.cli import run_main
-from bilm.options import new_parser
+from bilm.figures import stdout_for_figures, write_figures
+from bilm.hardware import prepare_device
+from bilm.options import add_device_options, add_json_option, new_parser
 
 
 def dynamic_classifier(options, vocabulary, rate):
     """Return two functions: one takes a training step and returns the loss, one gives scores."""
-    if options.features == "words":  # for comparison: vectors learned from nothing
-        encoder = paddle.nn.Embedding(len(vocabulary), 128)
-        head = Head(128)
+    if options.features == "words":  # vectors learned from nothing
+        encoder, features = paddle.nn.Embedding(len(vocabulary), 128), 128
     else:
         bilm = BiLM.from_pretrained(options.model)
         encoder = ELMo(bilm, dropout=0.0, trainable=options.finetune)
-        head = Head(bilm.config.num_directions * bilm.config.projection_size)
-    optimizer = paddle.optimizer.Adam(rate, parameters=encoder.parameters() + head.parameters())
+        features = bilm.config.num_directions * bilm.config.projection_size
+    last = last_layer(features)
+    optimizer = paddle.optimizer.Adam(rate, parameters=encoder.parameters() + last.parameters())
 
     def predict(token_ids, lengths):
-        token_ids, lengths = paddle.to_tensor(token_ids), paddle.to_tensor(lengths)
-        is_elmo = options.features == "elmo"
-        return head(encoder(token_ids, lengths)[0] if is_elmo else encoder(token_ids), lengths)
+        ids, lengths = paddle.to_tensor(token_ids), paddle.to_tensor(lengths)
+        vectors = encoder(ids) if options.features == "words" else encoder(ids, lengths)[0]
+        return last(pool(vectors, lengths))
 
     def train_step(token_ids, lengths, targets):
         loss = F.cross_entropy(predict(token_ids, lengths), paddle.to_tensor(targets))
@@ -43,76 +45,74 @@ def dynamic_classifier(options, vocabulary, rate):
     return train_step, lambda *batch: predict(*batch).numpy()
 
 
-def static_classifier(options, rate):
-    """Return the same two functions, of a static program."""
-    paddle.enable_static()
-    main, startup = paddle.static.Program(), paddle.static.Program()
-    with paddle.static.program_guard(main, startup):
-        token_ids = paddle.static.data("token_ids", [None, None], "int64")
-        lengths = paddle.static.data("lengths", [None], "int64")
-        targets = paddle.static.data("targets", [None], "int64")
-        config = BiLMConfig.from_pretrained(options.model)
-        vectors = elmo_encoder(
-            token_ids, lengths=lengths, config=config, dropout=0.0, trainable=options.finetune)
-        scores = Head(config.num_directions * config.projection_size)(vectors, lengths)
-        loss = F.cross_entropy(scores, targets)
-        test_program = paddle.static.normalize_program(main, [token_ids, lengths], [scores])
-        paddle.optimizer.Adam(rate).minimize(loss)
-    executor = paddle.static.Executor(paddle.CPUPlace())
-    executor.run(startup)
-    init_pretraining_params(executor, options.model, main)
-
-    def run(program, wanted, *batch):
-        feed = dict(zip(("token_ids", "lengths", "targets"), batch))
-        return executor.run(program, feed=feed, fetch_list=[wanted])[0]
-
-    return (lambda *batch: float(run(main, loss, *batch)),
-            lambda *batch: run(test_program, scores, *batch))
-
-
-def main(arguments=None):
-    """Train and evaluate as the command line says."""
-    parser = new_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--model", default="sample", help="a biLM with a vocabulary")
-    add("--features", choices=("elmo", "words"), default="elmo", help="words: without ELMo")
-    add("--finetune", action="store_true", help="train the biLM, too")
-    add("--static", action="store_true", help="build a static program, as in LARK")
-    add("--data", default=DATA, metavar="DIR", help="train.tsv and dev.tsv: label, tab, sentence")
-    add("--epochs", type=int, default=15, help="passes over the training sentences")
-    add("--learning_rate", type=float, default=0.003, help="at the start; it falls to 0")
-    add("--seed", type=int, default=0, help="decides the order of the sentences")
-    add("--json", metavar="FILE", help="write the figures there")
-    options = parser.parse_args(arguments)
-    if options.static and options.features == "words":
-        parser.error("--static is for ELMo")
-    tune_cpu()
-    paddle.seed(options.seed)
+def train_and_evaluate(options, classifier):
+    """Return losses and accuracies of what `classifier` makes: see `dynamic_classifier`."""
     train, dev = (read_sentences(Path(options.data) / f"{part}.tsv") for part in ("train", "dev"))
     counts = Counter(word for words, _ in train for word in words)
     vocabulary = (Vocabulary.from_counts(counts) if options.features == "words"
                   else Vocabulary.from_pretrained(options.model))
-    data = encode(train + dev, vocabulary)
+    data = encode(train + dev, vocabulary)  # all in rows of one length: see classify_static.py
     train_rows, dev_rows = np.split(np.arange(len(train) + len(dev)), [len(train)])
-    num_steps = options.epochs * len([*batches(data, train_rows)])
+
+    def batches(rows, size=16):
+        return [[array[rows[at : at + size]] for array in data] for at in range(0, len(rows), size)]
+
+    num_steps = options.epochs * len(batches(train_rows))
     rate = paddle.optimizer.lr.PolynomialDecay(options.learning_rate, num_steps, end_lr=0.0)
-    train_step, predict = (static_classifier(options, rate) if options.static
-                           else dynamic_classifier(options, vocabulary, rate))
+    train_step, predict = classifier(options, vocabulary, rate)
     random, train_losses = np.random.default_rng(options.seed), []
     for epoch in range(options.epochs):
         losses = []
-        for batch in batches(data, random.permutation(train_rows)):
+        for batch in batches(random.permutation(train_rows)):
             losses.append(train_step(*batch))
             rate.step()
         train_losses.append(float(np.mean(losses)))
         print(f"epoch {epoch + 1}: train loss {train_losses[-1]:.4f}", flush=True)
-    hits = [predict(*batch[:2]).argmax(axis=1) == batch[2] for batch in batches(data, dev_rows)]
+    hits = [predict(*batch[:2]).argmax(axis=1) == batch[2] for batch in batches(dev_rows)]
     majority = max(Counter(target for _, target in dev).values()) / len(dev)
-    figures = {"train_losses": train_losses, "majority": majority,
-               "dev_accuracy": float(np.concatenate(hits).mean())}
-    print(f"dev accuracy {figures['dev_accuracy']:.4f}, of the majority class {majority:.4f}")
+    accuracy = float(np.concatenate(hits).mean())
+    print(f"dev accuracy {accuracy:.4f}, of the majority class {majority:.4f}")
+    return {"train_losses": train_losses, "majority": majority, "dev_accuracy": accuracy}
+
+
+def common_parser(*description):
+    """Return a parser of what both programs share."""
+    parser = new_parser(*description)
+    add = parser.group("model").add_argument
+    add("--model", default="sample", metavar="PATH", help="a biLM with a vocabulary")
+    add("--finetune", action="store_true", help="train the biLM, too")
+    add = parser.group("training").add_argument
+    add("--data", default=DATA, metavar="DIR", help="train.tsv and dev.tsv: label, tab, sentence")
+    add("--epochs", type=int, default=15, metavar="N", help="passes over the training sentences")
+    add("--learning_rate", type=float, metavar="X",
+        help="at first; falls to 0 (default: 0.03; --finetune: 0.003; words: 0.01)")
+    add("--seed", type=int, default=0, metavar="N", help="decides the order of the sentences")
+    add_device_options(parser)
+    add_json_option(parser)
+    return parser
+
+
+def build_parser():
+    """Return the parser of this program."""
+    parser = common_parser("python examples/classify.py", __doc__, [
+        "python examples/classify.py --model sample --finetune"])
+    parser.group("model").add_argument("--features", choices=("elmo", "words"), default="elmo",
+                                       help="words: vectors learned from nothing, no ELMo")
+    return parser
+
+
+def main(arguments=None, parser=None, classifier=dynamic_classifier):
+    """Train and evaluate as the command line says."""
+    options = (parser or build_parser()).parse_args(arguments)
+    if options.learning_rate is None:
+        frozen = {"elmo": 0.03, "words": 0.01}[options.features]
+        options.learning_rate = 0.003 if options.finetune else frozen
+    prepare_device(options.use_gpu, options.threads)
+    paddle.seed(options.seed)
+    with stdout_for_figures(options.json):
+        figures = train_and_evaluate(options, classifier)
     if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

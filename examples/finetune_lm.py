@@ -2,9 +2,10 @@
 
     cut -f2 data/sentiment/train.tsv > reviews.txt
     cut -f2 data/sentiment/dev.tsv > held_out.txt
-    python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt --output tuned
+    python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt
 
-The steps are commands, too: bilm segment, convert --new_vocab, evaluate, pretrain --load_dir.
+A model can get worse on text that it was trained on. The steps are commands, too: bilm segment,
+convert --new_vocab, evaluate, pretrain --load_dir.
 """
 
 import json
@@ -14,8 +15,9 @@ from pathlib import Path
 from bilm import Vocabulary, evaluate, train
 from bilm.cli import run_main
 from bilm.convert import convert
+from bilm.figures import stdout_for_figures, write_figures
 from bilm.files import check_new_folder
-from bilm.options import new_parser
+from bilm.options import add_device_options, add_json_option, new_parser
 from bilm.segmentation import segment_files
 
 
@@ -27,29 +29,38 @@ def extended_vocabulary(old, shards, min_count):
     return Vocabulary([*old.words, *(word for word in frequent if word not in old)])
 
 
-def figures_of(model, text, path):
+def figures_of(model, text, path, device):
     """Return the exact figures of a model on segmented text: perplexity, oov_rate and others."""
-    evaluate.main(["--model", str(model), "--data", f"{text}/sentence_file_*", "--json", str(path)])
+    evaluate.main(["--model", str(model), "--data", f"{text}/sentence_file_*", "--json", str(path),
+                   *device])
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def main(arguments=None):
-    """Tune and evaluate as the command line says."""
-    parser = new_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--model", default="sample", help="a biLM in any format that bilm reads")
+def build_parser():
+    """Return the parser of this program."""
+    parser = new_parser("python examples/finetune_lm.py", __doc__, [
+        "python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt"])
+    add = parser.group("model").add_argument
+    add("--model", default="sample", metavar="PATH", help="a biLM in any format that bilm reads")
     add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--keep_vocabulary", action="store_true", help="add no words")
+    add("--min_count", type=int, default=2, metavar="N", help="how often a word must occur")
+    add = parser.group("text").add_argument
     add("--text", nargs="+", required=True, metavar="FILE", help="raw text to train on")
     add("--dev_text", nargs="+", required=True, metavar="FILE", help="raw text held out")
     add("--output", default="tuned", metavar="DIR", help="new folder for all that is made")
-    add("--keep_vocabulary", action="store_true", help="add no words")
-    add("--min_count", type=int, default=2, help="how often a word must occur to be added")
-    add("--max_steps", type=int, default=100, help="training steps")
-    add("--batch_size", type=int, default=16, help="rows of a batch")
-    add("--learning_rate", type=float, default=0.1, help="of Adagrad, which goes on where it was")
-    add("--seed", type=int, default=0, help="decides dropout and order")
-    add("--json", metavar="FILE", help="write the figures there")
-    options = parser.parse_args(arguments)
+    add = parser.group("training").add_argument
+    add("--max_steps", type=int, default=100, metavar="N", help="training steps")
+    add("--batch_size", type=int, default=16, metavar="N", help="rows of a batch")
+    add("--learning_rate", type=float, default=0.1, metavar="X", help="of Adagrad")
+    add("--seed", type=int, default=0, metavar="N", help="decides dropout and order")
+    add_device_options(parser)
+    add_json_option(parser)
+    return parser
+
+
+def tune(options):
+    """Write segmented text and models to --output; return the figures before and after."""
     output = Path(options.output)
     check_new_folder(output)
 
@@ -71,20 +82,28 @@ def main(arguments=None):
             new_vocab_path=new_vocabulary, verify=False)
 
     # 3. perplexity, training, perplexity: of the same words, so that they can be compared
-    before = figures_of(output / "start", output / "dev", output / "before.json")
+    device = ["--use_gpu", str(options.use_gpu), "--threads", str(options.threads)]
+    before = figures_of(output / "start", output / "dev", output / "before.json", device)
     train.main([
         "--load_dir", str(output / "start"), "--para_save_dir", str(output / "run"),
         "--train_path", f"{output}/train/sentence_file_*", "--max_epoch", "1000000",
         "--max_steps", str(options.max_steps), "--batch_size", str(options.batch_size),
         "--learning_rate", str(options.learning_rate), "--random_seed", str(options.seed),
-        "--log_interval", "20", "--shuffle",
+        "--log_interval", "20", "--shuffle", *device,
     ])
-    after = figures_of(output / "run", output / "dev", output / "after.json")
+    after = figures_of(output / "run", output / "dev", output / "after.json", device)
     print(f"held-out perplexity: {before['perplexity']:.2f} before, {after['perplexity']:.2f} after"
           f" (OOV rate {after['oov_rate']:.2%}); the tuned model: {output / 'run'}")
+    return {"before": before, "after": after}
+
+
+def main(arguments=None):
+    """Tune and evaluate as the command line says."""
+    options = build_parser().parse_args(arguments)
+    with stdout_for_figures(options.json):
+        figures = tune(options)
     if options.json:
-        figures = {"before": before, "after": after}
-        Path(options.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

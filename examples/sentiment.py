@@ -1,4 +1,4 @@
-"""Labelled sentences as batches, and the last layer: what all ways of `classify.py` share."""
+"""What classify.py and classify_static.py share: labelled sentences, and the last layer."""
 
 from pathlib import Path
 
@@ -27,27 +27,16 @@ def encode(sentences, vocabulary):
     return (*vocabulary.pad(words), np.array(targets))
 
 
-def batches(data, rows, size=16):
-    """Yield what `encode` returned for `rows`, some at a time.
+def pool(vectors, lengths):
+    """Return mean, largest and smallest values of (batch, steps, features) within the lengths."""
+    beyond = paddle.arange(paddle.shape(vectors)[1]).astype("int64") >= lengths.unsqueeze(1)
+    beyond = beyond.astype("float32").unsqueeze(-1)
+    mean = (vectors * (1 - beyond)).sum(axis=1) / lengths.unsqueeze(1).astype("float32")
+    far = 1e9 * beyond
+    return paddle.concat([mean, (vectors - far).max(axis=1), (vectors + far).min(axis=1)], axis=-1)
 
-    All have the same number of steps: on Paddle 2.6 a static program of any number of steps fails
-    on a batch that has fewer of them than one before.
-    """
-    for start in range(0, len(rows), size):
-        yield [array[rows[start : start + size]] for array in data]
 
-
-class Head(paddle.nn.Layer):
-    """From vectors (batch, steps, features) to scores (batch, 2); padding does not count."""
-
-    def __init__(self, features):
-        super().__init__()
-        zeros = paddle.nn.initializer.Constant(0.0)  # nothing is drawn: both modes start equal
-        self.linear = paddle.nn.Linear(2 * features, len(LABELS), weight_attr=zeros)
-
-    def forward(self, vectors, lengths):
-        mask = paddle.arange(paddle.shape(vectors)[1]).astype("int64") < lengths.unsqueeze(1)
-        mask = mask.astype("float32").unsqueeze(-1)
-        mean = (vectors * mask).sum(axis=1) / lengths.unsqueeze(1).astype("float32")
-        largest = (vectors - 1e9 * (1 - mask)).max(axis=1)
-        return self.linear(paddle.concat([mean, largest], axis=-1))
+def last_layer(features):
+    """Return the layer from pooled features to scores; it starts at 0, so nothing is drawn."""
+    zeros = paddle.nn.initializer.Constant(0.0)
+    return paddle.nn.Linear(3 * features, len(LABELS), weight_attr=zeros)

@@ -4,15 +4,16 @@ Layer 0 is the static word vectors, the others know the context. --mix_from adds
 learned (`ELMo.save_mixes`).
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from bilm import Embedder, tune_cpu
+from bilm import Embedder
 from bilm.cli import run_main
 from bilm.errors import InputError
-from bilm.options import new_parser
+from bilm.figures import stdout_for_figures, write_figures
+from bilm.hardware import prepare_device
+from bilm.options import add_device_options, add_json_option, new_parser
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 
 PAIRS = Path(__file__).parents[1] / "data/similarity/pairs.tsv"
@@ -60,22 +61,28 @@ def sentence_vectors(options, sentences):
     return {name: unit_vectors(vectors) for name, vectors in found.items()}
 
 
-def main(arguments=None):
-    """Correlate with the scores of the pairs, and find the neighbours of the query."""
-    parser = new_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--model", default="sample", help="a biLM")
+def build_parser():
+    """Return the parser of this program."""
+    parser = new_parser("python examples/similarity.py", __doc__, [
+        "python examples/similarity.py --model sample --layer 1 --query '这家酒店很安静。'"])
+    add = parser.group("model").add_argument
+    add("--model", default="sample", metavar="PATH", help="a biLM")
     add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
-    add("--pairs", default=PAIRS, metavar="FILE", help="score, tab, sentence, tab, sentence")
-    add("--layer", default="average", help="of the neighbours: 0, 1, ..., average or mix")
-    add("--mix_from", metavar="FOLDER", help="folder with the weights of a mix")
+    add("--mix_from", metavar="DIR", help="folder with the weights of a mix")
     add("--unknown", choices=("unk", "characters"), default="characters",
         help="what stands for an unknown word")
+    add = parser.group("text").add_argument
+    add("--pairs", default=PAIRS, metavar="FILE", help="score, tab, sentence, tab, sentence")
     add("--query", default="昨天夜里雨下得真大。", help="sentence to find neighbours of")
-    add("--num_neighbours", type=int, default=3, help="how many")
-    add("--json", metavar="FILE", help="write the figures there")
-    options = parser.parse_args(arguments)
-    tune_cpu()
+    add("--layer", default="average", help="of the neighbours: 0, 1, ..., average or mix")
+    add("--num_neighbours", type=int, default=3, metavar="N", help="how many")
+    add_device_options(parser)
+    add_json_option(parser)
+    return parser
+
+
+def compare(options):
+    """Print and return correlations with the scores of the pairs, and neighbours of the query."""
     scores, first, second = read_pairs(options.pairs)
     sentences = [*first, *second]
     by_layer = sentence_vectors(options, [*sentences, options.query])
@@ -92,10 +99,17 @@ def main(arguments=None):
     print(f"nearest to {options.query} by layer {options.layer}:")
     for place in nearest:
         print(f"{cosines[place]:.4f} {sentences[place]}")
+    return {"correlations": correlations, "nearest": [sentences[place] for place in nearest]}
+
+
+def main(arguments=None):
+    """Compare as the command line says."""
+    options = build_parser().parse_args(arguments)
+    prepare_device(options.use_gpu, options.threads)
+    with stdout_for_figures(options.json):
+        figures = compare(options)
     if options.json:
-        figures = {"correlations": correlations, "nearest": [sentences[place] for place in nearest]}
-        text = json.dumps(figures, ensure_ascii=False, indent=2) + "\n"
-        Path(options.json).write_text(text, encoding="utf-8")
+        write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in mod
 IS_CHECKOUT = (ROOT / "tools").is_dir()  # else the tests of an installed package
 OTHERS = ["bilm.hardware", "bilm.kernels.__main__"]
 OTHERS += ["benchmark.main", "benchmark.scaling"] * IS_CHECKOUT
+OTHERS += ["classify", "classify_static", "finetune_lm", "similarity"] * IS_CHECKOUT
 
 pytestmark = pytest.mark.smoke
 
@@ -96,9 +97,11 @@ def test_help_has_groups_defaults_and_examples_that_can_be_parsed(capsys, progra
 
 @pytest.mark.parametrize("module", OTHERS)
 def test_other_programs_have_the_same_manners(capsys, monkeypatch, module):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    for folder in ("tools", "examples"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
     parser = import_module(module).build_parser()
-    assert parser.prog.startswith(("python -m bilm.", "python tools/")) and parser.examples
+    assert parser.prog.startswith(("python -m bilm.", "python tools/", "python examples/"))
+    assert parser.examples
     for arguments, status in ((["--help"], 0), (["--version"], 0), (["--vresion"], 2)):
         with pytest.raises(SystemExit) as exit_:
             parser.parse_args(arguments)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bilm import BiLM, ELMo
 from bilm.vocabulary import SPECIAL_TOKENS
 
 ROOT = Path(__file__).parents[1]
@@ -35,63 +36,64 @@ def columns(name):
     return [*zip(*(line.split("\t") for line in lines))]
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A biLM trained as in the README's tour, for 100 steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    run(folder, "-m", "bilm.train", "--train_path", ROOT / "data/train/sentence_file_*",
-        "--vocab_path", ROOT / "data/vocabulary.txt", "--para_save_dir", "run",
-        "--max_steps", 100, "--hidden_size", 256, "--embed_size", 64, "--batch_size", 16)
-    return folder / "run"
-
-
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_examples_are_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) < 120
 
 
-@pytest.mark.parametrize("name", ["classify.py", "similarity.py", "finetune_lm.py"])
-def test_examples_tell_their_options(name, tmp_path):
-    assert "--model" in run(tmp_path, EXAMPLES / name, "--help")
+@pytest.fixture
+def few(tmp_path):
+    """Return the options that make a classifier read every ninth sentence."""
+    for part in ("train", "dev"):
+        lines = (ROOT / f"data/sentiment/{part}.tsv").read_text(encoding="utf-8").splitlines(True)
+        (tmp_path / f"{part}.tsv").write_text("".join(lines[::9]), encoding="utf-8")
+    return "--data", "."
 
 
 @pytest.mark.parametrize("arguments", [(), ("--finetune",)], ids=["frozen", "finetune"])
-def test_both_modes_classify_alike(arguments, trained, tmp_path):
-    for part in ("train", "dev"):
-        lines = (ROOT / f"data/sentiment/{part}.tsv").read_text(encoding="utf-8").splitlines(True)
-        (tmp_path / f"{part}.tsv").write_text("".join(lines[::3]), encoding="utf-8")
-    common = ("classify.py", "--model", trained, "--data", ".", "--epochs", 2, *arguments)
-    dynamic, static = (figures_of(tmp_path, *common, *mode) for mode in ((), ("--static",)))
+def test_both_modes_classify_alike(arguments, few, tmp_path):
+    dynamic, static = (figures_of(tmp_path, name, *few, "--epochs", 2, *arguments)
+                       for name in ("classify.py", "classify_static.py"))
     tolerance = 1e-3 if arguments else 1e-4  # rounding grows where the biLM changes
     np.testing.assert_allclose(
         static["train_losses"], dynamic["train_losses"], rtol=0, atol=tolerance)
-    assert abs(static["dev_accuracy"] - dynamic["dev_accuracy"]) < 0.1
+    assert abs(static["dev_accuracy"] - dynamic["dev_accuracy"]) <= 0.25  # two of eight
 
 
-def test_the_classifier_beats_the_majority(trained, tmp_path):
-    found = [figures_of(tmp_path, "classify.py", "--model", trained, *arguments)
-             for arguments in ((), ("--finetune",))]
-    for figures, margin in zip(found, (0.05, 0.15)):
-        assert figures["majority"] == 0.5
-        assert figures["dev_accuracy"] >= 0.5 + margin
-        assert figures["train_losses"][-1] < figures["train_losses"][0]
+def test_a_tuned_classifier_beats_the_majority(tmp_path):
+    figures = figures_of(tmp_path, "classify.py", "--finetune", "--epochs", 4)
+    assert figures["majority"] == 0.5
+    assert figures["dev_accuracy"] >= 0.65
+    assert figures["train_losses"][-1] < figures["train_losses"][0]
 
 
-def test_a_classifier_without_elmo(tmp_path):
-    arguments = ("classify.py", "--features", "words", "--epochs", 8)
+def test_a_classifier_without_elmo(few, tmp_path):
+    arguments = ("classify.py", "--features", "words", *few, "--epochs", 4)
     figures = figures_of(tmp_path, *arguments)
-    assert figures["dev_accuracy"] > 0.65
+    assert figures["train_losses"][-1] < figures["train_losses"][0]
     assert figures == figures_of(tmp_path, *arguments, "--seed", 0)
 
 
-def test_similarity(trained, tmp_path):
-    printed = run(tmp_path, EXAMPLES / "similarity.py", "--model", trained,
-                  "--query", "昨夜雨下得很大。", "--json", "figures.json")
+def test_similarity(tmp_path):
+    elmo = ELMo(BiLM.from_pretrained("sample"))
+    elmo.mixes[0].weights.set_value(np.array([0, 9, 0], np.float32))  # nearly layer 1 alone
+    elmo.save_mixes(tmp_path / "task")
+    printed = run(tmp_path, EXAMPLES / "similarity.py", "--query", "昨夜雨下得很大。",
+                  "--mix_from", "task", "--layer", "mix", "--json", "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures["correlations"].keys() == {"0", "1", "2", "average"}
-    assert all(0.2 < value < 0.9 for value in figures["correlations"].values())
+    found = figures["correlations"]
+    assert found.keys() == {"0", "1", "2", "average", "mix"}
+    assert all(0.2 < value < 0.9 for value in found.values())
+    assert found["mix"] == pytest.approx(found["1"], abs=0.01)
     assert figures["nearest"][0] == "昨夜雨下得很大。"  # itself
     assert "1.0000 昨夜雨下得很大。" in printed
+
+
+def test_figures_can_be_printed_alone(tmp_path):
+    (tmp_path / "pairs.tsv").write_text(
+        "5\t今天下雨。\t今天有雨。\n0\t我饿了。\t书很贵。\n", encoding="utf-8")
+    printed = run(tmp_path, EXAMPLES / "similarity.py", "--pairs", "pairs.tsv", "--json", "-")
+    assert json.loads(printed)["correlations"]["0"] == pytest.approx(1)
 
 
 def test_ranks_of_equal_values_are_their_mean(monkeypatch):
@@ -111,8 +113,8 @@ def raw_reviews(folder):
 
 
 @pytest.mark.parametrize("keep", [(), ("--keep_vocabulary",)], ids=["more words", "same words"])
-def test_perplexity_falls_in_the_new_domain(keep, trained, tmp_path):
-    figures = figures_of(tmp_path, "finetune_lm.py", "--model", trained, *raw_reviews(tmp_path),
+def test_perplexity_falls_in_the_new_domain(keep, tmp_path):
+    figures = figures_of(tmp_path, "finetune_lm.py", *raw_reviews(tmp_path),
                          "--max_steps", 30, *keep)
     assert figures["after"]["perplexity"] < 0.95 * figures["before"]["perplexity"]
     assert figures["after"]["oov_rate"] == figures["before"]["oov_rate"]
