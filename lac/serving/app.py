@@ -247,7 +247,7 @@ def _rounded(array):
 
 
 def _add_page(app):
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page():
         return FileResponse(PAGE / "index.html")
 

@@ -38,6 +38,7 @@ async function ask(path, body) {
 async function run(name, action) {
   const button = find(`${name}-form`).querySelector("[type=submit]");
   button.disabled = true;
+  find(`${name}-form`).setAttribute("aria-busy", "true");
   state.failures[name] = null;
   try {
     if (!state.model) await loadModel();
@@ -45,8 +46,10 @@ async function run(name, action) {
   } catch (failure) {
     if (failure instanceof Error) throw failure;
     state.failures[name] = failure;
+    find(`${name}-result`).hidden = true;
   } finally {
     button.disabled = false;
+    find(`${name}-form`).removeAttribute("aria-busy");
     showFailure(name);
   }
 }
@@ -55,7 +58,7 @@ function showFailure(name) {
   const failure = state.failures[name];
   const tell = failure && text(failure.code);
   const line = find(`${name}-error`);
-  line.textContent = typeof tell === "function" ? tell(failure) : failure ? failure.error : "";
+  line.textContent = typeof tell === "function" ? tell(failure) : tell || (failure || {}).error || "";
   line.hidden = !failure;
 }
 
@@ -78,7 +81,7 @@ function nameOf(tag) {
 
 function showTagged() {
   const words = state.tagged;
-  if (!words) return;
+  if (!words || state.failures.tag) return;
   find("tagged").replaceChildren(...words.map((word) => {
     if (!word.text.trim()) return word.text;
     const about = nameOf(word.tag) + (word.known ? "" : `; ${text("unknown")}`);
@@ -179,7 +182,7 @@ function showMap(meanings) {
 
 function showMeanings() {
   const meanings = state.meanings;
-  if (!meanings) return;
+  if (!meanings || state.failures.meanings) return;
   const values = meanings.contextual.flatMap((row, one) => row.filter((_, other) => other !== one));
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const unknown = meanings.known ? "" : ` ${text("wordUnknown")(meanings.word)}`;
@@ -189,6 +192,12 @@ function showMeanings() {
   showHeatMap(find("contextual"), meanings.contextual, bottom);
   showHeatMap(find("static"), meanings.static, bottom);
   showMap(meanings);
+  find("cut").replaceChildren(...meanings.sentences.map((words, number) => {
+    const parts = words.flatMap((word, place) => [
+      place ? " / " : "", place === meanings.positions[number] ? make("mark", { textContent: word }) : word,
+    ]);
+    return make("li", {}, parts);
+  }));
   find("meanings-result").hidden = false;
 }
 
@@ -220,6 +229,7 @@ function showTexts() {
 }
 
 const tag = () => run("tag", async () => {
+  if (!find("tag-text").value.trim()) throw { code: "emptyText", error: text("emptyText") };
   const answer = await ask("tag", { texts: [find("tag-text").value] });
   [state.tagged] = answer.results;
   showTagged();
@@ -243,12 +253,14 @@ function listen() {
   find("add").addEventListener("click", () => addSentence().focus());
   find("language").addEventListener("click", () => {
     state.language = state.language === "zh" ? "en" : "zh";
+    localStorage.setItem("language", state.language);
     showTexts();
   });
 }
 
 async function start() {
-  state.language = navigator.language.startsWith("zh") ? "zh" : "en";
+  const preferred = navigator.language.startsWith("zh") ? "zh" : "en";
+  state.language = localStorage.getItem("language") || preferred;
   find("tag-text").value = EXAMPLES.text;
   find("word").value = EXAMPLES.word;
   EXAMPLES.sentences.forEach((sentence) => addSentence(sentence));

@@ -8,7 +8,9 @@ export const TEXTS = {
     legend: "图例", unknown: "模型不认识的词",
     meaningsHeading: "一个词，多种意思",
     meaningsIntroduction:
-      "同一个词在不同句子里有不同的 ELMo 向量；静态词向量只有一个，分不清意思。下面的数是余弦相似度。",
+      "同一个词在不同句子里有不同的 ELMo 向量；静态词向量只有一个，分不清意思。下面的数是余弦相似度："
+      + "模型越好，同一意思的句子之间越高，不同意思之间越低。句子里的空格不起作用。",
+    cutSentences: "句子切成的词", emptyText: "请输入文本。",
     wordLabel: "词", layerLabel: "层",
     layerFirst: "第 1 层 LSTM", layerTop: "顶层 LSTM", layerAverage: "各层平均", layerMix: "标注器学到的混合",
     addButton: "添加句子", meaningsButton: "比较", sentence: "句子", remove: "删除",
@@ -41,7 +43,9 @@ export const TEXTS = {
     meaningsHeading: "One word, several meanings",
     meaningsIntroduction:
       "A word has another ELMo vector in every sentence; its static vector is one and cannot tell "
-      + "the meanings apart. The figures are cosine similarities.",
+      + "the meanings apart. The figures are cosine similarities: the better the model, the higher "
+      + "between sentences of one meaning and the lower between meanings. Spaces do not matter.",
+    cutSentences: "The sentences as they were cut", emptyText: "Please enter a text.",
     wordLabel: "Word", layerLabel: "Layer",
     layerFirst: "first LSTM layer", layerTop: "top LSTM layer",
     layerAverage: "average of all", layerMix: "mix that the tagger learned",
@@ -73,5 +77,7 @@ export const TEXTS = {
 export const EXAMPLES = {
   text: "昨天下午，小川在上海买了两斤苹果。",
   word: "苹果",
-  sentences: ["我 买了 一斤 苹果", "我 新买了 一个 苹果 手机"],
+  sentences: [
+    "我买了一斤苹果", "我新买了一个苹果手机", "妹妹吃了半个苹果", "公司买了一台苹果电脑",
+  ],
 };
