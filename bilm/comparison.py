@@ -108,8 +108,7 @@ def main(arguments=None) -> None:
         "largest": max((d.absolute for d in found), default=0.0),
         "tensors": [difference._asdict() for difference in found],
     }
-    if options.json:
-        write_figures(options.json, report)
+    write_figures(options.json, report)
     if options.json != "-":
         _print(report, options.tolerance)
     if not report["equal"]:

@@ -239,8 +239,7 @@ def run_conversion(options) -> None:
         warn(f"{options.to} cannot hold {phrase}")
     for phrase in done.warnings:
         warn(phrase)
-    if options.json:
-        write_figures(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
+    write_figures(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
     if options.json != "-":
         _print(done, options, seconds)
 

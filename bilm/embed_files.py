@@ -357,8 +357,7 @@ def main(arguments=None) -> None:
     if rate > OOV_WARNING_RATE:
         warn(f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
              "training text was?")
-    if options.json:
-        write_figures(options.json, report)
+    write_figures(options.json, report)
     if options.json != "-":
         composed = f", {report['composed']} of them composed" * (options.unknown == "characters")
         print(

@@ -323,8 +323,7 @@ def main(arguments=None) -> None:
             f"{report['oov_rate']:.1%} of the words are unknown; the perplexity says "
             "little: was the text segmented as the training text was?"
         )
-    if options.json:
-        write_figures(options.json, report)
+    write_figures(options.json, report)
     if options.json != "-":
         _print(report)
 

@@ -8,13 +8,15 @@ from typing import Callable, Iterator, Optional
 from bilm.files import atomic_file, write_text_atomically
 
 
-def write_figures(path: str, figures: dict) -> None:
+def write_figures(path: Optional[str], figures: dict) -> None:
     """Write a JSON object to the file at `path`, or print it.
 
     Args:
-        path: A file, or "-".
+        path: A file; "-"; or None: nothing is written.
         figures: What json.dumps takes.
     """
+    if path is None:
+        return
     text = json.dumps(figures, ensure_ascii=False, indent=2) + "\n"
     if path == "-":
         _print_utf8(text)

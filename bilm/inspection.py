@@ -120,8 +120,7 @@ def main(arguments=None) -> None:
     """Print what a checkpoint holds."""
     options = build_parser().parse_args(arguments)
     found = inspect(options.path, options.source_format, options.vocab, options.sha)
-    if options.json:
-        write_figures(options.json, found)
+    write_figures(options.json, found)
     if options.json != "-":
         _print(found, options.sha)
 

@@ -144,8 +144,7 @@ def main(arguments=None) -> None:
     counts = segment_files(
         inputs, output, SegmentationOptions(**options), **sizes, show_progress=not quiet
     )
-    if json_path:
-        write_figures(json_path, counts)
+    write_figures(json_path, counts)
     if json_path != "-":
         named = ("sentences", "words", "characters", "shards")
         summary = ", ".join(f"{counts[name]} {name}" for name in named)

@@ -70,7 +70,7 @@ class SegmentationOptions:
             _check_user_dictionary(self.user_dict)
         is_jieba, is_space = self.segmenter == "jieba", self.segmenter == "space"
         if not is_space:
-            _import(self.segmenter)
+            import_quietly(self.segmenter)
         return {
             "segmenter": self.segmenter,
             "version": None if is_space else metadata.version(self.segmenter),
@@ -99,8 +99,8 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
     if options.segmenter == "space":
         return str.split
     if options.segmenter == "rjieba":
-        return partial(_import("rjieba").Jieba().cut, hmm=options.hmm)
-    jieba = _import("jieba")
+        return partial(import_quietly("rjieba").Jieba().cut, hmm=options.hmm)
+    jieba = import_quietly("jieba")
     tokenizer = jieba.Tokenizer()
     tokenizer.FREQ, tokenizer.total = _jieba_dictionary()
     tokenizer.initialized = True
@@ -134,25 +134,35 @@ def segment_sentence(
     return " ".join(cut(sentence)).split()
 
 
-def _import(name):
+def import_quietly(name: str):
+    """Return the module of a segmenter, without the warnings that its import gives rise to.
+
+    Args:
+        name: Of the module, such as "jieba.posseg".
+
+    Raises:
+        InputError: Its package is not installed.
+        ModuleNotFoundError: What that package needs is not.
+    """
+    package = name.partition(".")[0]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # jieba's old code gives rise to some
             return import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if error.name != package:
             raise
-        raise InputError(f"{name} is not installed: pip install {name}") from None
+        raise InputError(f"{package} is not installed: pip install {package}") from None
 
 
 @lru_cache(maxsize=1)
 def _jieba_dictionary():
     with open(_jieba_dictionary_file(), "rb") as file:
-        return _import("jieba").Tokenizer.gen_pfdict(file)
+        return import_quietly("jieba").Tokenizer.gen_pfdict(file)
 
 
 def _jieba_dictionary_file():
-    return Path(_import("jieba").__file__).with_name("dict.txt")
+    return Path(import_quietly("jieba").__file__).with_name("dict.txt")
 
 
 def _check_user_dictionary(path):

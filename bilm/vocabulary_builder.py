@@ -102,8 +102,7 @@ def main(arguments=None) -> None:
     options = vars(build_parser().parse_args(arguments))
     json_path, quiet = options.pop("json"), options.pop("quiet")
     figures = build_vocabulary(**options, show_progress=not quiet)
-    if json_path:
-        write_figures(json_path, figures)
+    write_figures(json_path, figures)
     if json_path != "-":
         print(f"tokens {figures['tokens']}")
         print(f"types {figures['types']}")

@@ -111,8 +111,7 @@ def main(arguments=None, parser=None, classifier=dynamic_classifier):
     paddle.seed(options.seed)
     with stdout_for_figures(options.json):
         figures = train_and_evaluate(options, classifier)
-    if options.json:
-        write_figures(options.json, figures)
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -102,8 +102,7 @@ def main(arguments=None):
     options = build_parser().parse_args(arguments)
     with stdout_for_figures(options.json):
         figures = tune(options)
-    if options.json:
-        write_figures(options.json, figures)
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,7 @@ def main(arguments=None):
     prepare_device(options.use_gpu, options.threads)
     with stdout_for_figures(options.json):
         figures = compare(options)
-    if options.json:
-        write_figures(options.json, figures)
+    write_figures(options.json, figures)
 
 
 if __name__ == "__main__":

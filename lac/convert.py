@@ -176,8 +176,7 @@ def main(arguments=None) -> None:
         options.source, options.target, options.vocab, options.tags,
         **{name: value for name, value in clips.items() if value is not None},
     )
-    if options.json:
-        write_figures(options.json, done._asdict())
+    write_figures(options.json, done._asdict())
     if options.json != "-":
         print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its "
               f"biLM, {done.words} words, {done.tags} tags; every tensor read back")

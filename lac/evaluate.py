@@ -87,8 +87,7 @@ def main(arguments=None) -> None:
     corpus = read_tagged(options.data, predictor.scheme)
     warn_of_unknown_tags(corpus, predictor.tags, options.data)
     report = score(predictor, corpus, show_progress=not options.quiet).report()
-    if options.json:
-        write_figures(options.json, report)
+    write_figures(options.json, report)
     if options.json != "-":
         print("\n".join(report_lines(report)))
 

@@ -88,7 +88,7 @@ def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 
     from lac.serving.limits import Limits
 
     limits = Limits()
-    app = create_app(Answers(model, use_gpu, threads, limits), limits)
+    app = create_app(Answers(model, use_gpu, threads), limits)
     server = new_server(app, limits)
     # uvicorn raises a signal anew when it has shut down; the program is to end well then
     signals = (signal.SIGINT, signal.SIGTERM)

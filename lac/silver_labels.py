@@ -6,7 +6,6 @@ words of time become one span, as in the hand labels of data/lac/.
 """
 
 import re
-import warnings
 from pathlib import Path
 from typing import Iterator, List
 
@@ -15,6 +14,7 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.options import new_parser
 from bilm.parser import Parser
+from bilm.segmenters import import_quietly
 from bilm.shards import find_shards, numbered_lines
 from bilm.vocabulary import split_words
 from lac.tagged_files import TaggedSentence, to_line
@@ -111,11 +111,8 @@ def main(arguments=None) -> None:
         raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")
     if not Path(options.output).absolute().parent.is_dir():
         raise InputError(f"{options.output}: there is no such folder; make it first")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # jieba's old code gives rise to some
-        import jieba
-        from jieba import posseg
-    jieba.setLogLevel("ERROR")
+    posseg = import_quietly("jieba.posseg")
+    import_quietly("jieba").setLogLevel("ERROR")
     lines = [
         to_line(label(words, posseg)) + "\n"
         for words in sentences_of(options.patterns, options.max_sentences)

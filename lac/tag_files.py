@@ -32,7 +32,8 @@ def _as_words(_line, found: Analysis) -> str:
 
 
 def _as_json(line, found: Analysis) -> str:
-    return json.dumps({"text": line, **found._asdict()}, ensure_ascii=False)
+    told = {name: getattr(found, name) for name in ("words", "tags", "tokens", "token_tags")}
+    return json.dumps({"text": line, **told}, ensure_ascii=False)
 
 
 def _as_tsv(_line, found: Analysis) -> str:

@@ -24,12 +24,14 @@ class Analysis(NamedTuple):
         tags: Types of the words.
         tokens: What the model tagged: no white space, spans not joined.
         token_tags: The model's tags; with words of the user dictionary, those of the spans.
+        sizes: Tokens in each word, 0 of white space.
     """
 
     words: List[str]
     tags: List[str]
     tokens: List[str]
     token_tags: List[str]
+    sizes: List[int]
 
 
 class _Token(NamedTuple):
@@ -204,7 +206,7 @@ class LAC:
         words: List[str] = []
         types: List[str] = []
         own_tags: List[str] = []
-        sizes: List[int] = []  # tokens in each word, 0 for white space
+        sizes: List[int] = []
         previous, space = OUTSIDE, ""
         remaining = iter(tags)
         for token in tokens:
@@ -230,7 +232,7 @@ class LAC:
                 tag for kind, size in zip(types, sizes) if size
                 for tag in ([OUTSIDE] if kind == OUTSIDE else scheme.encode(kind, size))
             ]
-        return Analysis(words, types, texts, own_tags)
+        return Analysis(words, types, texts, own_tags, sizes)
 
 
 def _append(words, types, sizes, word):
@@ -248,4 +250,5 @@ def _segmented_tokens(text, customization) -> List[_Token]:
 
 
 def _joined(parts: List[Analysis]) -> Analysis:
-    return Analysis(*([item for part in parts for item in part[axis]] for axis in range(4)))
+    axes = range(len(Analysis._fields))
+    return Analysis(*([item for part in parts for item in part[axis]] for axis in axes))

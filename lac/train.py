@@ -22,8 +22,7 @@ def main(arguments=None) -> None:
             warn(f"--{name} is obsolete and ignored: {advice}")
     with stdout_for_figures(json_path):
         figures = _train(given, quiet)
-    if json_path:
-        write_figures(json_path, figures)
+    write_figures(json_path, figures)
 
 
 def _train(given, quiet) -> dict:

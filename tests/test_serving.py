@@ -55,7 +55,6 @@ def server(app, limits):
     """Run the application as `lac serve` does; yield its port."""
     listener = listen("127.0.0.1", 0)
     running = new_server(app, limits)
-    running.config.log_level = "critical"
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -165,8 +164,8 @@ def test_a_body_must_be_said_to_be_json(client):
         assert "Content-Type: application/json" in refused.json()["error"]
 
 
-def test_an_answer_has_a_largest_size(answers, client, monkeypatch):
-    monkeypatch.setattr(answers, "_max_numbers", 30)
+def test_an_answer_has_a_largest_size(answers):
+    client = TestClient(create_app(answers, Limits(max_numbers=30)))
     assert client.post("/embed", json={"texts": ["我们"]}).status_code == 200
     refused = client.post("/embed", json={"texts": ["我们喜欢春天"]})
     assert refused.status_code == 422

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bilm.cli import run_main
+from bilm.segmenters import import_quietly
 from lac.silver_labels import TYPES, label, main, type_of
 from lac.tagged_files import read_tagged, to_line
 from tests.refusals import refusal_of
@@ -12,12 +13,7 @@ from tests.refusals import refusal_of
 
 @pytest.fixture(scope="module")
 def posseg():
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from jieba import posseg
-    return posseg
+    return import_quietly("jieba.posseg")
 
 
 def test_types_are_those_of_the_tag_list():

@@ -1,12 +1,13 @@
 """What the server answers, without HTTP: words with tags, vectors, a word in several sentences."""
 
+import math
+from itertools import islice
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from bilm.errors import InputError
 from bilm.mixes import MixWeights
-from lac.serving.limits import Limits
 from lac.tag_names import TAG_NAMES, TagName
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagging import LAC, SPACE_TAG, Analysis
@@ -105,17 +106,13 @@ class Answers:
         model: As `LAC` takes it.
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
-        limits: Of one answer.
 
     Raises:
         InputError: As `LAC`.
     """
 
-    def __init__(
-        self, model, use_gpu: bool = False, threads: int = 0, limits: Limits = Limits()
-    ):
+    def __init__(self, model, use_gpu: bool = False, threads: int = 0):
         self._lac = LAC(model, use_gpu=use_gpu, threads=threads)
-        self._max_numbers = limits.max_numbers
         self._mix: Optional[MixWeights] = None
         if self._lac.tagger.elmo is not None:
             self._mix = self._lac.tagger.elmo.mix_weights()[0]
@@ -157,29 +154,28 @@ class Answers:
     def _are_known(self, found: Analysis):
         """Yield of each word whether the model knows all tokens of it."""
         tokens = iter(found.tokens)
-        for word in found.words:
-            rest, is_known = len("".join(word.split())), True
-            while rest > 0:
-                token = next(tokens)
-                is_known = is_known and self._lac.knows(token)
-                rest -= len("".join(token.split()))
-            yield is_known
+        for size in found.sizes:
+            own = list(islice(tokens, size))
+            yield all(map(self._lac.knows, own))
 
-    def embed(self, texts: Sequence[str], layer: str = "mix") -> List[Vectors]:
+    def embed(
+        self, texts: Sequence[str], layer: str = "mix", max_numbers: float = math.inf
+    ) -> List[Vectors]:
         """Return the words of each text and their vectors.
 
         Args:
             texts: Raw text; each is read as one sentence.
             layer: "mix", as the tagger has learned it; "average"; "first" or "top", of the LSTM
                 layers; or "static", the token layer, which knows no context.
+            max_numbers: In all vectors together.
 
         Raises:
             TooManyNumbers: The answer would be too large.
         """
         sentences = [self._lac.cut(text) for text in texts]
         count = sum(map(len, sentences)) * self._features
-        if count > self._max_numbers:
-            raise TooManyNumbers(self._max_numbers, count)
+        if count > max_numbers:
+            raise TooManyNumbers(max_numbers, count)
         return [
             Vectors(words, [self._lac.knows(word) for word in words], self._reduce(layers, layer))
             for words, layers in zip(sentences, self._lac.layers(sentences))

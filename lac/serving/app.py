@@ -215,7 +215,9 @@ def _add_routes(app, answers, limits):
     @app.post("/embed", response_model=Embeddings)
     async def embed(request: EmbedRequest):
         """Give each word of each text its vector."""
-        return await answer(_embedded, answers, request.texts, request.layer)
+        return await answer(
+            _embedded, answers, request.texts, request.layer, limits.max_numbers
+        )
 
     @app.post("/similar", response_model=Similarities)
     async def similar(request: SimilarRequest):
@@ -227,11 +229,11 @@ def _tagged(answers, texts):
     return {"results": [[word._asdict() for word in words] for words in answers.tag(texts)]}
 
 
-def _embedded(answers, texts, layer):
+def _embedded(answers, texts, layer, max_numbers):
     return {
         "results": [
             {"words": words, "known": known, "vectors": _rounded(vectors)}
-            for words, known, vectors in answers.embed(texts, layer)
+            for words, known, vectors in answers.embed(texts, layer, max_numbers)
         ]
     }
 

@@ -243,8 +243,7 @@ def main(arguments=None) -> None:
     options = _checked(build_parser().parse_args(arguments))
     with stdout_for_figures(options.json):
         document = _measure(options)
-    if options.json:
-        write_figures(options.json, document)
+    write_figures(options.json, document)
     if options.growth:
         growth.plot(document["results"], options.config[0], options.growth)
 

@@ -244,8 +244,7 @@ def main(arguments=None) -> None:
     else:
         device = Device(options.tflops * 1e12, options.network * 1e9, options.latency / 1e6, True)
         found = table(options.config, device, options.sampled)
-    if options.json:
-        write_figures(options.json, found)
+    write_figures(options.json, found)
     if not options.measure and options.json != "-":
         print("devices    tokens/s  efficiency  step ms  compute  exchange  gradients MB  "
               "memory GB")
