@@ -10,7 +10,7 @@ VERSION = re.search(
     r'^__version__ = "(.+)"', (HERE / "bilm/__init__.py").read_text(encoding="utf-8"), re.M
 ).group(1)
 
-# models that come with the package: see bilm/ready_models.py
+# models that come with the package: see bilm/storage/ready_models.py
 READY_MODELS = {"bilm.models": "data/models/bilm", "lac.models": "data/models/lac"}
 SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "fastapi-offline>=1.7,<2"]
 
@@ -53,7 +53,8 @@ setup(
         ],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],
     },
-    entry_points={"console_scripts": ["bilm = bilm.cli:main", "lac = lac.cli:main"]},
+    entry_points={"console_scripts": [
+        "bilm = bilm.commands.verbs:main", "lac = lac.commands.verbs:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Natural Language :: Chinese (Simplified)",

@@ -7,8 +7,8 @@ import warnings
 from pathlib import Path
 
 from bilm.errors import InputError
-from bilm.options import new_parser
-from bilm.parser import Parser
+from bilm.program.options import new_parser
+from bilm.program.parser import Parser
 
 
 def tune_cpu(threads: int = 0) -> int:
@@ -186,6 +186,6 @@ def main(arguments=None) -> None:
 
 
 if __name__ == "__main__":
-    from bilm.cli import run_main
+    from bilm.program.running import run_main
 
     run_main(main)

@@ -13,10 +13,10 @@ from paddle.nn import functional as F
 from sentiment import DATA, encode, last_layer, pool, read_sentences
 
 from bilm import BiLM, ELMo, Vocabulary
-from bilm.cli import run_main
-from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import prepare_device
-from bilm.options import add_device_options, add_json_option, new_parser
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
 
 
 def dynamic_classifier(options, vocabulary, rate):

@@ -9,7 +9,7 @@ from paddle.nn import functional as F
 from sentiment import last_layer, pool
 
 from bilm import BiLMConfig, elmo_encoder, init_pretraining_params
-from bilm.cli import run_main
+from bilm.program.running import run_main
 
 
 def static_classifier(options, vocabulary, rate):

@@ -12,13 +12,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from bilm import Vocabulary, evaluate, train
-from bilm.cli import run_main
-from bilm.convert import convert
-from bilm.figures import stdout_for_figures, write_figures
+from bilm import Vocabulary
+from bilm.commands import pretrain as train
+from bilm.conversion.convert import convert
 from bilm.files import check_new_folder
-from bilm.options import add_device_options, add_json_option, new_parser
-from bilm.segmentation import segment_files
+from bilm.inference import perplexity as evaluate
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
+from bilm.text.segmentation import segment_files
 
 
 def extended_vocabulary(old, shards, min_count):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 
 LABELS = ("negative", "positive")
 DATA = Path(__file__).parents[1] / "data/sentiment"

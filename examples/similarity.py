@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from bilm import Embedder
-from bilm.cli import run_main
 from bilm.errors import InputError
-from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import prepare_device
-from bilm.options import add_device_options, add_json_option, new_parser
-from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
+from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 
 PAIRS = Path(__file__).parents[1] / "data/similarity/pairs.tsv"
 

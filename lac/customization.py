@@ -16,8 +16,8 @@ import os
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from bilm.errors import InputError
-from bilm.shards import not_utf8, numbered_lines
-from bilm.vocabulary import split_words
+from bilm.text.shards import not_utf8, numbered_lines
+from bilm.text.vocabulary import split_words
 
 CUSTOMIZATION_FILE = "customization.txt"
 

@@ -7,11 +7,11 @@ out of the tests. Nothing is asserted of times.
 import numpy as np
 import paddle
 import pytest
+from bilm.losses import full_softmax_loss
+from bilm.lstm import LSTMState, run_side_by_side
 
 from bilm.hardware import tune_cpu
 from bilm.kernels import loading as kernels
-from bilm.losses import full_softmax_loss
-from bilm.lstm import LSTMState, run_side_by_side
 from tests.kernel_problems import needs_native, random_problem, run_layers, trainable
 
 pytestmark = [needs_native, pytest.mark.parametrize("operators", ["native", "paddle"])]

@@ -21,7 +21,6 @@ def vocabulary():
 def corpus_folder(tmp_path):
     """A folder with two training shards, a dev shard and a vocabulary."""
     import numpy as np
-
     from bilm.vocabulary import SPECIAL_TOKENS
 
     random = np.random.default_rng(5)

@@ -7,10 +7,10 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 import paddle
 import pytest
+from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 
 from bilm.kernels import loading as kernels
 from bilm.kernels.build import CannotBuildError, library_folder
-from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 from tests import numpy_lstm
 from tests.numpy_lstm import Weights
 

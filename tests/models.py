@@ -1,12 +1,12 @@
 """Small random models on disk, for the tests of formats."""
 
 import numpy as np
-
-from bilm import BiLMConfig, Vocabulary
 from bilm.formats.canonical import MOMENT, StoredModel, parameter_shapes
 from bilm.formats.known import FORMATS, side_files_of
 from bilm.formats.side_files import write_side_files
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLMConfig, Vocabulary
 
 
 def random_model(seed=0, softmax=True, moments=False, vocabulary=False, **settings):

@@ -1,7 +1,6 @@
 """How programs refuse bad arguments."""
 
 import pytest
-
 from bilm.cli import run_main
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.train import train
 from lac.training_options import TaggerOptions
+
 from tests.models import random_model, write
 
 LINES = (

@@ -3,11 +3,11 @@
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder
 from bilm.characters import character_ids, pad_characters
 from bilm.checkpoint import weights_of
 from bilm.embed import Embedder
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder
 from tests import lark, numpy_elmo
 from tests.test_elmo import run, still
 from tests.test_static_graph import static_programs

@@ -11,9 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bilm import checkpoint as checkpoint_module
-from bilm import files
 from bilm.checkpoint import (
     Checkpoint,
     check_tensors,
@@ -27,6 +24,9 @@ from bilm.checkpoint import (
     step_of,
 )
 from bilm.config import BiLMConfig
+
+from bilm import checkpoint as checkpoint_module
+from bilm import files
 from bilm.errors import InputError
 from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
 

@@ -14,12 +14,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-from bilm import cli, comparison, segmentation, vocabulary_builder
 from bilm.completion import SHELLS, script
-from bilm.errors import InputError
 from bilm.options import new_parser
 from bilm.parser import suggestion
+
+from bilm import cli, comparison, segmentation, vocabulary_builder
+from bilm.errors import InputError
 from lac import cli as lac_cli
 
 ROOT = Path(__file__).parents[1]

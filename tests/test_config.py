@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, fields
 
 import pytest
-
 from bilm.config import BiLMConfig
+
 from bilm.errors import InputError
 
 SETTINGS = {

@@ -7,9 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-
-from bilm import BiLM, InputError, Vocabulary
-from bilm import convert as convert_module
 from bilm.comparison import main as compare_main
 from bilm.convert import convert, main
 from bilm.formats.canonical import MOMENT
@@ -18,6 +15,9 @@ from bilm.inspection import inspect
 from bilm.inspection import main as inspect_main
 from bilm.numpy_model import run_layers
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLM, InputError, Vocabulary
+from bilm import convert as convert_module
 from tests import lark, numpy_bilm
 from tests.models import random_model, write
 from tests.refusals import refusal_of
@@ -286,7 +286,6 @@ def test_models_are_compared_across_formats(tmp_path, capsys):
 ], ids=str)
 def test_the_numpy_model_is_the_model(tmp_path, settings):
     import paddle
-
     from bilm.verify import _some_ids
 
     model = random_model(**settings)

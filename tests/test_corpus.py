@@ -11,15 +11,15 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from bilm.corpus import Corpus, CorpusCounts, WindowReader, pack_position, unpack_position
+from bilm.shards import open_shard
+from bilm.vocabulary import BOS, EOS, SPECIAL_TOKENS, Vocabulary
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bilm import corpus as corpus_module
 from bilm import counting
-from bilm.corpus import Corpus, CorpusCounts, WindowReader, pack_position, unpack_position
 from bilm.errors import InputError
-from bilm.shards import open_shard
-from bilm.vocabulary import BOS, EOS, SPECIAL_TOKENS, Vocabulary
 
 SHARD_SENTENCES = (13, 1, 17)
 

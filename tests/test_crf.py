@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import paddle
 import pytest
-
 from lac.crf import LinearChainCRF
-from lac.tag_schemes import TagScheme
 from lac.viterbi import TransitionScores, best_paths
+
+from lac.tag_schemes import TagScheme
 
 pytestmark = pytest.mark.smoke
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bilm.distributed import endpoints_of
 from safetensors.numpy import load_file
 
-from bilm.distributed import endpoints_of
 from bilm.errors import InputError
 from bilm.train import main
 from tests.test_train import EVERYTHING_RANDOM, figures

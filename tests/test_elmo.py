@@ -3,10 +3,10 @@
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, ELMo, InputError
 from bilm.checkpoint import weights_of
 from bilm.contextual import contextual_layers
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError
 from tests import lark, numpy_bilm, numpy_elmo
 
 CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, dropout=0.3)

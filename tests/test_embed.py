@@ -3,12 +3,12 @@
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary
-from bilm import embed as embed_module
 from bilm.checkpoint import weights_of
 from bilm.embed import Embedder, plan_blocks
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary
+from bilm import embed as embed_module
 from tests import lark, numpy_elmo
 
 WORDS = [*"天地人你我他", "天气", "公园", "我们", "明天", "下雨"]

@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary, vector_file
 from bilm.embed import Embedder
 from bilm.embed_files import Lines, embed_lines, main
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary, vector_file
 from tests.refusals import refusal_of
 from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
 

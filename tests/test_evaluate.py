@@ -7,15 +7,15 @@ from importlib import import_module
 import numpy as np
 import paddle
 import pytest
-
 from bilm.checkpoint import Checkpoint, save_checkpoint, weights_of
 from bilm.cli import run_main
 from bilm.config import BiLMConfig
 from bilm.corpus import Corpus
-from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, main, summarise, unigram_perplexity
 from bilm.model import BiLM
 from bilm.vocabulary import BOS, EOS
+
+from bilm.errors import InputError
 from tests import lark, numpy_bilm
 from tests.conftest import WORDS
 from tests.test_corpus import plain_windows, rows_of

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bilm.vocabulary import SPECIAL_TOKENS
 
 from bilm import BiLM, ELMo
-from bilm.vocabulary import SPECIAL_TOKENS
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

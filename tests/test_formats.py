@@ -6,16 +6,16 @@ from itertools import product
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
-
-from bilm import BiLM, BiLMConfig, InputError
 from bilm.formats import bilm_tf, lark, torch_state
 from bilm.formats.canonical import parameter_shapes
 from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model
 from bilm.formats.safetensors_file import new_safetensors, read_safetensors
 from bilm.formats.tables import from_format, reorder_gates, to_format
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from bilm import BiLM, BiLMConfig, InputError
 from tests.models import random_model, write
 from tests.test_character_encoder import OPTIONS
 

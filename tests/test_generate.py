@@ -6,12 +6,12 @@ from collections import Counter
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, Vocabulary
 from bilm.cli import run_main
 from bilm.generate import Sampling, generate, main
 from bilm.score import score_sentences
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLM, BiLMConfig, Vocabulary
 from tests.refusals import refusal_of
 from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
 

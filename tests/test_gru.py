@@ -3,7 +3,6 @@
 import numpy as np
 import paddle
 import pytest
-
 from lac.gru import bidirectional_gru
 
 pytestmark = pytest.mark.smoke

@@ -14,11 +14,6 @@ from dataclasses import fields
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
-
-from bilm import InputError
 from bilm.checkpoint import CHECKSUMS
 from bilm.config import BiLMConfig
 from bilm.convert import convert
@@ -26,8 +21,13 @@ from bilm.formats import lark
 from bilm.formats.known import FORMATS, detect_format, open_model
 from bilm.formats.lod_tensor import read_tensor
 from bilm.mixes import read_mixes
-from bilm.train import main as train
 from bilm.vocabulary import Vocabulary
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from bilm import InputError
+from bilm.train import main as train
 from tests.models import random_model, write
 from tests.test_lark_format import tensor_bytes
 

@@ -3,9 +3,9 @@
 import numpy as np
 import paddle
 import pytest
+from bilm.lstm import LSTMState, run_side_by_side
 
 from bilm.kernels import loading as kernels
-from bilm.lstm import LSTMState, run_side_by_side
 from tests import numpy_lstm
 from tests.kernel_problems import (
     ALL,

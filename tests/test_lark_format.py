@@ -4,11 +4,11 @@ import struct
 
 import numpy as np
 import pytest
-
-from bilm.errors import InputError
 from bilm.formats import lark as lark_format
 from bilm.formats.lod_tensor import read_tensor
 from bilm.pretrained import read_config, read_pretrained
+
+from bilm.errors import InputError
 from tests import lark, numpy_bilm
 
 TRAINED = lark.FOLDER / "checkpoint_trained"

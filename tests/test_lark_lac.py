@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from bilm.formats.lod_tensor import read_tensor, write_tensor
+from lac.viterbi import best_paths
 
 from bilm.errors import InputError
-from bilm.formats.lod_tensor import read_tensor, write_tensor
 from lac import LAC
 from lac.convert import import_lark, main
 from lac.pretrained import load_tagger
-from lac.viterbi import best_paths
 from tests.refusals import refusal_of
 
 FIXTURES = Path(__file__).parent / "fixtures/lark-lac"

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bilm import InputError
 from bilm.formats import lark, lark_lac
 from bilm.formats.known import open_model
 from bilm.formats.tables import from_format, to_format
+
+from bilm import InputError
 from tests import numpy_bilm
 
 FOLDER = Path(__file__).parent / "fixtures/lark-lac/checkpoint"

@@ -3,7 +3,6 @@
 import numpy as np
 import paddle
 import pytest
-
 from bilm.losses import (
     Candidates,
     LogUniformSampler,
@@ -12,6 +11,7 @@ from bilm.losses import (
     sampled_softmax_nats,
     token_weights,
 )
+
 from tests.test_parity import dense_gradient
 
 TOKENS, VOCAB, SIZE = 50, 300, 12

@@ -4,7 +4,6 @@ import sys
 import types
 
 import pytest
-
 from bilm.metrics import MetricsLog, Progress, Speed, cut_metrics, format_duration, read_metrics
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, LSTMState
 from bilm.lstm import ProjectedLSTM, reverse_rows
 from bilm.model import BACKWARD, FORWARD
+
+from bilm import BiLM, BiLMConfig, LSTMState
 
 CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, cell_clip=0.4,
                     projection_clip=0.1, dropout=0.3)

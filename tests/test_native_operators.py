@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import paddle
 import pytest
-
-from bilm.kernels import loading as kernels
 from bilm.losses import (
     LogUniformSampler,
     full_softmax_loss,
@@ -18,6 +16,8 @@ from bilm.losses import (
 )
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 from bilm.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
+
+from bilm.kernels import loading as kernels
 from tests.kernel_problems import needs_native, threads
 
 pytestmark = [needs_native, pytest.mark.smoke]

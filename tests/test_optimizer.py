@@ -5,10 +5,6 @@ import math
 import numpy as np
 import paddle
 import pytest
-from paddle.nn import functional as F
-from paddle.nn.clip import get_tensor_from_selected_rows
-
-from bilm.errors import InputError
 from bilm.optimizer import (
     MOMENTS,
     build_optimizer,
@@ -21,6 +17,10 @@ from bilm.optimizer import (
     unpack_optimizer,
 )
 from bilm.training_options import OPTIMIZERS, TrainingOptions
+from paddle.nn import functional as F
+from paddle.nn.clip import get_tensor_from_selected_rows
+
+from bilm.errors import InputError
 
 ROWS, SIZE = 8, 3
 # each with a repeated row, and each leaving rows out

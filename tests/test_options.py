@@ -5,11 +5,11 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 
 import pytest
+from bilm.options import add_options, option, parse_boolean
+from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 from bilm import train
 from bilm.errors import InputError
-from bilm.options import add_options, option, parse_boolean
-from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 # LARK's flags and the defaults that it documents; None: it has none.
 LARK_FLAGS = {

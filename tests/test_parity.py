@@ -3,9 +3,6 @@
 import numpy as np
 import paddle
 import pytest
-from paddle.nn.clip import get_tensor_from_selected_rows
-
-from bilm import BiLM, BiLMConfig
 from bilm.checkpoint import set_weights, weights_of
 from bilm.corpus import Batch
 from bilm.losses import full_softmax_nats
@@ -13,6 +10,9 @@ from bilm.lstm import LSTMState
 from bilm.optimizer import collect_gradients, pack_optimizer
 from bilm.trainer import Trainer, TrainingBatch
 from bilm.training_options import TrainingOptions
+from paddle.nn.clip import get_tensor_from_selected_rows
+
+from bilm import BiLM, BiLMConfig
 from tests import lark, numpy_bilm
 
 CONFIG = BiLMConfig(vocab_size=37, projection_size=8, cell_size=14, dropout=0.0)

@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-
 from bilm.prefetch import Prefetcher
 
 PATIENCE_SECONDS = 10

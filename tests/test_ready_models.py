@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bilm import Embedder, Vocabulary
 from bilm.cli import run_main
 from bilm.ready_models import ready_models, resolve_model
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+
+from bilm import Embedder, Vocabulary
 from lac import LAC
 from lac.tagged_files import read_tagged
 

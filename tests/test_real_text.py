@@ -37,8 +37,9 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
 def test_a_tagger_learns_a_real_treebank(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
-    from lac import train as tagger
     from lac.outcome import read_outcome
+
+    from lac import train as tagger
 
     data = Path(os.environ["BILM_DATA_DIR"]) / "ud_gsd"
     tagger.main([

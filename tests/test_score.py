@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 import pytest
-
-from bilm import BiLM, BiLMConfig, Vocabulary
 from bilm.cli import run_main
 from bilm.corpus import Corpus
 from bilm.evaluate import evaluate
 from bilm.pretrained import load_model
 from bilm.score import main, score_sentences
 from bilm.vocabulary import SPECIAL_TOKENS
+
+from bilm import BiLM, BiLMConfig, Vocabulary
 from tests import lark, numpy_bilm
 from tests.refusals import refusal_of
 from tests.test_embed import WORDS, folder, model, sentences_of  # noqa: F401  (fixtures)

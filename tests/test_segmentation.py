@@ -6,9 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from bilm import segmentation, sentences
-from bilm.errors import InputError
 from bilm.segmentation import (
     SegmentationOptions,
     load_segmentation,
@@ -18,6 +15,9 @@ from bilm.segmentation import (
     segmentation_differences,
 )
 from bilm.sentences import split_sentences
+
+from bilm import segmentation, sentences
+from bilm.errors import InputError
 
 SPACE = SegmentationOptions(segmenter="space")
 SPACE_LINES = SegmentationOptions(segmenter="space", split_newlines=True)

@@ -18,11 +18,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from lac.serve import listen, main, new_server
 from starlette.testclient import TestClient
 
 from bilm.errors import InputError
 from lac import LAC
-from lac.serve import listen, main, new_server
 from lac.serving.answers import Answers, Word, WordNotFound
 from lac.serving.app import create_app
 from lac.serving.limits import Limits

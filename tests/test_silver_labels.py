@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from bilm.cli import run_main
 from bilm.segmenters import import_quietly
+
 from lac.silver_labels import TYPES, label, main, type_of
 from lac.tagged_files import read_tagged, to_line
 from tests.refusals import refusal_of

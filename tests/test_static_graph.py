@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 import pytest
+from bilm.formats.lark import variable_names
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder, init_pretraining_params
-from bilm.formats.lark import variable_names
 from tests import lark, numpy_bilm, numpy_elmo
 from tests.test_elmo import pad, run, still
 from tests.test_lark_format import TRAINED, combined, trained_variables

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-import bilm
 from bilm.cli import VERBS as BILM_VERBS
 from lac.cli import VERBS as LAC_VERBS
+
+import bilm
 
 ROOT = Path(__file__).parents[1]
 VERBS = {**{f"lac {verb}": entry for verb, entry in LAC_VERBS.items()}, **BILM_VERBS}

@@ -7,12 +7,12 @@ import sys
 
 import numpy as np
 import pytest
+from lac.viterbi import best_paths
 
 from bilm.errors import InputError
 from lac.convert import import_lark
 from lac.pretrained import load_predictor, load_tagger
 from lac.static_model import export
-from lac.viterbi import best_paths
 from tests.taggers import LINES, small_bilm, trained
 from tests.test_lark_lac import FIXTURES
 

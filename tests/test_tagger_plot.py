@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from lac.outcome import Outcome, write_outcome
 
 from lac.confusion import confusion_of, draw_confusion, label_of
-from lac.outcome import Outcome, write_outcome
 from lac.plot import draw_taggers, main, plot_taggers, read_tagger_runs
 from lac.tag_names import TAG_NAMES
 from tests.refusals import refusal_of

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from bilm.errors import InputError
 from bilm.metrics import read_metrics
 from bilm.pretrained import read_pretrained
 from lac.ablation import ablate, compare
-from lac.model_folder import read_tagger
 from lac.outcome import Outcome, read_outcome
-from lac.pretrained import load_predictor
 from lac.run import TaggerRun
 from lac.run_setup import set_up
-from lac.tagged_files import read_tagged
 from lac.train import main, read_resumable, train
+
+from bilm.errors import InputError
+from lac.model_folder import read_tagger
+from lac.pretrained import load_predictor
+from lac.tagged_files import read_tagged
 from tests.refusals import refusal_of
 from tests.taggers import LINES, options, small_bilm, trained, write_text
 

@@ -3,12 +3,12 @@
 import numpy as np
 import paddle
 import pytest
-
-from bilm import BiLM, BiLMConfig, ELMo, InputError
 from bilm.characters import character_ids
 from bilm.checkpoint import weights_of
 from bilm.formats.canonical import StoredModel
 from bilm.formats.torch_state import table
+
+from bilm import BiLM, BiLMConfig, ELMo, InputError
 from tests import lark
 from tests.test_character_encoder import OPTIONS
 

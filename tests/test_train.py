@@ -13,10 +13,10 @@ import time
 import numpy as np
 import paddle
 import pytest
+from bilm.metrics import read_metrics
 from safetensors.numpy import load_file
 
 from bilm.errors import InputError
-from bilm.metrics import read_metrics
 from bilm.train import main
 
 SIZES = ["--embed_size", "6", "--hidden_size", "10", "--batch_size", "4", "--num_steps", "5",

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 
 import pytest
+from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bilm.errors import InputError
-from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 from tests.models import random_model, write
 
 SPECIAL_LINES = "<S>\n</S>\n<UNK>\n"

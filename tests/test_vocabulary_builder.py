@@ -3,12 +3,12 @@ import json
 from collections import Counter
 
 import pytest
-
-from bilm import vocabulary_builder
-from bilm.errors import InputError
 from bilm.shards import find_shards, open_shard, read_lines
 from bilm.vocabulary import Vocabulary
 from bilm.vocabulary_builder import build_vocabulary, count_words
+
+from bilm import vocabulary_builder
+from bilm.errors import InputError
 
 
 def write(path, text):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bilm.vocabulary import Vocabulary
 
 from bilm.errors import InputError
-from bilm.vocabulary import Vocabulary
 from lac.lookup import ElmoVocabulary, Lookup, num_character_rows
 from lac.width import WidthFolder, load_table, to_text, unicode_table
 

@@ -1,0 +1,1 @@
+"""What a trained biLM is for: vectors, perplexity, scores and generated text."""

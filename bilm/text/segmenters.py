@@ -1,0 +1,180 @@
+"""Segmenters: what cuts a sentence into words, and the options that decide where."""
+
+import os
+import re
+import unicodedata
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Callable, Iterable, Optional
+
+from bilm.errors import InputError
+from bilm.files import sha256_of
+from bilm.text.shards import not_utf8
+
+SEGMENTERS = ("jieba", "rjieba", "space")
+NORMALIZATIONS = ("none", "nfkc")
+
+# jieba takes time that grows with the square of a run of unknown characters, so it gets long
+# sentences in pieces: cut after punctuation, which is in no word, or if need be anywhere.
+_JIEBA_PIECE = re.compile(r".{1,1999}[\s，。、；：？！]|.{1,2000}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """What decides where sentences and words end.
+
+    Args:
+        segmenter: "jieba", "rjieba" (much faster, nearly the same words) or "space" (the
+            words are separated already).
+        user_dict: File with more words for jieba, one a line: word, count and tag (both
+            optional), separated by spaces.
+        hmm: Whether jieba and rjieba guess words that are not in their dictionary.
+        normalize: "nfkc" or "none": the Unicode normalization of each sentence.
+        split_semicolons: Whether ； ends a sentence.
+        split_newlines: Whether every line end ends a sentence.
+
+    Raises:
+        InputError: A value is not one of those named, or a user dictionary is given to
+            another segmenter than jieba.
+    """
+
+    segmenter: str = "jieba"
+    user_dict: Optional[str] = None
+    hmm: bool = True
+    normalize: str = "none"
+    split_semicolons: bool = False
+    split_newlines: bool = False
+
+    def __post_init__(self):
+        for name, allowed in (("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        if self.user_dict is not None and self.segmenter != "jieba":
+            raise InputError(
+                f"a user dictionary works with jieba only, not with {self.segmenter}; "
+                "leave --user_dict out or pass --segmenter jieba"
+            )
+
+    def describe(self) -> dict:
+        """Return the content of segmentation.json, except the counts.
+
+        Raises:
+            InputError: The segmenter is not installed, or the user dictionary is no
+                UTF-8 file.
+        """
+        if self.user_dict is not None:
+            _check_user_dictionary(self.user_dict)
+        is_jieba, is_space = self.segmenter == "jieba", self.segmenter == "space"
+        if not is_space:
+            import_quietly(self.segmenter)
+        return {
+            "segmenter": self.segmenter,
+            "version": None if is_space else metadata.version(self.segmenter),
+            "dictionary_sha256": sha256_of(_jieba_dictionary_file()) if is_jieba else None,
+            "user_dictionary_sha256": sha256_of(self.user_dict) if self.user_dict else None,
+            "options": {
+                "hmm": None if is_space else self.hmm,
+                "normalize": self.normalize,
+                "split_semicolons": self.split_semicolons,
+                "split_newlines": self.split_newlines,
+            },
+        }
+
+
+def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:
+    """Return the function that cuts a sentence into words; white space may be among them.
+
+    jieba's dictionary is read from its file, not from the copy that jieba keeps in the
+    folder for temporary files, so that the words belong to the recorded checksum.
+    Nothing is logged, and words added to `jieba` itself have no effect. (jieba keeps the
+    words that a dictionary forces apart in one place for all tokenizers; this clears it.)
+
+    Raises:
+        InputError: The segmenter is not installed.
+    """
+    if options.segmenter == "space":
+        return str.split
+    if options.segmenter == "rjieba":
+        return partial(import_quietly("rjieba").Jieba().cut, hmm=options.hmm)
+    jieba = import_quietly("jieba")
+    tokenizer = jieba.Tokenizer()
+    tokenizer.FREQ, tokenizer.total = _jieba_dictionary()
+    tokenizer.initialized = True
+    jieba.finalseg.Force_Split_Words.clear()  # of all tokenizers: left by another dictionary
+    if options.user_dict is not None:
+        tokenizer.FREQ = dict(tokenizer.FREQ)
+        with open(options.user_dict, "rb") as file:
+            tokenizer.load_userdict(file)
+
+    def cut(sentence):
+        for piece in _JIEBA_PIECE.findall(sentence):
+            yield from tokenizer.cut(piece, HMM=options.hmm)
+
+    return cut
+
+
+def segment_sentence(
+    sentence: str, cut: Callable[[str], Iterable[str]], normalize: str = "none"
+) -> list:
+    """Return the words of `sentence`: never empty, without white space inside.
+
+    Special tokens are left as they are: see `segment_files`.
+
+    Args:
+        sentence: Raw text.
+        cut: What `load_segmenter` returned.
+        normalize: "nfkc" or "none".
+    """
+    if normalize == "nfkc":
+        sentence = unicodedata.normalize("NFKC", sentence)
+    return " ".join(cut(sentence)).split()
+
+
+def import_quietly(name: str):
+    """Return the module of a segmenter, without the warnings that its import gives rise to.
+
+    Args:
+        name: Of the module, such as "jieba.posseg".
+
+    Raises:
+        InputError: Its package is not installed.
+        ModuleNotFoundError: What that package needs is not.
+    """
+    package = name.partition(".")[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # jieba's old code gives rise to some
+            return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{package} is not installed: pip install {package}") from None
+
+
+@lru_cache(maxsize=1)
+def _jieba_dictionary():
+    with open(_jieba_dictionary_file(), "rb") as file:
+        return import_quietly("jieba").Tokenizer.gen_pfdict(file)
+
+
+def _jieba_dictionary_file():
+    return Path(import_quietly("jieba").__file__).with_name("dict.txt")
+
+
+def _check_user_dictionary(path):
+    if not os.path.isfile(path):
+        raise InputError(f"no such file: {path}; check --user_dict")
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise not_utf8(path, number, error) from None
+            if "\t" in text.strip():
+                raise InputError(
+                    f"{path}, line {number}: found a tab; separate word, count and tag by spaces"
+                )

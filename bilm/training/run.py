@@ -1,0 +1,256 @@
+"""The course of a training run: when to log, evaluate, save and stop."""
+
+import os
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Dict
+
+import numpy as np
+import paddle
+
+from bilm.errors import InputError
+from bilm.files import lock_folder
+from bilm.inference.perplexity import Totals, evaluate, summarise
+from bilm.program.running import out_of_memory
+from bilm.storage.checkpoint import (
+    checkpoint_path,
+    remove_old_checkpoints,
+    save_checkpoint,
+    set_latest,
+)
+from bilm.training import distributed
+from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
+from bilm.training.setup import Setup
+from bilm.training.stop_request import StopRequest
+from bilm.training.trainer import check_finite
+
+
+class _Stopped(Exception):
+    """A signal asks to stop while something long is going on."""
+
+
+class Run:
+    """A run from where its trainer stands to its end, or to a signal to stop.
+
+    Args:
+        setup: The parts of the run.
+        quiet: Show results only, no progress.
+    """
+
+    def __init__(self, setup: Setup, quiet: bool = False):
+        self.options = setup.options
+        self.folder = Path(setup.options.para_save_dir)
+        self.trainer = setup.trainer
+        self._setup = setup
+        predictions, nats = (setup.interval[key] for key in ("predictions", "nats"))
+        self._predictions, self._nats = predictions, paddle.to_tensor(nats, "float64")
+        self._checkpoint = setup.source
+        self._is_first = distributed.rank() == 0
+        self._lock = lock_folder(self.folder) if self._is_first else None
+        self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
+        self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first, quiet)
+        self._speed = Speed(self.trainer.tokens)
+        self._stop = StopRequest()
+
+    def train(self) -> Dict:
+        """Train until the last step, the last epoch, or a signal to stop.
+
+        Returns:
+            finished (False if a signal stopped it), step, epoch, model (the last checkpoint), and
+            the last lines of training and of a dev evaluation in metrics.jsonl, or null; lines
+            are null on all processes but the first.
+
+        Raises:
+            InputError: Training cannot go on; the message names the last checkpoint.
+        """
+        try:
+            with self.trainer.batches() as batches, self._stop:
+                return self._figures(finished=self._train(batches))
+        except (InputError, MemoryError, OSError) as error:  # Paddle's errors are OSErrors, too
+            problem = out_of_memory(error) if isinstance(error, MemoryError) else error
+            last = self._checkpoint or "none"
+            raise InputError(f"{problem}; last good checkpoint: {last}") from None
+        finally:
+            self._progress.close()
+            if self._metrics:
+                self._metrics.close()
+            if self._lock is not None:
+                os.close(self._lock)
+
+    def _figures(self, finished):
+        train, dev = (self._metrics and self._metrics.last(event) for event in ("train", "dev"))
+        return {
+            "finished": finished, "step": self.trainer.step, "epoch": self._epoch(),
+            "model": self._checkpoint and str(self._checkpoint), "train": train, "dev": dev,
+        }
+
+    def _train(self, batches) -> bool:
+        """Return whether training came to its end: a signal may stop it before."""
+        try:
+            self._evaluate_if_due()  # a signal may have come before the last one was done
+            for prepared in batches if not self._is_done() else ():
+                self._do_step(prepared)
+                if self._should_stop():
+                    raise _Stopped
+                self._evaluate_if_due()
+                if self._is_done():
+                    break
+            self._finish()
+            return True
+        except _Stopped:
+            self._save()
+            self._tell_how_to_resume()
+            return False
+
+    def _do_step(self, prepared):
+        epochs_before = self._epochs_done()
+        result = self.trainer.train_step(prepared)
+        step = self.trainer.step
+        self._nats = self._nats + result.nats
+        self._predictions += result.predictions
+        self._progress.advance()
+        if step % self.options.log_interval == 0:
+            self._log(result)
+        epoch_ended = self._epochs_done() > epochs_before
+        if step % self.options.save_interval == 0 or epoch_ended or self._is_done():
+            self._save()
+
+    def _is_done(self):
+        limit = self.options.max_steps
+        return self._epochs_done() >= self.options.max_epoch or 0 < limit <= self.trainer.step
+
+    def _epochs_done(self):
+        return self.trainer.tokens // self._setup.tokens_per_epoch
+
+    def _epoch(self):
+        return self.trainer.tokens / self._setup.tokens_per_epoch
+
+    def _should_stop(self):
+        # on GPUs processes wait for each other no more often than for the log
+        is_looked_at = self.trainer.waits or self.trainer.step % self.options.log_interval == 0
+        if distributed.world_size() > 1 and not is_looked_at:
+            return False
+        return distributed.sum_numbers(float(bool(self._stop)))[0] > 0
+
+    def _log(self, result):
+        check_finite(self.trainer.step, self._nats)
+        tokens, loss = self.trainer.tokens, self._nats.item() / self._predictions
+        figures = {
+            "step": self.trainer.step,
+            "epoch": self._epoch(),
+            "loss": loss,
+            "perplexity": perplexity_of(loss),
+            "tokens": tokens,
+            "tokens_per_second": self._speed.lap(tokens),
+            "learning_rate": result.learning_rate,
+            "grad_norm": result.grad_norm.item(),
+        }
+        if self._metrics:
+            self._metrics.write(**figures)
+        self._progress.say(
+            f"step {figures['step']}/{self._setup.total_steps}  epoch {figures['epoch']:.2f}  "
+            f"loss {loss:.4f}  perplexity {figures['perplexity']:.2f}  "
+            f"{figures['tokens_per_second']:.0f} tokens/s  ETA {self._time_left()}"
+        )
+        self._predictions, self._nats = 0, paddle.zeros([], "float64")
+
+    def _time_left(self):
+        tokens_per_step = self.trainer.tokens / self.trainer.step
+        tokens = (self._setup.total_steps - self.trainer.step) * tokens_per_step
+        return format_duration(max(0, tokens) / self._speed.average())
+
+    def _evaluate_if_due(self):
+        if self.trainer.step and self.trainer.step % self.options.dev_interval == 0:
+            self._evaluate()
+
+    def _evaluate(self):
+        """Evaluate the dev text, once a step."""
+        step = self.trainer.step
+        done = self._metrics is not None and self._metrics.has_dev(step)
+        if self._setup.dev is None or distributed.sum_numbers(float(done))[0]:
+            return
+        totals = evaluate(
+            self.trainer.model,
+            self._setup.dev,
+            self.options.batch_size,
+            progress=self._raise_if_stopped,
+            first=distributed.rank(),
+            stride=distributed.world_size(),
+        )
+        directions = len(totals.nats)
+        summed = distributed.sum_numbers(*totals.nats, *totals[1:])
+        counts = (int(count) for count in summed[directions:])
+        totals = Totals(np.array(summed[:directions]), *counts)
+        report = summarise(totals)
+        if self._metrics:
+            self._metrics.write(
+                event="dev",
+                step=step,
+                epoch=self._epoch(),
+                loss=float(totals.nats.sum()) / report["tokens"],
+                perplexity=report["perplexity"],
+                tokens=self.trainer.tokens,
+                sentences=report["sentences"],
+                oov_rate=report["oov_rate"],
+            )
+        self._progress.say(
+            f"step {step}  dev perplexity {report['perplexity']:.2f}  "
+            f"({report['sentences']} sentences, OOV rate {report['oov_rate']:.2%})"
+        )
+        self._speed.skip(self.trainer.tokens)
+
+    def _raise_if_stopped(self, _num_sentences):
+        # several processes have to agree, which they do between steps
+        if self._stop and distributed.world_size() == 1:
+            raise _Stopped
+
+    def _save(self):
+        path = checkpoint_path(self.folder, self.trainer.step)
+        if path == self._checkpoint:
+            return
+        check_finite(self.trainer.step, self._nats)
+        state = self.trainer.lstm_state()  # of all processes
+        if self._is_first:
+            self._metrics.sync()
+            save_checkpoint(path, self._packed(state))
+            set_latest(self.folder, path)
+            remove_old_checkpoints(self.folder, self.options.keep, self.trainer.step)
+        self._checkpoint = path
+
+    def _packed(self, state):
+        progress = {
+            "options": asdict(self.options),
+            "epoch": self._epoch(),
+            "tokens_per_epoch": self._setup.tokens_per_epoch,
+            "total_steps": self._setup.total_steps,
+            "interval": {"nats": self._nats.item(), "predictions": self._predictions},
+        }
+        return self.trainer.pack(state, self._setup.vocabulary, self._setup.segmentation, progress)
+
+    def _finish(self):
+        if self.trainer.step:
+            self._save()
+        self._evaluate()
+        self._progress.tell(
+            f"finished at step {self.trainer.step}, epoch {self._epoch():.2f}; "
+            f"model: {self._checkpoint}"
+        )
+
+    def _tell_how_to_resume(self):
+        command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
+        if distributed.world_size() > 1 and "PADDLE_LOCAL_SIZE" not in os.environ:
+            command = f"all processes as they were, with {command[len('bilm pretrain ') :]}"
+        elif distributed.world_size() > 1:
+            backend = " --backend gloo" if not self.options.use_gpu else ""
+            local = int(os.environ["PADDLE_LOCAL_SIZE"])
+            nodes = distributed.world_size() // local
+            several = f" --master ... --nnodes {nodes}" if nodes > 1 else ""
+            command = (
+                f"python -m paddle.distributed.launch{backend}{several} --nproc_per_node {local} "
+                f'"$(command -v bilm)" {command[len("bilm ") :]}'
+            )
+        self._progress.tell(
+            f"stopped by {self._stop.name} at step {self.trainer.step}; saved {self._checkpoint}\n"
+            f"to continue: {command}"
+        )

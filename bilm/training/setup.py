@@ -1,0 +1,236 @@
+"""What a training run starts from: corpus, vocabulary, model and folder, all checked."""
+
+import json
+import math
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+import paddle
+from tqdm import tqdm
+
+from bilm.errors import InputError
+from bilm.inference.perplexity import warn_of_segmentation
+from bilm.network.model import BiLM
+from bilm.program.running import warn
+from bilm.storage.checkpoint import (
+    Checkpoint,
+    clear_run,
+    list_checkpoints,
+    set_latest,
+    set_weights,
+    weights_of,
+)
+from bilm.storage.pretrained import OPTIMIZER_FILE, read_pretrained
+from bilm.text.corpus import Corpus
+from bilm.text.segmentation import load_segmentation
+from bilm.text.vocabulary import Vocabulary
+from bilm.training import distributed
+from bilm.training.options import TrainingOptions
+from bilm.training.trainer import Trainer
+
+# Options in which processes may differ.
+_OF_A_PROCESS = dict.fromkeys((
+    "train_path", "test_path", "vocab_path", "load_pretraining_params", "para_save_dir", "threads"))
+
+
+class Setup(NamedTuple):
+    """The parts of a run.
+
+    Attributes:
+        options: How to train.
+        trainer: At the step to go on from.
+        dev: Text for dev evaluations, or None.
+        vocabulary: The model's.
+        segmentation: How the training text was segmented, or None where not known.
+        tokens_per_epoch: Counted.
+        total_steps: Steps until the last epoch's end or --max_steps.
+        interval: Summed nats and predictions since the last log line.
+        source: Checkpoint that the run goes on from, or None.
+    """
+
+    options: TrainingOptions
+    trainer: Trainer
+    dev: Optional[Corpus]
+    vocabulary: Vocabulary
+    segmentation: Optional[dict]
+    tokens_per_epoch: int
+    total_steps: int
+    interval: dict
+    source: Optional[Path]
+
+
+def set_up(
+    options: TrainingOptions,
+    checkpoint: Optional[Checkpoint] = None,
+    source=None,
+    with_moments: bool = False,
+    quiet: bool = False,
+) -> Setup:
+    """Return the parts of a run, new or as they were when `checkpoint` was written.
+
+    Args:
+        options: How to train.
+        checkpoint: Where to go on; None starts anew.
+        source: The checkpoint's folder.
+        with_moments: Whether Adagrad goes on with the moments that come with
+            options.load_pretraining_params.
+        quiet: Show no progress.
+
+    Raises:
+        InputError: Something in the options does not fit what is there.
+    """
+    vocabulary = _vocabulary(options, checkpoint)
+    corpus = Corpus(options.train_path, vocabulary)
+    dev = Corpus(options.test_path, vocabulary) if options.test_path else None
+    if dev:
+        dev.count()  # for its errors: better now than at the first dev evaluation
+    saved = checkpoint.training["state.json"] if checkpoint else {}
+    tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options, quiet)
+    total_steps = _total_steps(options, tokens_per_epoch)
+    if options.decay != "none" and not options.decay_steps:
+        before = saved.get("total_steps", total_steps)
+        if before != total_steps:
+            warn(f"the learning rate now falls until step {total_steps}, before until {before}; "
+                 "--decay_steps fixes it")
+    pretrained = None
+    if options.load_pretraining_params and not checkpoint:
+        pretrained = read_pretrained(options.load_pretraining_params, moments=with_moments)
+    model = _new_model(options, vocabulary, pretrained)
+    trainer = Trainer(model, corpus, options, total_steps)
+    if with_moments:
+        _set_moments(trainer, options, pretrained)
+    if checkpoint:
+        with _reading(corpus, "checking the text", quiet) as bar:
+            corpus.fingerprints(bar.update)
+        trainer.restore(checkpoint, str(source))
+        segmentation = checkpoint.segmentation
+    else:
+        segmentation = load_segmentation(corpus.shards[0].parent)
+    if distributed.world_size() > 1:
+        distributed.check_equal({
+            "the checkpoint": str(trainer.step),
+            "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
+            "the training text": json.dumps(corpus.fingerprints()),
+            "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
+        })
+        distributed.share_parameters(model.parameters())
+    if distributed.rank() == 0:
+        _warn_of_unknown_words(corpus)
+        for text in filter(None, (corpus, dev)):
+            warn_of_segmentation(segmentation, text)
+        if pretrained:
+            warn_of_segmentation(pretrained.segmentation, corpus)
+        _start_folder(Path(options.para_save_dir), source)
+    interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
+    return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
+                 interval, source)
+
+
+def _vocabulary(options, checkpoint):
+    path = options.vocab_path
+    saved = checkpoint.vocabulary if checkpoint else None
+    if saved is None and not path:
+        raise InputError("--vocab_path is missing: give a vocabulary file")
+    if saved is None:
+        return Vocabulary.load(path)
+    if path and Path(path).exists() and Vocabulary.load(path) != saved:
+        raise InputError(f"--vocab_path {path} is not the vocabulary of the checkpoint")
+    return saved
+
+
+def _reading(corpus, what, quiet):
+    hidden = True if quiet or distributed.rank() > 0 else None  # None: shown on a terminal
+    return tqdm(total=sum(corpus.sizes), unit="B", unit_scale=True, desc=what, disable=hidden)
+
+
+def _count(corpus, options, quiet):
+    with _reading(corpus, "counting tokens", quiet) as bar:
+        counts = corpus.count(bar.update)
+    if distributed.rank() == 0:
+        if not quiet:
+            print(
+                f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
+                f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",
+                flush=True,
+            )
+        if options.all_train_tokens not in (0, counts.tokens):
+            warn(f"--all_train_tokens says {options.all_train_tokens}, counted are "
+                 f"{counts.tokens}; the count is used")
+    return counts.tokens
+
+
+def _total_steps(options, tokens_per_epoch):
+    rows = options.batch_size * options.gradient_accumulation * distributed.world_size()
+    tokens_per_step = rows * options.num_steps
+    if tokens_per_epoch < tokens_per_step:
+        raise InputError(
+            f"--train_path {options.train_path}: {tokens_per_epoch} tokens are fewer than one "
+            f"batch of {tokens_per_step}; lower --batch_size or --num_steps"
+        )
+    steps = math.ceil(options.max_epoch * tokens_per_epoch / tokens_per_step)
+    return min(steps, options.max_steps or steps)
+
+
+def _new_model(options, vocabulary, pretrained):
+    paddle.seed(options.random_seed)
+    model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
+    if pretrained:
+        source = options.load_pretraining_params
+        set_weights(model, _with_softmax(pretrained.weights, model, source), source)
+        if pretrained.vocabulary not in (None, vocabulary):
+            raise InputError(
+                f"{source}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
+                "belong to other words; pass the vocabulary that it was trained with"
+            )
+    if options.sample_softmax and options.n_negative_samples_batch >= len(vocabulary):
+        warn(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the whole "
+             f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
+    model.train()
+    return model
+
+
+def _with_softmax(weights, model, source):
+    """Return the weights; where they have no softmax, with the model's new one."""
+    if "softmax.weight" in weights:
+        return weights
+    warn(f"{source} has no softmax: it is initialised, and has to be learned")
+    own = {name: array for name, array in weights_of(model).items() if "softmax." in name}
+    return {**weights, **own}
+
+
+def _set_moments(trainer, options, pretrained):
+    moments, source = pretrained.training.get(OPTIMIZER_FILE), options.load_pretraining_params
+    if not moments:
+        warn(f"{source} has no moments of Adagrad: the optimiser starts anew")
+    elif options.optimizer != "adagrad":
+        warn(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
+    else:
+        trainer.set_moments(moments, source)
+        print(f"{source}: weights and Adagrad's moments are taken over", flush=True)
+
+
+def _warn_of_unknown_words(corpus):
+    unk_id = corpus.vocabulary.unk_id
+    words = [ids[1:-1] for ids, _ in islice(corpus.sentences(), 1000)]
+    rate = sum(int((ids == unk_id).sum()) for ids in words) / sum(map(len, words))
+    if rate > 0.5:
+        warn(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
+             "text segmented (bilm segment), and is the vocabulary built from it?")
+
+
+def _start_folder(folder, source):
+    """Make the run's folder ready; nothing before this has written anything."""
+    if list_checkpoints(folder) and (source is None or source.parent.resolve() != folder.resolve()):
+        raise InputError(
+            f"--para_save_dir {folder} holds checkpoints of another run; "
+            "add --resume to continue that one, or choose another folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--para_save_dir {folder}: {error.strerror}") from None
+    clear_run(folder)
+    if source is not None and source.parent.resolve() == folder.resolve():
+        set_latest(folder, source)  # later checkpoints and figures belong to what is undone
