@@ -13,10 +13,9 @@ from collections import Counter
 from pathlib import Path
 
 from bilm import Vocabulary
-from bilm.commands import pretrain as train
+from bilm.commands import evaluate, pretrain
 from bilm.conversion.convert import convert
 from bilm.files import check_new_folder
-from bilm.inference import perplexity as evaluate
 from bilm.program.json_output import stdout_for_figures, write_figures
 from bilm.program.options import add_device_options, add_json_option, new_parser
 from bilm.program.running import run_main
@@ -86,7 +85,7 @@ def tune(options):
     # 3. perplexity, training, perplexity: of the same words, so that they can be compared
     device = ["--use_gpu", str(options.use_gpu), "--threads", str(options.threads)]
     before = figures_of(output / "start", output / "dev", output / "before.json", device)
-    train.main([
+    pretrain.main([
         "--load_dir", str(output / "start"), "--para_save_dir", str(output / "run"),
         "--train_path", f"{output}/train/sentence_file_*", "--max_epoch", "1000000",
         "--max_steps", str(options.max_steps), "--batch_size", str(options.batch_size),

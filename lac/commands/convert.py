@@ -5,7 +5,7 @@ tagger that is written computes: variant "lark", a GRU that resets before its pr
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
-from bilm.conversion.convert import new_convert_parser, run_conversion
+from bilm.commands.convert import new_convert_parser, run_conversion
 from bilm.errors import InputError
 from bilm.program.json_output import write_figures
 from bilm.program.parser import Parser
