@@ -4,10 +4,10 @@ import os
 
 import pytest
 
+from tests.reference.words import WORDS
+
 os.environ.setdefault("GLOG_minloglevel", "2")
 
-SENTENCE = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？"
-WORDS = SENTENCE.split()
 
 
 @pytest.fixture

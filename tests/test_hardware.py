@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
 from bilm import hardware
 from bilm.errors import InputError
 from bilm.hardware import import_paddle, select_device, tune_cpu
-
-ROOT = Path(__file__).parents[1]
+from tests.reference.places import ROOT
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import numpy as np
 import paddle
@@ -12,26 +11,14 @@ import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder, init_pretraining_params
 from bilm.formats.lark import variable_names
-from tests import lark, numpy_bilm, numpy_elmo
-from tests.test_elmo import pad, run, still
-from tests.test_lark_format import TRAINED, combined, trained_variables
+from tests.reference import lark, numpy_bilm, numpy_elmo
+from tests.reference.elmos import pad, run, still
+from tests.reference.lark_files import TRAINED, combined, trained_variables
+from tests.reference.static_programs import set_parameter, static_programs
 
 CONFIG = BiLMConfig(vocab_size=37, projection_size=8, cell_size=14)
 BILM_NAMES = {name for name in variable_names(2).values() if not name.startswith("softmax")}
 SHAPES = {"fixed": [4, 7], "unknown": [None, None], "larks": [None, None, 1]}
-
-
-@contextmanager
-def static_programs():
-    """Yield a main and a startup program that are the default ones, and an executor."""
-    paddle.enable_static()
-    main, startup = paddle.static.Program(), paddle.static.Program()
-    try:
-        scope = paddle.static.Scope()
-        with paddle.static.scope_guard(scope), paddle.static.program_guard(main, startup):
-            yield main, startup, paddle.static.Executor(paddle.CPUPlace())
-    finally:
-        paddle.disable_static()
 
 
 def words(shape=(None, None)):
@@ -47,11 +34,6 @@ def parameters():
     scope = paddle.static.global_scope()
     block = paddle.static.default_main_program().global_block()
     return {p.name: np.array(scope.find_var(p.name).get_tensor()) for p in block.all_parameters()}
-
-
-def set_parameter(name, value):
-    tensor = paddle.static.global_scope().find_var(name).get_tensor()
-    tensor.set(np.asarray(value, np.float32), paddle.CPUPlace())
 
 
 def test_mode(program, feeds, fetches):

@@ -21,8 +21,8 @@ from bilm.errors import InputError
 from bilm.options import new_parser
 from bilm.parser import suggestion
 from lac import cli as lac_cli
+from tests.reference.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 PROGRAMS = {"bilm": cli, "lac": lac_cli}
 VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in module.VERBS]
 IS_CHECKOUT = (ROOT / "tools").is_dir()  # else the tests of an installed package

@@ -18,10 +18,9 @@ from bilm.inspection import inspect
 from bilm.inspection import main as inspect_main
 from bilm.numpy_model import run_layers
 from bilm.vocabulary import SPECIAL_TOKENS
-from tests import lark, numpy_bilm
-from tests.models import random_model, write
-from tests.refusals import refusal_of
-from tests.test_character_encoder import OPTIONS
+from tests.reference import lark, numpy_bilm
+from tests.reference.models import CHARACTER_OPTIONS, random_model, write
+from tests.reference.refusals import refusal_of
 
 TRAINED = lark.FOLDER / "checkpoint_trained"
 
@@ -158,8 +157,8 @@ def test_rows_cannot_move_without_words(tmp_path):
     path = new_words(tmp_path, SPECIAL_TOKENS)
     with pytest.raises(InputError, match="give the old one, --vocab"):
         convert(TRAINED, tmp_path / "out", "bilm", new_vocab_path=path)
-    folder = write(tmp_path / "m", random_model(char_cnn=OPTIONS, softmax=False, vocabulary=True),
-                   "bilm")
+    model = random_model(char_cnn=CHARACTER_OPTIONS, softmax=False, vocabulary=True)
+    folder = write(tmp_path / "m", model, "bilm")
     with pytest.raises(InputError, match="reads characters and has no softmax"):
         convert(folder, tmp_path / "out", "bilm", new_vocab_path=path)
 
@@ -282,7 +281,8 @@ def test_models_are_compared_across_formats(tmp_path, capsys):
 
 @pytest.mark.parametrize("settings", [
     {}, {"bidirectional": False}, {"num_layers": 3, "use_skip_connections": False},
-    {"char_cnn": OPTIONS, "projection_size": 6}, {"cell_clip": 0.2, "projection_clip": 0.1},
+    {"char_cnn": CHARACTER_OPTIONS, "projection_size": 6},
+    {"cell_clip": 0.2, "projection_clip": 0.1},
 ], ids=str)
 def test_the_numpy_model_is_the_model(tmp_path, settings):
     import paddle

@@ -9,8 +9,8 @@ from bilm.characters import character_ids
 from bilm.checkpoint import weights_of
 from bilm.formats.canonical import StoredModel
 from bilm.formats.torch_state import table
-from tests import lark
-from tests.test_character_encoder import OPTIONS
+from tests.reference import lark
+from tests.reference.models import CHARACTER_OPTIONS
 
 torch = pytest.importorskip("torch")
 
@@ -23,8 +23,8 @@ CONFIGS = {
     "three layers": {"num_layers": 3, "use_skip_connections": False},
     "one direction": {"bidirectional": False},
     "two softmaxes": {"share_softmax": False},
-    "characters": {"char_cnn": OPTIONS},
-    "tanh": {"char_cnn": {**OPTIONS, "activation": "tanh", "filters": [[2, 6]]}},
+    "characters": {"char_cnn": CHARACTER_OPTIONS},
+    "tanh": {"char_cnn": {**CHARACTER_OPTIONS, "activation": "tanh", "filters": [[2, 6]]}},
 }
 
 

@@ -1,13 +1,13 @@
 """The benchmark's sizes and its picture; no time is looked at."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from bilm.errors import InputError
+from tests.reference.places import ROOT
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = ROOT / "tools"
 if not TOOLS.is_dir():
     pytest.skip("the tools are part of a checkout", allow_module_level=True)
 sys.path.append(str(TOOLS))

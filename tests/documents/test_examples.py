@@ -5,15 +5,14 @@ import os
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bilm import BiLM, ELMo
 from bilm.vocabulary import SPECIAL_TOKENS
+from tests.reference.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT)}
 

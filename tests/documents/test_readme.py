@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.reference.places import ROOT
+
 BLOCK = re.compile(r"(?:<!-- tested: (\w+).*? -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
 # Paddle's own remarks about the number of threads and about a compiler cache
 ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT),

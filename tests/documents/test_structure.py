@@ -5,15 +5,14 @@ import os
 import subprocess
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
 import bilm
 from bilm.cli import VERBS as BILM_VERBS
 from lac.cli import VERBS as LAC_VERBS
+from tests.reference.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 VERBS = {**{f"lac {verb}": entry for verb, entry in LAC_VERBS.items()}, **BILM_VERBS}
 LEVELS = ("bilm", "lac", "tools")  # each may import from those before it
 LIGHT = (

@@ -4,40 +4,13 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary
+from bilm import ELMo, InputError
 from bilm import embed as embed_module
 from bilm.checkpoint import weights_of
 from bilm.embed import Embedder, plan_blocks
 from bilm.vocabulary import SPECIAL_TOKENS
-from tests import lark, numpy_elmo
-
-WORDS = [*"天地人你我他", "天气", "公园", "我们", "明天", "下雨"]
-CONFIG = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
-
-
-def make_model(config=CONFIG):
-    paddle.seed(4)
-    model = BiLM(config)
-    for tensor in model.state_dict().values():
-        tensor.set_value(tensor * 1.4 + 0.02)
-    return model
-
-
-@pytest.fixture(scope="module")
-def model():
-    return make_model()
-
-
-@pytest.fixture(scope="module")
-def folder(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("embed") / "model"
-    model.save_pretrained(path, Vocabulary([*SPECIAL_TOKENS, *WORDS]))
-    return path
-
-
-def sentences_of(lengths, seed=0):
-    random = np.random.default_rng(seed)
-    return [list(random.choice(WORDS, length)) for length in lengths]
+from tests.reference import lark, numpy_elmo
+from tests.reference.embedded_words import VOCABULARY, WORDS, sentences_of
 
 
 @pytest.fixture
@@ -47,7 +20,7 @@ def small_windows(monkeypatch):
 
 def reference(model, sentence, variant="elmo"):
     params = {theirs: weights_of(model)[ours] for ours, theirs in lark.names().items()}
-    ids = Vocabulary([*SPECIAL_TOKENS, *WORDS]).encode(sentence)
+    ids = VOCABULARY.encode(sentence)
     return numpy_elmo.sentence_layers(params, ids, variant)
 
 
@@ -110,7 +83,7 @@ def test_layers_are_chosen_or_mixed(model, folder, tmp_path):
         for found, wanted in zip(Embedder(folder, layers=name).embed(sentences), expected):
             np.testing.assert_allclose(found, wanted, atol=1e-6)
     mixed = Embedder(folder, layers="mix", mix_from=tmp_path).embed(sentences)
-    ids = Vocabulary([*SPECIAL_TOKENS, *WORDS]).encode(sentences[0])
+    ids = VOCABULARY.encode(sentences[0])
     np.testing.assert_allclose(mixed[0], elmo(paddle.to_tensor([ids]))[0][0].numpy(), atol=1e-6)
 
 
@@ -124,7 +97,7 @@ def test_a_mix_with_layer_norm_is_that_of_elmo(model, folder, tmp_path, monkeypa
     sentences = sentences_of([11, 2])
     found = Embedder(folder, layers="mix", mix_from=tmp_path).embed(sentences)
     for sentence, vectors in zip(sentences, found):
-        ids = Vocabulary([*SPECIAL_TOKENS, *WORDS]).encode(sentence)
+        ids = VOCABULARY.encode(sentence)
         expected = elmo(paddle.to_tensor([ids]))[0][0].numpy()
         np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
@@ -140,14 +113,14 @@ def test_a_stateful_embedder_goes_on_where_it_was(model, folder, monkeypatch, va
     sentences[3] = sentences[0]
     embedder = Embedder(folder, stateful=True, variant=variant)
     found = embedder.embed(sentences[:2]) + embedder.embed(sentences[2:])
-    state, vocabulary = None, Vocabulary([*SPECIAL_TOKENS, *WORDS])
+    state = None
     model.eval()
     for sentence, layers in zip(sentences, found):
         if not sentence:
             continue
         borders = variant == "elmo"
         tokens = ["<S>", *sentence, "</S>"] if borders else sentence
-        embedded = model.embed(paddle.to_tensor([vocabulary.encode(tokens)]))
+        embedded = model.embed(paddle.to_tensor([VOCABULARY.encode(tokens)]))
         expected, state = contextual_layers(model, embedded, None, variant, state)
         expected = expected.numpy()[:, 0]
         expected = expected[:, 1:-1] if borders else expected
@@ -163,8 +136,7 @@ def test_unknown_words_get_the_mean_of_their_known_characters(model, folder):
     embedder = Embedder(folder, unknown="characters")
     (found,) = embedder.embed([sentence])
     table = weights_of(model)["embedding.weight"]
-    vocabulary = Vocabulary([*SPECIAL_TOKENS, *WORDS])
-    row = {word: table[vocabulary.encode([word])[0]] for word in (*WORDS, "<UNK>")}
+    row = {word: table[VOCABULARY.encode([word])[0]] for word in (*WORDS, "<UNK>")}
     expected = [row["我们"], (row["天"] + row["人"]) / 2, row["我"], row["<UNK>"]]
     np.testing.assert_allclose(found[0, :, :6], expected, atol=1e-6)
     (plain,) = Embedder(folder).embed([sentence])

@@ -16,9 +16,9 @@ from bilm.errors import InputError
 from bilm.evaluate import Totals, evaluate, main, summarise, unigram_perplexity
 from bilm.model import BiLM
 from bilm.vocabulary import BOS, EOS
-from tests import lark, numpy_bilm
-from tests.conftest import WORDS
-from tests.test_corpus import plain_windows, rows_of
+from tests.reference import lark, numpy_bilm
+from tests.reference.plain_windows import plain_windows, rows_of
+from tests.reference.words import WORDS
 
 module = import_module("bilm.evaluate")
 DIRECTIONS = ("forward", "backward")

@@ -7,22 +7,20 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm import BiLM, BiLMConfig, Vocabulary
+from bilm import BiLM, BiLMConfig
 from bilm.cli import run_main
 from bilm.generate import Sampling, generate, main
 from bilm.score import score_sentences
 from bilm.vocabulary import SPECIAL_TOKENS
-from tests.refusals import refusal_of
-from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
-
-VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS])
+from tests.reference.embedded_words import VOCABULARY, WORDS
+from tests.reference.refusals import refusal_of
 
 
 @pytest.fixture(scope="module")
 def sharp():
     """A model with clear preferences, so that sentences end."""
     paddle.seed(3)
-    model = BiLM(BiLMConfig(vocab_size=len(VOCABULARY), projection_size=6, cell_size=10))  # noqa: F811
+    model = BiLM(BiLMConfig(vocab_size=len(VOCABULARY), projection_size=6, cell_size=10))
     model.softmax.bias.set_value(
         np.random.default_rng(0).normal(size=len(VOCABULARY)).astype(np.float32)
     )
@@ -89,7 +87,7 @@ def test_sentences_are_cut_at_the_largest_number_of_words(sharp):
             assert sentence.is_complete or len(sentence.words) == max_words
 
 
-def test_the_command_prints_sentences(folder, capsys):  # noqa: F811
+def test_the_command_prints_sentences(folder, capsys):
     arguments = ["--model", str(folder), "--num_sentences", "3", "--max_words", "5", "--seed", "1"]
     main([*arguments, "--prefix", "我们 明天"])
     lines = capsys.readouterr().out.splitlines()
@@ -109,7 +107,7 @@ def test_the_command_prints_sentences(folder, capsys):  # noqa: F811
     (["--max_words", "0"], "max_words must be at least 1"),
     (["--seed", "-1"], "--seed must not be negative, not -1"),
 ])
-def test_bad_arguments_are_one_line(folder, capsys, arguments, message):  # noqa: F811
+def test_bad_arguments_are_one_line(folder, capsys, arguments, message):
     assert message in refusal_of(main, ["--model", str(folder), *arguments], capsys)
 
 

@@ -14,14 +14,12 @@ from bilm.evaluate import evaluate
 from bilm.pretrained import load_model
 from bilm.score import main, score_sentences
 from bilm.vocabulary import SPECIAL_TOKENS
-from tests import lark, numpy_bilm
-from tests.refusals import refusal_of
-from tests.test_embed import WORDS, folder, model, sentences_of  # noqa: F401  (fixtures)
-
-VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS])
+from tests.reference import lark, numpy_bilm
+from tests.reference.embedded_words import VOCABULARY, sentences_of
+from tests.reference.refusals import refusal_of
 
 
-def log_probabilities(model, direction, words):  # noqa: F811
+def log_probabilities(model, direction, words):
     """Return log p of each word and of the border, in reading order, in float64 NumPy."""
     params = {theirs: model.state_dict()[ours].numpy().astype(np.float64)
               for ours, theirs in lark.names().items()}
@@ -36,7 +34,7 @@ def log_probabilities(model, direction, words):  # noqa: F811
 
 
 @pytest.mark.smoke
-def test_scores_are_the_models_probabilities(model):  # noqa: F811
+def test_scores_are_the_models_probabilities(model):
     model.eval()
     sentences = [*sentences_of([3, 8, 1]), [], ["鸟", "我们"]]
     for words, score in zip(sentences, score_sentences(model, VOCABULARY, sentences, 2)):
@@ -48,7 +46,7 @@ def test_scores_are_the_models_probabilities(model):  # noqa: F811
         np.testing.assert_allclose(score.backward[-1], backward[-1], atol=2e-5)
 
 
-def test_the_sum_is_what_evaluation_finds(model, tmp_path):  # noqa: F811
+def test_the_sum_is_what_evaluation_finds(model, tmp_path):
     model.eval()
     sentences = sentences_of([4, 7, 2, 30])
     path = tmp_path / "text.txt"
@@ -65,7 +63,7 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
-def test_a_table_or_json(folder, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_a_table_or_json(folder, tmp_path, capsys, monkeypatch):
     text = "我们 鸟\n\n下雨\n"
     (tmp_path / "text.txt").write_text(text, encoding="utf-8")
     table = run(capsys, tmp_path / "text.txt", "--model", folder)
@@ -103,7 +101,7 @@ def test_a_model_of_one_direction_has_one_column(tmp_path, capsys):
     (["--batch_size", "0"], "--batch_size must be at least 1"),
     (["--model", str(lark.FOLDER / "checkpoint_trained")], "has no vocab.txt"),
 ])
-def test_bad_arguments_are_one_line(folder, capsys, arguments, message):  # noqa: F811
+def test_bad_arguments_are_one_line(folder, capsys, arguments, message):
     assert message in refusal_of(main, ["--model", str(folder), *arguments], capsys)
 
 

@@ -13,12 +13,11 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm import BiLM, BiLMConfig, ELMo, InputError, Vocabulary, vector_file
+from bilm import BiLM, BiLMConfig, ELMo, InputError, vector_file
 from bilm.embed import Embedder
 from bilm.embed_files import Lines, embed_lines, main
-from bilm.vocabulary import SPECIAL_TOKENS
-from tests.refusals import refusal_of
-from tests.test_embed import WORDS, folder, model  # noqa: F401  (fixtures)
+from tests.reference.embedded_words import VOCABULARY, WORDS
+from tests.reference.refusals import refusal_of
 
 TEXT = "我们 明天 去 公园\n\n下雨\r\n我们 明天 去 公园\n  \n人  天气\t地\n"
 
@@ -30,7 +29,7 @@ def text(tmp_path):
     return path
 
 
-def embed(folder, *arguments):  # noqa: F811
+def embed(folder, *arguments):
     main([*map(str, arguments), "--model", str(folder)])
 
 
@@ -40,7 +39,7 @@ def content(path):
 
 
 @pytest.mark.smoke
-def test_a_dataset_for_each_line_as_bilm_tf_writes_them(folder, text, tmp_path):  # noqa: F811
+def test_a_dataset_for_each_line_as_bilm_tf_writes_them(folder, text, tmp_path):
     embed(folder, text, tmp_path / "out.hdf5")
     found = content(tmp_path / "out.hdf5")
     lines = [line.split() for line in TEXT.splitlines()]
@@ -60,7 +59,7 @@ def test_a_dataset_for_each_line_as_bilm_tf_writes_them(folder, text, tmp_path):
     (["--layers", "top"], (4, 12)), (["--layers", "average", "--dtype", "float16"], (4, 12)),
     (["--dtype", "float16", "--variant", "lark"], (3, 4, 12)),
 ])
-def test_other_layers_and_types(folder, text, tmp_path, options, shape):  # noqa: F811
+def test_other_layers_and_types(folder, text, tmp_path, options, shape):
     embed(folder, text, tmp_path / "out.hdf5", *options)
     names = dict(zip(options[::2], options[1::2]))
     embedder = Embedder(folder, layers=names.get("--layers", "all"),
@@ -72,13 +71,13 @@ def test_other_layers_and_types(folder, text, tmp_path, options, shape):  # noqa
     np.testing.assert_allclose(found, expected, atol=2e-3 if dtype == np.float16 else 1e-6)
 
 
-def test_a_file_of_the_same_text_is_the_same_file(folder, text, tmp_path):  # noqa: F811
+def test_a_file_of_the_same_text_is_the_same_file(folder, text, tmp_path):
     for name in ("a.hdf5", "b.hdf5"):
         embed(folder, text, tmp_path / name)
     assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
 
 
-def test_gzip_and_standard_input_are_read(folder, text, tmp_path):  # noqa: F811
+def test_gzip_and_standard_input_are_read(folder, text, tmp_path):
     import gzip
 
     embed(folder, text, tmp_path / "a.hdf5")
@@ -95,7 +94,7 @@ def test_gzip_and_standard_input_are_read(folder, text, tmp_path):  # noqa: F811
             np.testing.assert_array_equal(values, first[key])
 
 
-def test_raw_lines_are_segmented_one_dataset_each(folder, tmp_path, capsys):  # noqa: F811
+def test_raw_lines_are_segmented_one_dataset_each(folder, tmp_path, capsys):
     (tmp_path / "raw.txt").write_text("明天下雨。我们去公园！\n\n天气\n", encoding="utf-8")
     embed(folder, tmp_path / "raw.txt", tmp_path / "out.hdf5", "--segment")
     found = content(tmp_path / "out.hdf5")
@@ -105,7 +104,7 @@ def test_raw_lines_are_segmented_one_dataset_each(folder, tmp_path, capsys):  # 
     assert "not known what segmented the model's training text" in capsys.readouterr().err
 
 
-def test_the_counts_are_told(folder, text, tmp_path, capsys):  # noqa: F811
+def test_the_counts_are_told(folder, text, tmp_path, capsys):
     embed(folder, text, tmp_path / "a.hdf5", "--json", "-")
     assert json.loads(capsys.readouterr().out) == {
         "lines": 6, "words": 12, "unknown": 2, "composed": 0
@@ -117,7 +116,7 @@ def test_the_counts_are_told(folder, text, tmp_path, capsys):  # noqa: F811
     assert "66.7% of the words are unknown to the model" in error
 
 
-def test_an_empty_text_is_an_empty_file(folder, tmp_path):  # noqa: F811
+def test_an_empty_text_is_an_empty_file(folder, tmp_path):
     (tmp_path / "empty.txt").write_text("")
     embed(folder, tmp_path / "empty.txt", tmp_path / "out.hdf5")
     assert list(content(tmp_path / "out.hdf5")) == ["sentence_to_index"]
@@ -141,7 +140,7 @@ EMBED = (
 )
 
 
-def start(folder, text, out, *options):  # noqa: F811
+def start(folder, text, out, *options):
     arguments = [sys.executable, "-c", EMBED, text, out, "--model", folder, *options]
     return subprocess.Popen([str(a) for a in arguments], stderr=subprocess.PIPE, text=True)
 
@@ -166,7 +165,7 @@ def stop_in_the_middle(process, out, signal_number):
 
 
 @pytest.mark.parametrize("stateful", [False, True])
-def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful):  # noqa: F811
+def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful):
     lines, options = (1_000, ["--stateful"]) if stateful else (10_000, [])
     text = numbered_text(tmp_path / "text.txt", lines)
     whole, killed = tmp_path / "whole.hdf5", tmp_path / "killed.hdf5"
@@ -190,7 +189,7 @@ def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful): 
 
 
 @pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
-def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):  # noqa: F811
+def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     process = start(folder, text, out)
     error = stop_in_the_middle(process, out, signal_number)
@@ -201,12 +200,12 @@ def test_a_signal_keeps_what_is_done(folder, tmp_path, signal_number, status):  
     assert len(content(out)) == 10_001
 
 
-def partial(folder, text, out):  # noqa: F811
+def partial(folder, text, out):
     stop_in_the_middle(start(folder, text, out), out, signal.SIGKILL)
 
 
 @pytest.mark.smoke
-def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # noqa: F811
+def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     with pytest.raises(InputError, match="out.hdf5.partial is there, of a run that was interrupt"):
@@ -221,7 +220,7 @@ def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):  # 
         embed(folder, text, out, "--resume")
 
 
-def test_a_note_of_another_file_is_never_taken(folder, tmp_path):  # noqa: F811
+def test_a_note_of_another_file_is_never_taken(folder, tmp_path):
     """Killed, its file removed by hand, begun again and killed before the first note, resumed."""
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
@@ -249,7 +248,7 @@ def test_a_note_of_another_file_is_never_taken(folder, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("content", [b"", b"x" * 50, None, {"batches": "1"},
                                      {"batches": "x", "inode": "1", "fingerprint": "y"}])
-def test_a_damaged_note_is_told(folder, tmp_path, content):  # noqa: F811
+def test_a_damaged_note_is_told(folder, tmp_path, content):
     from safetensors.numpy import save
 
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
@@ -260,7 +259,7 @@ def test_a_damaged_note_is_told(folder, tmp_path, content):  # noqa: F811
         embed(folder, text, out, "--resume")
 
 
-def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
+def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):
     from safetensors import safe_open
     from safetensors.numpy import save
 
@@ -275,7 +274,7 @@ def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):  # noqa: F811
     assert not out.exists()
 
 
-def test_a_truncated_partial_file_is_told(folder, tmp_path):  # noqa: F811
+def test_a_truncated_partial_file_is_told(folder, tmp_path):
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     with open(tmp_path / "out.hdf5.partial", "r+b") as file:
@@ -284,7 +283,7 @@ def test_a_truncated_partial_file_is_told(folder, tmp_path):  # noqa: F811
         embed(folder, text, out, "--resume")
 
 
-def test_a_signal_during_the_end_leaves_the_whole_file(folder, text, tmp_path, monkeypatch):  # noqa: F811
+def test_a_signal_during_the_end_leaves_the_whole_file(folder, text, tmp_path, monkeypatch):
     def interrupted(path):
         raise KeyboardInterrupt
 
@@ -297,12 +296,12 @@ def test_a_signal_during_the_end_leaves_the_whole_file(folder, text, tmp_path, m
     embed(folder, text, out, "--resume")  # nothing is left to do
 
 
-def test_another_model_or_mix_is_not_resumed(folder, tmp_path):  # noqa: F811
+def test_another_model_or_mix_is_not_resumed(folder, tmp_path):
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"
     partial(folder, text, out)
     paddle.seed(99)
     config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
-    BiLM(config).save_pretrained(tmp_path / "other", Vocabulary([*SPECIAL_TOKENS, *WORDS]))
+    BiLM(config).save_pretrained(tmp_path / "other", VOCABULARY)
     with pytest.raises(InputError, match="was begun with another text, model or option"):
         embed(tmp_path / "other", text, out, "--resume")
     prints = set()
@@ -314,7 +313,7 @@ def test_another_model_or_mix_is_not_resumed(folder, tmp_path):  # noqa: F811
     assert len(prints) == 2
 
 
-def test_a_resumed_run_does_not_begin_anew(folder, text, tmp_path, monkeypatch):  # noqa: F811
+def test_a_resumed_run_does_not_begin_anew(folder, text, tmp_path, monkeypatch):
     embedder, out = Embedder(folder, batch_size=1), tmp_path / "out.hdf5"
     monkeypatch.setattr(vector_file, "SECONDS_BETWEEN_NOTES", -1)
     seen = []
@@ -332,7 +331,7 @@ def test_a_resumed_run_does_not_begin_anew(folder, text, tmp_path, monkeypatch):
     assert len(seen) == 5  # four lines with words, of which the third came twice
 
 
-def test_a_pipe_is_read_once(folder, text, tmp_path):  # noqa: F811
+def test_a_pipe_is_read_once(folder, text, tmp_path):
     embed(folder, text, tmp_path / "a.hdf5")
     os.mkfifo(tmp_path / "pipe")
     writer = subprocess.Popen(["sh", "-c", f"cat {text} > {tmp_path / 'pipe'}"])
@@ -341,7 +340,7 @@ def test_a_pipe_is_read_once(folder, text, tmp_path):  # noqa: F811
     assert (tmp_path / "a.hdf5").read_bytes() == (tmp_path / "b.hdf5").read_bytes()
 
 
-def test_a_text_that_changes_while_it_is_read_is_told(folder, text, tmp_path):  # noqa: F811
+def test_a_text_that_changes_while_it_is_read_is_told(folder, text, tmp_path):
     class Changing(Lines):
         reads = 0
 
@@ -354,7 +353,7 @@ def test_a_text_that_changes_while_it_is_read_is_told(folder, text, tmp_path):  
         embed_lines(Embedder(folder), Changing(text), tmp_path / "out.hdf5")
 
 
-def test_a_finished_file_is_left_alone(folder, text, tmp_path):  # noqa: F811
+def test_a_finished_file_is_left_alone(folder, text, tmp_path):
     out = tmp_path / "out.hdf5"
     embed(folder, text, out)
     before = out.stat().st_mtime_ns
@@ -366,12 +365,12 @@ def test_a_finished_file_is_left_alone(folder, text, tmp_path):  # noqa: F811
         embed(folder, text, out, "--resume", "--layers", "top")
 
 
-def test_resume_without_a_beginning_starts(folder, text, tmp_path):  # noqa: F811
+def test_resume_without_a_beginning_starts(folder, text, tmp_path):
     embed(folder, text, tmp_path / "out.hdf5", "--resume")
     assert len(content(tmp_path / "out.hdf5")) == 7
 
 
-def test_a_full_disk_keeps_what_is_done(folder, text, tmp_path, monkeypatch):  # noqa: F811
+def test_a_full_disk_keeps_what_is_done(folder, text, tmp_path, monkeypatch):
     embedder, out = Embedder(folder, batch_size=1), tmp_path / "out.hdf5"
     pwrite, calls = os.pwrite, []
 
@@ -391,7 +390,7 @@ def test_a_full_disk_keeps_what_is_done(folder, text, tmp_path, monkeypatch):  #
 
 
 def test_too_little_room_is_told_before_anything_is_computed(
-    folder, text, tmp_path, monkeypatch  # noqa: F811
+    folder, text, tmp_path, monkeypatch
 ):
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -403,7 +402,7 @@ def test_too_little_room_is_told_before_anything_is_computed(
 
 
 @pytest.mark.smoke
-def test_an_output_that_cannot_be_written_is_one_line(folder, text, tmp_path, capsys):  # noqa: F811
+def test_an_output_that_cannot_be_written_is_one_line(folder, text, tmp_path, capsys):
     for out, message in (
         (tmp_path / "none" / "out.hdf5", "there is no folder"),
         (tmp_path, "is a folder; give the name of a file"),
@@ -416,7 +415,7 @@ def limit_file_size():
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
-def test_a_real_limit_of_the_system_is_one_line(folder, tmp_path):  # noqa: F811
+def test_a_real_limit_of_the_system_is_one_line(folder, tmp_path):
     text = numbered_text(tmp_path / "text.txt", 300)
     arguments = [sys.executable, "-m", "bilm.embed_files", text, tmp_path / "out.hdf5",
                  "--model", folder]
@@ -436,7 +435,7 @@ def test_a_real_limit_of_the_system_is_one_line(folder, tmp_path):  # noqa: F811
     (["good.txt", "out.hdf5", "--model", "."], "no biLM there"),
 ])
 def test_bad_arguments_are_one_line(
-    folder, tmp_path, monkeypatch, capsys, arguments, message  # noqa: F811
+    folder, tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.txt").write_text("人\n", encoding="utf-8")
@@ -445,7 +444,7 @@ def test_bad_arguments_are_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.txt", "good.txt"]
 
 
-def test_two_processes_do_not_write_one_file(folder, tmp_path):  # noqa: F811
+def test_two_processes_do_not_write_one_file(folder, tmp_path):
     text, out = numbered_text(tmp_path / "text.txt", 12_000), tmp_path / "out.hdf5"
     first = start(folder, text, out)
     note = out.with_name("out.hdf5.partial.progress")
@@ -464,7 +463,7 @@ def test_memory_does_not_grow_with_the_length_of_a_sentence(tmp_path):
     """The vectors of a line of 40,000 words are 61 MB; they are never in memory at once."""
     paddle.seed(0)
     config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=64, cell_size=8)
-    BiLM(config).save_pretrained(tmp_path / "model", Vocabulary([*SPECIAL_TOKENS, *WORDS]))
+    BiLM(config).save_pretrained(tmp_path / "model", VOCABULARY)
     sizes = []
     for words in (5_000, 40_000):
         text = tmp_path / f"{words}.txt"

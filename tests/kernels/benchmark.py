@@ -12,7 +12,7 @@ from bilm.hardware import tune_cpu
 from bilm.kernels import loading as kernels
 from bilm.losses import full_softmax_loss
 from bilm.lstm import LSTMState, run_side_by_side
-from tests.kernel_problems import needs_native, random_problem, run_layers, trainable
+from tests.reference.kernel_problems import needs_native, random_problem, run_layers, trainable
 
 pytestmark = [needs_native, pytest.mark.parametrize("operators", ["native", "paddle"])]
 

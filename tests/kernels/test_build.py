@@ -15,9 +15,8 @@ import pytest
 from bilm.errors import InputError
 from bilm.kernels import build as building
 from bilm.kernels import loading
-from tests.kernel_problems import needs_native
-
-ROOT = Path(__file__).parents[1]
+from tests.reference.kernel_problems import needs_native
+from tests.reference.places import REFERENCE, ROOT
 
 
 @pytest.fixture
@@ -237,7 +236,7 @@ def test_the_core_is_clean_under_sanitizers(tmp_path, sanitizers):
         ["g++", "-std=c++17", "-O1", "-g", "-fopenmp-simd", "-pthread", "-Wall", "-Wextra",
          "-Werror", "-Wno-unknown-pragmas", f"-fsanitize={sanitizers}",
          "-fno-sanitize-recover=all", f"-I{kernels}", f"-I{kernels / 'core'}",
-         str(Path(__file__).with_name("kernel_driver.cc")), *map(str, sources), "-o", program],
+         str(REFERENCE / "kernel_driver.cc"), *map(str, sources), "-o", program],
         check=True, timeout=300,
     )
     done = subprocess.run([program], env={"OMP_NUM_THREADS": "3"}, capture_output=True, text=True,

@@ -18,7 +18,7 @@ from bilm.losses import (
 )
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
 from bilm.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
-from tests.kernel_problems import needs_native, threads
+from tests.reference.kernel_problems import needs_native, threads
 
 pytestmark = [needs_native, pytest.mark.smoke]
 

@@ -6,8 +6,8 @@ import pytest
 
 from bilm.kernels import loading as kernels
 from bilm.lstm import LSTMState, run_side_by_side
-from tests import numpy_lstm
-from tests.kernel_problems import (
+from tests.reference import numpy_lstm
+from tests.reference.kernel_problems import (
     ALL,
     Problem,
     assert_close,
@@ -21,8 +21,8 @@ from tests.kernel_problems import (
     solve_with_numpy,
     threads,
 )
-from tests.numpy_lstm import Weights
-from tests.test_static_graph import set_parameter, static_programs
+from tests.reference.numpy_lstm import Weights
+from tests.reference.static_programs import set_parameter, static_programs
 
 pytestmark = needs_native
 

@@ -13,8 +13,8 @@ from lac.convert import import_lark
 from lac.pretrained import load_predictor, load_tagger
 from lac.static_model import export
 from lac.viterbi import best_paths
-from tests.taggers import LINES, small_bilm, trained
-from tests.test_lark_lac import FIXTURES
+from tests.reference.places import LARK_LAC
+from tests.reference.taggers import LINES, small_bilm, trained
 
 PROGRAM = """
 import glob, json, sys
@@ -74,9 +74,9 @@ def test_it_finds_the_same_tags(tmp_path, changes):
 
 
 def test_an_imported_tagger_is_exported_with_its_own_gru(tmp_path):
-    import_lark(FIXTURES / "checkpoint", tmp_path / "tagger")
+    import_lark(LARK_LAC / "checkpoint", tmp_path / "tagger")
     assert export(tmp_path / "tagger", tmp_path / "exported") == ["words", "lengths", "elmo"]
-    with np.load(FIXTURES / "golden.npz") as golden:
+    with np.load(LARK_LAC / "golden.npz") as golden:
         lengths = golden["lens"].reshape(-1).astype(np.int64)
         ids, decoded = golden["ids"].reshape(-1), golden["decode"].reshape(-1)
         wanted = golden["emission"]

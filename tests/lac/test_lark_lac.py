@@ -1,7 +1,6 @@
 """A tagger of LARK's LAC demo, imported, against what the original computed."""
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -13,21 +12,20 @@ from lac import LAC
 from lac.convert import import_lark, main
 from lac.pretrained import load_tagger
 from lac.viterbi import best_paths
-from tests.refusals import refusal_of
-
-FIXTURES = Path(__file__).parent / "fixtures/lark-lac"
+from tests.reference.places import FIXTURES, LARK_LAC
+from tests.reference.refusals import refusal_of
 
 
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lark") / "tagger"
-    import_lark(FIXTURES / "checkpoint", folder)
+    import_lark(LARK_LAC / "checkpoint", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(FIXTURES / "golden.npz") as arrays:
+    with np.load(LARK_LAC / "golden.npz") as arrays:
         return dict(arrays)
 
 
@@ -58,7 +56,7 @@ def test_emissions_paths_and_likelihoods_are_larks(imported, golden):
 
 def copy_of_the_demo(folder, **changes):
     """Copy the demo's folder with some variables changed."""
-    shutil.copytree(FIXTURES / "checkpoint", folder)
+    shutil.copytree(LARK_LAC / "checkpoint", folder)
     for name, change in changes.items():
         file = next(path for path in folder.iterdir() if path.name.replace(".", "_") == name)
         array = change(np.asarray(read_tensor(file)))
@@ -81,7 +79,7 @@ def test_words_and_tags_come_with_their_files(tmp_path, capsys):
     vocabulary = tmp_path / "words.txt"
     vocabulary.write_text("<S>\n</S>\n<UNK>\n" + "".join(f"词{n}\n" for n in range(34)), "utf-8")
     (tmp_path / "tags.txt").write_text("".join(f"{n}\tt{n}\n" for n in range(9)), "utf-8")
-    main([str(FIXTURES / "checkpoint"), str(tmp_path / "out"), "--to", "lac", "--vocab",
+    main([str(LARK_LAC / "checkpoint"), str(tmp_path / "out"), "--to", "lac", "--vocab",
           str(vocabulary), "--tags", str(tmp_path / "tags.txt")])
     assert "37 words, 9 tags; every tensor read back" in capsys.readouterr().out
     words, tags = LAC(tmp_path / "out").run("词1词2")
@@ -95,13 +93,13 @@ def test_words_and_tags_come_with_their_files(tmp_path, capsys):
     (["--vocab", "nowhere"], "nowhere"),
 ])
 def test_bad_arguments_are_one_line(tmp_path, capsys, more, told):
-    arguments = [str(FIXTURES / "checkpoint"), str(tmp_path / "out"), "--to", "lac", *more]
+    arguments = [str(LARK_LAC / "checkpoint"), str(tmp_path / "out"), "--to", "lac", *more]
     assert told in refusal_of(main, arguments, capsys)
     assert not (tmp_path / "out").exists()
 
 
 def test_folders_that_are_no_tagger_are_told(tmp_path, imported, capsys):
-    bilm = FIXTURES.parent / "lark-bilm/checkpoint_init"
+    bilm = FIXTURES / "lark-bilm/checkpoint_init"
     for source, told in ((bilm, "no complete tagger of LARK's LAC demo: missing"),
                          (tmp_path, "no folder of LARK's LAC demo")):
         assert told in refusal_of(main, [str(source), str(tmp_path / "o"), "--to", "lac"], capsys)
@@ -110,6 +108,6 @@ def test_folders_that_are_no_tagger_are_told(tmp_path, imported, capsys):
 
 
 def test_other_conversions_are_those_of_bilm_convert(tmp_path, capsys):
-    source = FIXTURES.parent / "lark-bilm/checkpoint_init"
+    source = FIXTURES / "lark-bilm/checkpoint_init"
     main([str(source), str(tmp_path / "out"), "--to", "bilm"])
     assert "verified: every tensor read back" in capsys.readouterr().out

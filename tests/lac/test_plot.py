@@ -8,7 +8,7 @@ from lac.confusion import confusion_of, draw_confusion, label_of
 from lac.outcome import Outcome, write_outcome
 from lac.plot import draw_taggers, main, plot_taggers, read_tagger_runs
 from lac.tag_names import TAG_NAMES
-from tests.refusals import refusal_of
+from tests.reference.refusals import refusal_of
 
 matplotlib = pytest.importorskip("matplotlib")
 

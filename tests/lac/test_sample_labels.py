@@ -1,13 +1,12 @@
 """The labelled sentences in data/lac."""
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from lac.tagged_files import load_tags, read_tagged
+from tests.reference.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 if not (ROOT / "data/lac").is_dir():
     pytest.skip("needs a checkout", allow_module_level=True)
 

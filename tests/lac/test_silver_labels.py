@@ -1,6 +1,5 @@
 """Silver labels: jieba's flags as LAC's tags, on words that stay as they are."""
 
-from pathlib import Path
 
 import pytest
 
@@ -8,7 +7,8 @@ from bilm.cli import run_main
 from bilm.segmenters import import_quietly
 from lac.silver_labels import TYPES, label, main, type_of
 from lac.tagged_files import read_tagged, to_line
-from tests.refusals import refusal_of
+from tests.reference.places import ROOT
+from tests.reference.refusals import refusal_of
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def posseg():
 def test_types_are_those_of_the_tag_list():
     from lac.tagged_files import load_tags
 
-    tags = load_tags(Path(__file__).parents[1] / "data/lac/tags.txt")
+    tags = load_tags(ROOT / "data/lac/tags.txt")
     assert set(TYPES.values()) <= {tag.split("-")[0] for tag in tags}
 
 

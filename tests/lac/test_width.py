@@ -1,7 +1,6 @@
 """Full-width and half-width forms, and what is looked up for a word."""
 
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,10 @@ from bilm.errors import InputError
 from bilm.vocabulary import Vocabulary
 from lac.lookup import ElmoVocabulary, Lookup, num_character_rows
 from lac.width import WidthFolder, load_table, to_text, unicode_table
+from tests.reference.places import ROOT
 
 pytestmark = pytest.mark.smoke
-TABLE = Path(__file__).parents[1] / "data/lac/width.tsv"
+TABLE = ROOT / "data/lac/width.tsv"
 
 
 def folder():

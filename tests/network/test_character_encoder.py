@@ -8,24 +8,17 @@ from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder
 from bilm.characters import character_ids, pad_characters
 from bilm.checkpoint import weights_of
 from bilm.embed import Embedder
-from tests import lark, numpy_elmo
-from tests.test_elmo import run, still
-from tests.test_static_graph import static_programs
+from tests.reference import lark, numpy_elmo
+from tests.reference.elmos import run, still
+from tests.reference.models import CHARACTER_OPTIONS
+from tests.reference.static_programs import static_programs
 
-OPTIONS = {
-    "activation": "relu",
-    "embedding": {"dim": 4},
-    "filters": [[1, 3], [2, 4], [5, 6]],
-    "max_characters_per_token": 50,
-    "n_characters": 262,
-    "n_highway": 2,
-}
 SENTENCES = [["我们", "去", "公园", "看", "花"], ["a", "<S>", "𠮷野家"], ["很长" * 30], []]
 
 
 def config(options=None, **settings):
     sizes = {"vocab_size": 5, "projection_size": 6, "cell_size": 9, **settings}
-    return BiLMConfig(char_cnn={**OPTIONS, **(options or {})}, **sizes)
+    return BiLMConfig(char_cnn={**CHARACTER_OPTIONS, **(options or {})}, **sizes)
 
 
 def make(*arguments, **settings):
@@ -45,7 +38,7 @@ def as_bilm_tf(model):
             if name.startswith("character_encoder")}
     found = {"char_embed": ours["embedding.weight"].copy()}
     found["char_embed"][0] = 0
-    size = OPTIONS["embedding"]["dim"]
+    size = CHARACTER_OPTIONS["embedding"]["dim"]
     for name, array in ours.items():
         kind, number = (name.split("_") + [""])[:2]
         if kind == "filter":

@@ -7,7 +7,8 @@ import pytest
 from bilm import BiLM, BiLMConfig, ELMo, InputError
 from bilm.checkpoint import weights_of
 from bilm.contextual import contextual_layers
-from tests import lark, numpy_bilm, numpy_elmo
+from tests.reference import lark, numpy_bilm, numpy_elmo
+from tests.reference.elmos import pad, run, still
 
 CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, dropout=0.3)
 VARIANTS = ["elmo", "lark"]
@@ -25,27 +26,6 @@ def bilm():
     for tensor in model.state_dict().values():
         tensor.set_value(tensor * 2 + 0.02)
     return model
-
-
-def pad(golden):
-    """Return LARK's flat ids as rows, and their lengths."""
-    ids, lengths = golden["elmo/ids"], golden["elmo/lens"]
-    rows = np.zeros((len(lengths), lengths.max()), np.int64)
-    rows[np.arange(rows.shape[1]) < lengths[:, None]] = ids
-    return rows, lengths
-
-
-def still(elmo, weights=None, gamma=None):
-    elmo.eval()
-    if weights is not None:
-        elmo.mixes[0].weights.set_value(np.asarray(weights, np.float32))
-        elmo.mixes[0].gamma.set_value(np.asarray(gamma, np.float32))
-    return elmo
-
-
-def run(elmo, ids, lengths=None):
-    lengths = None if lengths is None else paddle.to_tensor(np.asarray(lengths))
-    return [mix.numpy() for mix in elmo(paddle.to_tensor(np.asarray(ids)), lengths)]
 
 
 @pytest.mark.smoke

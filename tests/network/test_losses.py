@@ -12,7 +12,7 @@ from bilm.losses import (
     sampled_softmax_nats,
     token_weights,
 )
-from tests.test_parity import dense_gradient
+from tests.reference.gradients import dense_gradient
 
 TOKENS, VOCAB, SIZE = 50, 300, 12
 

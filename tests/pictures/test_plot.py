@@ -8,7 +8,7 @@ import pytest
 
 from bilm.curves import names_of
 from bilm.plot import PANELS, draw_runs, main, read_bilm_runs
-from tests.refusals import refusal_of
+from tests.reference.refusals import refusal_of
 
 matplotlib = pytest.importorskip("matplotlib")
 

@@ -11,8 +11,8 @@ import pytest
 from bilm.kernels import loading as kernels
 from bilm.kernels.build import CannotBuildError, library_folder
 from bilm.lstm import LSTMState, ProjectedLSTM, run_side_by_side
-from tests import numpy_lstm
-from tests.numpy_lstm import Weights
+from tests.reference import numpy_lstm
+from tests.reference.numpy_lstm import Weights
 
 ALL = ("outputs", "hidden", "cell")
 

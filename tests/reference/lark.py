@@ -1,12 +1,12 @@
 """LARK's golden values and weights, in this project's names, for the tests."""
 
-from pathlib import Path
 
 import numpy as np
 
-from tests.numpy_bilm import read_lark_folder
+from tests.reference.numpy_bilm import read_lark_folder
+from tests.reference.places import FIXTURES
 
-FOLDER = Path(__file__).parent / "fixtures" / "lark-bilm"
+FOLDER = FIXTURES / "lark-bilm"
 NUM_LAYERS = 2
 
 

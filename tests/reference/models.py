@@ -8,6 +8,15 @@ from bilm.formats.known import FORMATS, side_files_of
 from bilm.formats.side_files import write_side_files
 from bilm.vocabulary import SPECIAL_TOKENS
 
+CHARACTER_OPTIONS = {
+    "activation": "relu",
+    "embedding": {"dim": 4},
+    "filters": [[1, 3], [2, 4], [5, 6]],
+    "max_characters_per_token": 50,
+    "n_characters": 262,
+    "n_highway": 2,
+}
+
 
 def random_model(seed=0, softmax=True, moments=False, vocabulary=False, **settings):
     """Return a model of random values; settings are fields of its configuration."""

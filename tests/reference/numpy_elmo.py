@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from tests import numpy_bilm
+from tests.reference import numpy_bilm
 
 
 def run_layers(params, embedded, variant, clip=3.0, use_skip_connections=True):

@@ -5,7 +5,7 @@ from pathlib import Path
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.train import train
 from lac.training_options import TaggerOptions
-from tests.models import random_model, write
+from tests.reference.models import random_model, write
 
 LINES = (
     "小林 昨天 去 了 青石镇 。\tnr-B t-B v-B u-B ns-B w-B",

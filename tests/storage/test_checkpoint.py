@@ -29,6 +29,7 @@ from bilm.checkpoint import (
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
+from tests.reference.places import ROOT
 
 FILES = [
     "config.json", "vocab.txt", "segmentation.json", "model.safetensors", "training/state.json",
@@ -385,11 +386,10 @@ def test_a_killed_process_leaves_only_what_is_removed_later(tmp_path):
     (tmp_path / "latest").write_text("old")
     (tmp_path / ".hidden").write_text("kept")
     kept = content(tmp_path)
-    root = str(Path(__file__).parents[1])
     for what in ("text", "folder"):
         done = subprocess.run(
             [sys.executable, "-c", program, what],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, check=False,
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
         )
         assert done.returncode == 9
     left = content(tmp_path)

@@ -16,14 +16,13 @@ from bilm.formats.canonical import parameter_shapes
 from bilm.formats.known import FORMATS, cannot_hold, detect_format, open_model
 from bilm.formats.safetensors_file import new_safetensors, read_safetensors
 from bilm.formats.tables import from_format, reorder_gates, to_format
-from tests.models import random_model, write
-from tests.test_character_encoder import OPTIONS
+from tests.reference.models import CHARACTER_OPTIONS, random_model, write
 
 LARKS = [name for name in FORMATS if name.startswith("lark")]
 CONFIGS = [
     BiLMConfig(vocab_size=11, projection_size=4, cell_size=6, num_layers=layers, **options)
     for layers, options in product((1, 2, 3), (
-        {}, {"bidirectional": False}, {"share_softmax": False}, {"char_cnn": OPTIONS}))
+        {}, {"bidirectional": False}, {"share_softmax": False}, {"char_cnn": CHARACTER_OPTIONS}))
 ]
 
 
@@ -238,11 +237,11 @@ def test_formats_are_detected(tmp_path, name):
 
 
 def test_character_models_go_through_bilm_tf_and_pytorch(tmp_path):
-    model = random_model(char_cnn=OPTIONS, projection_size=6)
+    model = random_model(char_cnn=CHARACTER_OPTIONS, projection_size=6)
     for name in ("bilm", "hdf5", "torch", "pdparams", "torch-lstm"):
         found = open_model(write(tmp_path / name, model, name))
         assert_equal(model, found, biases_exact=name != "hdf5")
-        assert found.config.char_cnn["filters"] == OPTIONS["filters"]
+        assert found.config.char_cnn["filters"] == CHARACTER_OPTIONS["filters"]
     for name in LARKS:
         with pytest.raises(InputError, match=f"{name} holds models that read words"):
             cannot_hold(name, model)

@@ -28,8 +28,8 @@ from bilm.formats.lod_tensor import read_tensor
 from bilm.mixes import read_mixes
 from bilm.train import main as train
 from bilm.vocabulary import Vocabulary
-from tests.models import random_model, write
-from tests.test_lark_format import tensor_bytes
+from tests.reference.lark_files import tensor_bytes
+from tests.reference.models import random_model, write
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None,

@@ -1,6 +1,5 @@
 """The table of LARK's LAC demo, on a checkpoint that the original wrote."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +8,10 @@ from bilm import InputError
 from bilm.formats import lark, lark_lac
 from bilm.formats.known import open_model
 from bilm.formats.tables import from_format, to_format
-from tests import numpy_bilm
+from tests.reference import numpy_bilm
+from tests.reference.places import LARK_LAC
 
-FOLDER = Path(__file__).parent / "fixtures/lark-lac/checkpoint"
+FOLDER = LARK_LAC / "checkpoint"
 SIZE, TAGS = 5, 9  # of the GRU; number of tags
 
 

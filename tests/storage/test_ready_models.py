@@ -13,8 +13,8 @@ from bilm.ready_models import ready_models, resolve_model
 from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from lac import LAC
 from lac.tagged_files import read_tagged
+from tests.reference.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 TRAINING = ("data/raw/everyday.txt", "data/raw/train.txt")
 HELD_OUT = ("data/raw/everyday_dev.txt", "data/raw/dev.txt")
 

@@ -20,6 +20,7 @@ from bilm.corpus import Corpus, CorpusCounts, WindowReader, pack_position, unpac
 from bilm.errors import InputError
 from bilm.shards import open_shard
 from bilm.vocabulary import BOS, EOS, SPECIAL_TOKENS, Vocabulary
+from tests.reference.plain_windows import plain_windows, rows_of
 
 SHARD_SENTENCES = (13, 1, 17)
 
@@ -68,30 +69,6 @@ def read(corpus, **order):
     return [words[1:-1] for words in read]
 
 
-def plain_windows(sentences, batch_size, num_steps):
-    """Yield the windows of the given sentences, by the book and not fast.
-
-    Yields:
-        For each row a list of at most num_steps tuples: input and target of the forward
-        direction, input and target of the backward direction.
-    """
-    supply, rows = iter(sentences), [[] for _ in range(batch_size)]
-    while True:
-        for row in rows:
-            while len(row) < num_steps:
-                words = next(supply, None)
-                if words is None:
-                    break
-                text = [BOS, *words, EOS]
-                turned = text[::-1]
-                row += zip(text, text[1:], turned, turned[1:])
-        window = [row[:num_steps] for row in rows]
-        if not any(window):
-            return
-        yield window
-        rows = [row[num_steps:] for row in rows]
-
-
 def windows_of(batches, vocabulary):
     """Return batches in the form of `plain_windows`."""
     windows = []
@@ -104,11 +81,6 @@ def windows_of(batches, vocabulary):
             for row in range(rows)
         ])
     return windows
-
-
-def rows_of(windows):
-    """Return the whole stream of each row."""
-    return [[step for part in parts for step in part] for parts in zip(*windows)]
 
 
 def assert_same(first, second):

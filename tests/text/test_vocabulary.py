@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bilm.errors import InputError
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
-from tests.models import random_model, write
+from tests.reference.models import random_model, write
 
 SPECIAL_LINES = "<S>\n</S>\n<UNK>\n"
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from bilm.distributed import endpoints_of
 from bilm.errors import InputError
 from bilm.train import main
-from tests.test_train import EVERYTHING_RANDOM, figures
+from tests.reference.runs import EVERYTHING_RANDOM, figures
 
 FLAGS = ["--embed_size", "6", "--hidden_size", "10", "--num_steps", "5", "--log_interval", "1"]
 

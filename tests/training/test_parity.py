@@ -3,17 +3,17 @@
 import numpy as np
 import paddle
 import pytest
-from paddle.nn.clip import get_tensor_from_selected_rows
 
 from bilm import BiLM, BiLMConfig
 from bilm.checkpoint import set_weights, weights_of
 from bilm.corpus import Batch
 from bilm.losses import full_softmax_nats
 from bilm.lstm import LSTMState
-from bilm.optimizer import collect_gradients, pack_optimizer
+from bilm.optimizer import pack_optimizer
 from bilm.trainer import Trainer, TrainingBatch
 from bilm.training_options import TrainingOptions
-from tests import lark, numpy_bilm
+from tests.reference import lark, numpy_bilm
+from tests.reference.gradients import dense_gradient
 
 CONFIG = BiLMConfig(vocab_size=37, projection_size=8, cell_size=14, dropout=0.0)
 
@@ -147,15 +147,6 @@ def test_cells_of_a_step_are_larks(golden, direction, suffix):
         for layer, name in enumerate(("cell", "cell2")):
             expected = golden[f"step0_eval/{name}{suffix}"].reshape(batch, steps, -1)[:, step]
             np.testing.assert_allclose(state.cell[layer].numpy(), expected, atol=1e-5, rtol=0)
-
-
-def dense_gradient(parameter):
-    ((_, gradient),) = collect_gradients([parameter])
-    if not gradient.is_selected_rows():
-        return gradient.numpy()
-    dense = np.zeros(parameter.shape, np.float32)
-    dense[gradient.rows()] = get_tensor_from_selected_rows(gradient).numpy()
-    return dense
 
 
 def test_one_step_equals_the_numpy_reference(golden):

@@ -27,8 +27,8 @@ from lac.serving.answers import Answers, Word, WordNotFound
 from lac.serving.app import create_app
 from lac.serving.limits import Limits
 from tests.endurance.serving_load import measure
-from tests.refusals import refusal_of
-from tests.taggers import small_bilm, trained
+from tests.reference.refusals import refusal_of
+from tests.reference.taggers import small_bilm, trained
 
 TEXT = "陈晨昨天在云溪大学读书，\n喜欢 薛定谔😀。"
 IMPATIENT = Limits(read_seconds=0.5, answer_seconds=5, write_seconds=1, max_connections=30)

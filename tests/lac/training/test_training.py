@@ -22,8 +22,9 @@ from lac.run import TaggerRun
 from lac.run_setup import set_up
 from lac.tagged_files import read_tagged
 from lac.train import main, read_resumable, train
-from tests.refusals import refusal_of
-from tests.taggers import LINES, options, small_bilm, trained, write_text
+from tests.reference.places import ROOT
+from tests.reference.refusals import refusal_of
+from tests.reference.taggers import LINES, options, small_bilm, trained, write_text
 
 
 def weights_of_run(run):
@@ -141,7 +142,7 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
         "train.tsv", "--save_dir", "run", "--max_epochs", "100000", "--patience", "100000",
         "--log_interval", "1", "--gru_size", "8", "--batch_size", "4",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stdout:
@@ -166,7 +167,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     common = ["--train_path", "train.tsv", "--dev_path", "train.tsv", "--elmo", "bilm",
               "--finetune_elmo", str(finetune), "--gru_size", "8", "--batch_size", "2",
               "--log_interval", "1", "--max_epochs", "8", "--patience", "50", "--threads", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start(*more):
         return subprocess.Popen([sys.executable, "-u", "-m", "lac.train", *more], cwd=tmp_path,
