@@ -4,15 +4,14 @@ import os
 
 import pytest
 
-from tests.reference.words import WORDS
-
 os.environ.setdefault("GLOG_minloglevel", "2")
-
+pytest.register_assert_rewrite("tests.reference")  # before it is imported
 
 
 @pytest.fixture
 def vocabulary():
     from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from tests.reference.words import WORDS
 
     return Vocabulary([*SPECIAL_TOKENS, *WORDS])
 
@@ -23,6 +22,7 @@ def corpus_folder(tmp_path):
     import numpy as np
 
     from bilm.vocabulary import SPECIAL_TOKENS
+    from tests.reference.words import WORDS
 
     random = np.random.default_rng(5)
     for name, sentences in (("train/sentence_file_0", 60), ("train/sentence_file_1", 45),

@@ -1,11 +1,9 @@
 """The manners of `bilm` and `lac`: help, suggestions, errors, exit statuses, completion."""
 
-import argparse
 import ast
 import json
 import os
 import shlex
-import shutil
 import struct
 import subprocess
 import sys
@@ -15,45 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from bilm import cli, comparison, segmentation, vocabulary_builder
-from bilm.completion import SHELLS, script
+from bilm import comparison, segmentation, vocabulary_builder
 from bilm.errors import InputError
 from bilm.options import new_parser
 from bilm.parser import suggestion
-from lac import cli as lac_cli
 from tests.reference.places import ROOT
+from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 
-PROGRAMS = {"bilm": cli, "lac": lac_cli}
-VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in module.VERBS]
 IS_CHECKOUT = (ROOT / "tools").is_dir()  # else the tests of an installed package
 OTHERS = ["bilm.hardware", "bilm.kernels.__main__"]
 OTHERS += ["benchmark.main", "benchmark.scaling"] * IS_CHECKOUT
 OTHERS += ["classify", "classify_static", "finetune_lm", "similarity"] * IS_CHECKOUT
 
 pytestmark = pytest.mark.smoke
-
-
-def module_of(program, verb):
-    return import_module(PROGRAMS[program].VERBS[verb][0])
-
-
-def parser_of(program, verb):
-    return module_of(program, verb).build_parser()
-
-
-def shown_flags(parser):
-    return [flag for action in parser._actions if action.help != argparse.SUPPRESS
-            for flag in action.option_strings]
-
-
-def run(capsys, program, *arguments):
-    """Return the exit status of a program, and what it printed on stdout and stderr."""
-    try:
-        PROGRAMS[program].main(list(arguments))
-        status = 0
-    except SystemExit as error:
-        status = error.code or 0
-    return (status, *capsys.readouterr())
 
 
 def subprocess_of(code, *arguments, **settings):
@@ -231,59 +203,6 @@ def test_no_help_version_mistake_or_completion_needs_paddle():
     done = subprocess_of(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("\n[]\n")
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_completion_script_names_every_verb_flag_and_choice(capsys, program, shell):
-    status, text, _ = run(capsys, program, "completion", shell)
-    assert status == 0
-    assert text == script(program, PROGRAMS[program].GROUPS, shell) + "\n"
-    for verb in PROGRAMS[program].VERBS:
-        assert verb in text
-        parser = parser_of(program, verb)
-        choices = [str(choice) for action in parser._actions for choice in action.choices or ()]
-        for word in [*(flag.lstrip("-") for flag in shown_flags(parser)), *choices]:
-            assert word in text
-
-
-needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-
-
-def complete_in_bash(folder, program, *words):
-    """Return what bash offers, in a folder, for the last one of some words."""
-    line = " ".join(map(shlex.quote, (program, *words)))
-    code = f"{script(program, PROGRAMS[program].GROUPS, 'bash')}\nCOMP_WORDS=({line})\n" \
-           f"COMP_CWORD={len(words)}\n_shtab_{program}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash"], input=code, capture_output=True, text=True, cwd=folder,
-                          check=True)
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
-@needs_bash
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_bash_takes_the_script(program):
-    text = script(program, PROGRAMS[program].GROUPS, "bash")
-    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
-
-
-@needs_bash
-@pytest.mark.parametrize("words, offered", [
-    (["bilm", ""], [*cli.VERBS]), (["lac", ""], [*lac_cli.VERBS]),
-    (["bilm", "pretrain", "--hid"], ["--hidden_size"]),
-    (["bilm", "pretrain", "--optim", "ada"], ["adagrad", "adam"]),
-    (["bilm", "pretrain", "--use_gpu", ""], ["True", "False"]),
-    (["bilm", "completion", ""], [*SHELLS]),
-    (["bilm", "inspect", "mod"], ["model.npz"]), (["bilm", "inspect", "che"], ["checkpoints"]),
-    (["bilm", "segment", "a.txt", "--output", "c"], ["checkpoints"]),
-    (["bilm", "segment", "a.txt", "--output", "mod"], []),
-    (["lac", "tag", "--format", "c"], ["conll"]), (["lac", "train", "--elmo", "m"], ["model.npz"]),
-])
-def test_completion_in_bash(tmp_path, words, offered):
-    (tmp_path / "model.npz").touch()
-    (tmp_path / "checkpoints").mkdir()
-    assert complete_in_bash(tmp_path, *words) == offered
 
 
 @pytest.fixture

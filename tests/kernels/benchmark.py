@@ -1,6 +1,6 @@
 """Times of the native operators beside those of Paddle's own.
 
-`pytest tests/benchmark_kernels.py` runs it, with the package pytest-benchmark; its name keeps it
+`pytest tests/kernels/benchmark.py` runs it, with the package pytest-benchmark; its name keeps it
 out of the tests. Nothing is asserted of times.
 """
 

@@ -1,6 +1,5 @@
 """Silver labels: jieba's flags as LAC's tags, on words that stay as they are."""
 
-
 import pytest
 
 from bilm.cli import run_main

@@ -1,6 +1,5 @@
 """LARK's golden values and weights, in this project's names, for the tests."""
 
-
 import numpy as np
 
 from tests.reference.numpy_bilm import read_lark_folder

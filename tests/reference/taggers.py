@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from bilm.metrics import read_metrics
 from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+from lac.model_folder import read_tagger
 from lac.train import train
 from lac.training_options import TaggerOptions
 from tests.reference.models import random_model, write
@@ -17,6 +21,8 @@ LINES = (
     "春天 到 了 ， 花 都 开 了 。\tt-B v-B u-B w-B n-B d-B v-B u-B w-B",
     "昨天 小林 买 了 三 本 书 。\tt-B nr-B v-B u-B m-B q-B n-B w-B",
 )
+QUICK = ["--gru_size", "8", "--word_embedding_size", "8", "--num_layers", "1", "--max_epochs", "2",
+         "--quiet"]
 WORDS = sorted({word for line in LINES for word in line.split("\t")[0].split(" ")})
 
 
@@ -52,3 +58,25 @@ def trained(folder, **changes) -> Path:
     changes = {"max_epochs": 30, "unknown_rate": 0.0, **changes}
     train(options(folder, **changes))
     return Path(folder) / "run"
+
+
+def weights_of_run(run):
+    return read_tagger(run).weights
+
+
+def assert_equal_runs(first, second):
+    one, other = weights_of_run(first), weights_of_run(second)
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+    assert read_metrics_without_speed(first) == read_metrics_without_speed(second)
+
+
+def read_metrics_without_speed(run):
+    return [{name: value for name, value in line.items() if name != "tokens_per_second"}
+            for line in read_metrics(Path(run) / "metrics.jsonl")]
+
+
+def arguments(folder, *more):
+    return ["--train_path", str(folder / "train.tsv"), "--dev_path", str(folder / "train.tsv"),
+            "--save_dir", str(folder / "run"), *more]

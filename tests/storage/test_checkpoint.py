@@ -4,86 +4,27 @@ import errno
 import json
 import os
 import resource
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from bilm import checkpoint as checkpoint_module
-from bilm import files
 from bilm.checkpoint import (
     Checkpoint,
     check_tensors,
     checkpoint_path,
-    latest_checkpoint,
-    list_checkpoints,
     load_checkpoint,
-    remove_old_checkpoints,
     save_checkpoint,
-    set_latest,
-    step_of,
 )
-from bilm.config import BiLMConfig
 from bilm.errors import InputError
-from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
-from tests.reference.places import ROOT
+from bilm.files import sha256_of
+from tests.reference.checkpoints import assert_equal_arrays, build
+from tests.reference.folders import content
 
 FILES = [
     "config.json", "vocab.txt", "segmentation.json", "model.safetensors", "training/state.json",
     "training/optimizer.safetensors", "training/lstm.safetensors", "training/rows.safetensors",
 ]
-
-
-def build(vocabulary, seed=0):
-    random = np.random.default_rng(seed)
-    return Checkpoint(
-        BiLMConfig(vocab_size=len(vocabulary), projection_size=4, cell_size=6, num_layers=1,
-                   dropout=0.25),
-        vocabulary,
-        {"segmenter": "space", "options": {"normalize": "没有"}},
-        {"embedding.weight": random.normal(size=(30, 40)).astype(np.float32),
-         "softmax.bias": np.array([-0.0, 1e-45, 3.4e38], np.float32)},
-        {
-            "state.json": {
-                "step": 7, "tokens": 9, "random_seed": 0, "epoch": 0.1, "tokens_per_epoch": 90,
-                "total_steps": 70, "interval": {"nats": 0.1, "predictions": 2}, "scaler": None,
-                "stream": {"epoch": 0, "shard": 0, "offset": 5, "line": 1, "sentence": 1},
-                "shards": [["雨", 9, "0" * 64]], "options": {}, "text": "雨",
-            },
-            "optimizer.safetensors": {"embedding.weight.moment_0": random.random((30, 40))},
-            "lstm.safetensors": {"hidden": random.random((2, 1, 3, 4), np.float32),
-                                 "cell": random.random((2, 1, 3, 6), np.float32)},
-            "rows.safetensors": {"row_tokens": np.arange(9), "row_lengths": np.array([4, 0, 5]),
-                                 "row_done": np.array([1, 0, 5])},
-        },
-    )
-
-
-@pytest.fixture
-def saved(tmp_path, vocabulary):
-    """A model folder in a run of its own."""
-    path = checkpoint_path(tmp_path / "run", 40)
-    save_checkpoint(path, build(vocabulary))
-    return path
-
-
-def content(folder):
-    """Return the bytes of every file below `folder` by name, and None for every folder."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in Path(folder).rglob("*")
-    }
-
-
-def assert_equal_arrays(actual, expected):
-    assert actual.keys() == expected.keys()
-    for name, array in expected.items():
-        assert actual[name].dtype == array.dtype
-        assert actual[name].shape == array.shape
-        assert actual[name].tobytes() == array.tobytes()
 
 
 def problem_of(path, **options):
@@ -284,122 +225,6 @@ def test_a_model_is_set_whole_or_not_at_all(tmp_path, vocabulary):
         f"embedding.weight has shape 4x{rows}, expected {rows}x4"
     )
     assert_equal_arrays(weights_of(loaded), weights)
-
-
-def make_checkpoints(run, *names):
-    for name in names:
-        (run / name).mkdir(parents=True)
-
-
-def test_checkpoints_are_listed_by_step(tmp_path):
-    make_checkpoints(
-        tmp_path, "step_99999999", "step_100000000", "step_00000020", "step_00000009", "step_7",
-        "step_x0000001", ".tmp-step_00000030-12", "other",
-    )
-    assert [step_of(path) for path in list_checkpoints(tmp_path)] == [9, 20, 10**8 - 1, 10**8]
-    assert checkpoint_path(tmp_path, 9).is_dir()
-    assert list_checkpoints(tmp_path / "nothing") == []
-
-
-def test_a_run_stands_for_its_latest_checkpoint(saved, vocabulary):
-    newer = checkpoint_path(saved.parent, 50)
-    save_checkpoint(newer, build(vocabulary, seed=1))
-    for path, seed in ((saved, 0), (newer, 1)):
-        set_latest(saved.parent, path)
-        assert latest_checkpoint(saved.parent) == path
-        weights = load_checkpoint(saved.parent).weights
-        assert_equal_arrays(weights, build(vocabulary, seed).weights)
-
-
-def test_a_run_without_checkpoint_cannot_be_continued(tmp_path):
-    with pytest.raises(InputError, match="no checkpoint to resume from .* without --resume"):
-        latest_checkpoint(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["step_00000041", "../elsewhere", ""])
-def test_latest_must_name_a_checkpoint_that_is_there(saved, name):
-    (saved.parent.parent / "elsewhere").mkdir()
-    (saved.parent / "latest").write_text(name + "\n")
-    with pytest.raises(InputError) as error:
-        latest_checkpoint(saved.parent)
-    assert str(error.value) == (
-        f"{saved.parent}/latest names {name!r}, which is not there; checkpoints: step_00000040"
-    )
-
-
-@pytest.mark.parametrize("keep, newest_step, left", [
-    (2, 40, [30, 40]), (1, 40, [40]), (9, 40, [10, 20, 30, 40]), (0, 40, [10, 20, 30, 40]),
-    (1, 20, [20, 30, 40]),  # after going back to step 20 the later ones are not older
-])
-def test_only_old_checkpoints_are_removed(tmp_path, keep, newest_step, left):
-    make_checkpoints(tmp_path, *(f"step_{step:08d}" for step in (10, 20, 30, 40)), "step_note")
-    remove_old_checkpoints(tmp_path, keep, newest_step)
-    assert [step_of(path) for path in list_checkpoints(tmp_path)] == left
-    assert (tmp_path / "step_note").is_dir()
-
-
-def test_a_folder_replaces_the_one_of_its_name(tmp_path):
-    for name in ("first", "second"):
-        with atomic_folder(tmp_path / "runs" / "model") as folder:
-            (folder / "part").mkdir()
-            (folder / "part" / name).write_text(name)
-            assert (tmp_path / "runs" / "model" / "part" / "first").exists() == (name == "second")
-    assert content(tmp_path / "runs") == {
-        "model": None, "model/part": None, "model/part/second": b"second",
-    }
-
-
-@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
-def test_a_folder_that_fails_leaves_nothing(tmp_path, error):
-    with atomic_folder(tmp_path / "model") as folder:
-        (folder / "old").write_text("old")
-    with pytest.raises(error), atomic_folder(tmp_path / "model") as folder:
-        (folder / "new").write_text("new")
-        raise error
-    assert content(tmp_path) == {"model": None, "model/old": b"old"}
-
-
-def test_text_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "latest"
-    write_text_atomically(path, "一\n")
-    write_text_atomically(path, "二\r\n")
-    assert content(tmp_path) == {"latest": "二\r\n".encode()}
-
-    def refuse(_):
-        raise OSError(errno.ENOSPC, "no space")
-
-    monkeypatch.setattr(files.os, "fsync", refuse)
-    with pytest.raises(OSError, match="no space"):
-        write_text_atomically(path, "三\n")
-    assert content(tmp_path) == {"latest": "二\r\n".encode()}
-
-
-def test_a_killed_process_leaves_only_what_is_removed_later(tmp_path):
-    program = (
-        "import os, sys; from bilm.files import *\n"
-        "os.replace = lambda *_: os._exit(9) if sys.argv[1] == 'text' else None\n"
-        "if sys.argv[1] == 'text': write_text_atomically('latest', 'new')\n"
-        "with atomic_folder('model') as folder:\n"
-        "    (folder / 'part').write_text('half')\n"
-        "    os._exit(9)\n"
-    )
-    (tmp_path / "latest").write_text("old")
-    (tmp_path / ".hidden").write_text("kept")
-    kept = content(tmp_path)
-    for what in ("text", "folder"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, what],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False,
-        )
-        assert done.returncode == 9
-    left = content(tmp_path)
-    assert len(left) == len(kept) + 3  # a file, a folder and the file in it
-    assert "model" not in left
-    assert left["latest"] == b"old"
-    clear_leftovers(tmp_path, "something else")
-    assert content(tmp_path) == left
-    clear_leftovers(tmp_path, "latest|model")
-    assert content(tmp_path) == kept
 
 
 def test_checksums_are_sha256_of_every_file(saved):

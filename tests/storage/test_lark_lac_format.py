@@ -1,6 +1,5 @@
 """The table of LARK's LAC demo, on a checkpoint that the original wrote."""
 
-
 import numpy as np
 import pytest
 

@@ -264,7 +264,8 @@ def test_text_that_is_not_utf8_names_file_and_line(tmp_path, content):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress("海。".encode() * 99)[:-12]])
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress("海。".encode() * 99)[:-12]],
+                         ids=["no gzip", "cut"])
 def test_a_damaged_gzip_file_is_named(tmp_path, content):
     raw = write(tmp_path / "raw.txt.gz", content)
     with pytest.raises(InputError, match=r"raw\.txt\.gz: damaged gzip"):

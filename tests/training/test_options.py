@@ -1,14 +1,12 @@
 """The flags of `bilm pretrain`: LARK's command lines work, true booleans, all problems at once."""
 
-import argparse
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 
 from bilm import train
 from bilm.errors import InputError
-from bilm.options import add_options, option, parse_boolean
 from bilm.training_options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 # LARK's flags and the defaults that it documents; None: it has none.
@@ -218,28 +216,3 @@ def test_help_tells_every_flag_with_its_default(capsys, monkeypatch):
         assert item.metadata["help"] + default in text
     for name in OBSOLETE_FLAGS:
         assert f"--{name}" in text.split("obsolete")[1]
-
-
-@dataclass
-class Cake:
-    layers: int = option(2, "how many", aliases=["floors"])
-    sugar: float = option(0.5, "how sweet")
-    name: str = option("", "what to call it", choices=("", "莲花", "月饼"))
-    baked: bool = option(True, "whether it was in the oven")
-
-
-def test_flags_are_made_from_fields():
-    parser = argparse.ArgumentParser()
-    add_options(parser, Cake)
-    assert vars(parser.parse_args([])) == {}  # what is not given leaves nothing
-    given = vars(parser.parse_args(
-        ["--floors", "3", "--sugar", "1", "--name", "月饼", "--baked", "no"]
-    ))
-    assert given == {"layers": 3, "sugar": 1.0, "name": "月饼", "baked": False}
-    assert [type(value) for value in given.values()] == [int, float, str, bool]
-
-
-@pytest.mark.parametrize("text", ["", "maybe", "2", "None", "falsch"])
-def test_only_booleans_are_booleans(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"expected True or False, found '{text}'"):
-        parse_boolean(text)

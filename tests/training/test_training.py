@@ -10,11 +10,7 @@ from safetensors.numpy import load_file
 from bilm.errors import InputError
 from bilm.metrics import read_metrics
 from bilm.train import main
-from tests.reference.runs import (
-    arguments,
-    assert_same,
-    figures,
-)
+from tests.reference.runs import arguments, assert_same, figures
 
 
 def test_gradient_accumulation_equals_the_larger_batch(corpus_folder):
