@@ -66,7 +66,7 @@ def test_errors_are_named():
             continue
         text = ast.get_docstring(node) or ""
         unnamed += [f"{name}: {error}" for error in raised(function) if error not in text]
-    assert unnamed == []
+    assert not unnamed, "\n".join(unnamed)
 
 
 def test_classes_document_no_argument_that_they_do_not_take():
@@ -77,7 +77,7 @@ def test_classes_document_no_argument_that_they_do_not_take():
         if makes is not None:
             strange = set(documented(node)) - parameters(makes)
             wrong += [f"{name}: {argument}" for argument in sorted(strange)]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_docstrings_hold_no_markup_by_mistake():
@@ -89,4 +89,4 @@ def test_docstrings_hold_no_markup_by_mistake():
                 text = re.sub(r"`[^`]*`|\n\n(    .*\n?)+", "", ast.get_docstring(node) or "")
                 if tags := re.findall(r"</?[A-Za-z]+>", text):
                     wrong.append(f"{path}: {' '.join(tags)} in {text.splitlines()[0]!r}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)

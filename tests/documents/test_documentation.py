@@ -18,7 +18,7 @@ def test_documents_hold_no_markup_by_mistake():
                       flags=re.DOTALL | re.MULTILINE)
         tags = re.findall(r"</?(?!details|summary)[A-Za-z]+>", text)
         wrong += [f"{path.relative_to(ROOT)}: {tag}" for tag in tags]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def test_the_site_is_built_without_warnings(tmp_path):
