@@ -5,14 +5,13 @@ import os
 import pytest
 
 os.environ.setdefault("GLOG_minloglevel", "2")
-
-SENTENCE = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？"
-WORDS = SENTENCE.split()
+pytest.register_assert_rewrite("tests.reference")  # before it is imported
 
 
 @pytest.fixture
 def vocabulary():
-    from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from tests.reference.words import WORDS
 
     return Vocabulary([*SPECIAL_TOKENS, *WORDS])
 
@@ -21,7 +20,9 @@ def vocabulary():
 def corpus_folder(tmp_path):
     """A folder with two training shards, a dev shard and a vocabulary."""
     import numpy as np
-    from bilm.vocabulary import SPECIAL_TOKENS
+
+    from bilm.text.vocabulary import SPECIAL_TOKENS
+    from tests.reference.words import WORDS
 
     random = np.random.default_rng(5)
     for name, sentences in (("train/sentence_file_0", 60), ("train/sentence_file_1", 45),
