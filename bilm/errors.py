@@ -1,4 +1,4 @@
-"""The error that means: the input is at fault, not the program."""
+"""The error that means: the input is at fault, not the program; and one line for no memory."""
 
 
 class InputError(ValueError):
@@ -14,3 +14,9 @@ class InputError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).splitlines()))
+
+
+def out_of_memory(error: MemoryError) -> str:
+    """Return one line for a MemoryError; Paddle's come with a trace of its C++ functions."""
+    reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
+    return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and checksums that tell whether they still are."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -173,3 +174,24 @@ def sync_folder(path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_json(path) -> dict:
+    """Return the JSON object in a file.
+
+    Raises:
+        InputError: The file holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_json(path, value: dict) -> None:
+    """Write a JSON object to a file."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    Path(path).write_text(text, encoding="utf-8")

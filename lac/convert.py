@@ -5,6 +5,7 @@ tagger that is written computes: variant "lark", a GRU that resets before its pr
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -15,7 +16,6 @@ import numpy as np
 from bilm.conversion.convert import convert
 from bilm.errors import InputError
 from bilm.files import check_new_folder
-from bilm.program.running import warn
 from bilm.storage.checkpoint import as_float32
 from bilm.storage.formats import lark, lark_lac
 from bilm.storage.formats.known import open_model
@@ -25,6 +25,8 @@ from lac.model_folder import StoredTagger, read_tagger, write_tagger
 from lac.network.config import TaggerConfig
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import load_tags
+
+_log = logging.getLogger("lac")
 
 FORMAT = "lac"
 _MAX_LAYERS = 8
@@ -70,7 +72,7 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
         weights[f"elmo.mixes.0.{name}"] = array
     odd = sorted(name for name, array in weights.items() if not np.isfinite(array).all())
     if odd:
-        warn(f"{source}: values that are not finite in {', '.join(odd)}")
+        _log.warning(f"{source}: values that are not finite in {', '.join(odd)}")
     num_words, embedding_size = weights["word_embedding.weight"].shape
     gru_size2, num_tags = weights["emissions.weight"].shape
     tags = [str(number) for number in range(num_tags)]

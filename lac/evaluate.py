@@ -1,12 +1,14 @@
 """`lac evaluate`: how many spans and tags of a tagged text a tagger finds."""
 
+import logging
 from typing import Optional
 
 from tqdm import tqdm
 
-from bilm.program.running import warn
 from lac.span_scores import SpanScores
 from lac.tagged_files import TaggedCorpus, unknown_tags
+
+_log = logging.getLogger("lac")
 
 
 def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = False) -> SpanScores:
@@ -34,7 +36,7 @@ def warn_of_unknown_tags(corpus, tags, path) -> None:
     new = unknown_tags(corpus, tags)
     if new:
         told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
-        warn(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
+        _log.warning(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
 
 
 def report_lines(report: dict) -> list:

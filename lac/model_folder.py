@@ -27,7 +27,7 @@ from safetensors.numpy import save_file
 
 from bilm.conversion.convert import convert
 from bilm.errors import InputError
-from bilm.files import atomic_folder, check_new_folder
+from bilm.files import atomic_folder, check_new_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json
 from bilm.storage.checkpoint import (
@@ -38,7 +38,7 @@ from bilm.storage.checkpoint import (
     write_checksums,
 )
 from bilm.storage.ready_models import resolve_model, told_ready_models
-from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
+from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
 from bilm.text.shards import numbered_lines
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization

@@ -1,5 +1,6 @@
 """`lac plot`: dev scores and ELMo's mix over a tagger's training, and which types it confuses."""
 
+import logging
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
@@ -15,9 +16,10 @@ from bilm.pictures.drawing import (
     new_figure,
     write_figure,
 )
-from bilm.program.running import warn
 from lac.confusion import Confusion, confusion_of, draw_confusion, read_report, size_of
 from lac.training.outcome import RESULT_FILE, read_outcome
+
+_log = logging.getLogger("lac")
 
 SCORES = {"f1": "F1", "precision": "precision", "recall": "recall"}  # in metrics.jsonl: its name
 _HEIGHT = 3.6  # of the curves, in inches
@@ -82,13 +84,13 @@ def _matrix_of_run(run, name):
     """Return the matrix of a run's result in a list, or an empty list with a warning."""
     outcome = read_outcome(run)
     if outcome is None:
-        warn(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
+        _log.warning(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
         return []
     report, data = (outcome.test, "test") if outcome.test else (outcome.dev, "dev")
     try:
         confusion = confusion_of(report, str(Path(run) / RESULT_FILE))
     except InputError as error:
-        warn(f"{error}; --figures FILE draws it")
+        _log.warning(f"{error}; --figures FILE draws it")
         return []
     return [Matrix(confusion, f"{name}, {data} data")]
 

@@ -8,6 +8,14 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 pytest.register_assert_rewrite("tests.reference")  # before it is imported
 
 
+@pytest.fixture(autouse=True)
+def messages_as_programs_show_them():
+    """Tests call `main` of a verb without the program around it."""
+    from bilm.program.running import show_messages
+
+    show_messages()
+
+
 @pytest.fixture
 def vocabulary():
     from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary

@@ -115,7 +115,8 @@ def test_a_broken_paddle_is_no_missing_paddle(monkeypatch, tmp_path):
 ])
 def test_a_program_without_paddle_ends_with_one_line(tmp_path, arguments):
     program = (
-        "import sys; sys.modules['paddle'] = None; from bilm.program.running import main; main(sys.argv[1:])"
+        "import sys; sys.modules['paddle'] = None\n"
+        "from bilm.commands.verbs import main; main(sys.argv[1:])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], cwd=tmp_path, text=True, capture_output=True,

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bilm.commands import evaluate as evaluate_command
-from bilm.commands import pretrain as pretrain_command
-from bilm.commands import segment as segment_command
-from bilm.commands import vocab as vocab_command
+from bilm.commands import evaluate, pretrain, segment, vocab
 
 
 def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
@@ -22,15 +19,16 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
         document for number, document in enumerate(documents) if number % 10
     ])):
         (tmp_path / f"{part}.txt").write_text("\n\n".join(chosen), encoding="utf-8")
-        segment_command.main([f"{tmp_path}/{part}.txt", "--output", f"{tmp_path}/{part}",
+        segment.main([f"{tmp_path}/{part}.txt", "--output", f"{tmp_path}/{part}",
                            "--split_newlines", "--workers", "1"])
-    vocab_command.main([f"{tmp_path}/train", "--output", f"{tmp_path}/vocabulary.txt",
+    vocab.main([f"{tmp_path}/train", "--output", f"{tmp_path}/vocabulary.txt",
                              "--min_count", "2"])
-    pretrain_command.main(["--train_path", f"{tmp_path}/train", "--vocab_path", f"{tmp_path}/vocabulary.txt",
-                "--para_save_dir", f"{tmp_path}/run", "--embed_size", "64", "--hidden_size", "128",
-                "--batch_size", "32", "--num_steps", "10", "--shuffle", "--sample_softmax",
+    pretrain.main(["--train_path", f"{tmp_path}/train",
+                   "--vocab_path", f"{tmp_path}/vocabulary.txt",
+                   "--para_save_dir", f"{tmp_path}/run", "--embed_size", "64",
+                   "--hidden_size", "128", "--batch_size", "32", "--num_steps", "10", "--shuffle", "--sample_softmax",
                 "--n_negative_samples_batch", "512", "--max_steps", "300"])
-    evaluate_command.main(["--model", f"{tmp_path}/run", "--data", f"{tmp_path}/dev",
+    evaluate.main(["--model", f"{tmp_path}/run", "--data", f"{tmp_path}/dev",
                    "--unigram", f"{tmp_path}/train", "--json", f"{tmp_path}/figures.json"])
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["tokens"] > 20_000
@@ -40,11 +38,11 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
 def test_a_tagger_learns_a_real_treebank(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
-    from lac.commands import train as train_command
+    from lac.commands import train as train
     from lac.training.outcome import read_outcome
 
     data = Path(os.environ["BILM_DATA_DIR"]) / "ud_gsd"
-    train_command.main([
+    train.main([
         "--train_path", str(data / "train.tsv"), "--dev_path", str(data / "dev.tsv"),
         "--test_path", str(data / "test.tsv"), "--save_dir", f"{tmp_path}/run", "--gru_size", "64",
         "--max_train_sentences", "500", "--max_epochs", "6", "--batch_size", "16",

@@ -1,15 +1,17 @@
 """Convert a biLM from one format to another, and check the result."""
 
+import logging
 import time
 
 from bilm.conversion.convert import convert
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.program.running import warn
 from bilm.storage.formats.known import (
     FORMATS,
 )
+
+_log = logging.getLogger("bilm")
 
 
 def new_convert_parser(prog: str, description: str, examples, other_formats=()) -> Parser:
@@ -65,9 +67,9 @@ def run_conversion(options) -> None:
     )
     seconds = time.monotonic() - start
     for phrase in done.lost:
-        warn(f"{options.to} cannot hold {phrase}")
+        _log.warning(f"{options.to} cannot hold {phrase}")
     for phrase in done.warnings:
-        warn(phrase)
+        _log.warning(phrase)
     write_figures(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
     if options.json != "-":
         _print(done, options, seconds)

@@ -1,5 +1,6 @@
 """Vectors of every line of a text, in an HDF5 file; an interrupted run can be resumed."""
 
+import logging
 import signal
 import time
 
@@ -12,7 +13,8 @@ from bilm.network.mixes import VARIANTS
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.program.running import warn
+
+_log = logging.getLogger("bilm")
 
 
 def build_parser() -> Parser:
@@ -75,7 +77,7 @@ def main(arguments=None) -> None:
         )
     rate = report["unknown"] / max(1, report["words"])
     if rate > OOV_WARNING_RATE:
-        warn(f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
+        _log.warning(f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
              "training text was?")
     write_figures(options.json, report)
     if options.json != "-":

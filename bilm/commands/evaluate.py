@@ -1,5 +1,7 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
+import logging
+
 from tqdm import tqdm
 
 from bilm.errors import InputError
@@ -14,8 +16,9 @@ from bilm.inference.perplexity import (
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.program.running import warn
 from bilm.text.corpus import Corpus
+
+_log = logging.getLogger("bilm")
 
 
 def build_parser() -> Parser:
@@ -67,7 +70,7 @@ def main(arguments=None) -> None:
     if train:
         report["unigram_perplexity"] = unigram_perplexity(train, corpus)
     if report["oov_rate"] > OOV_WARNING_RATE:
-        warn(
+        _log.warning(
             f"{report['oov_rate']:.1%} of the words are unknown; the perplexity says "
             "little: was the text segmented as the training text was?"
         )

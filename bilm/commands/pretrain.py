@@ -1,6 +1,7 @@
 """`bilm pretrain`: train a biLM on segmented text, and resume it exactly."""
 
 import argparse
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -10,7 +11,6 @@ from bilm.hardware import keep_freed_memory, select_device, tune_cpu
 from bilm.program.json_output import stdout_for_figures, write_figures
 from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.program.running import warn
 from bilm.storage.checkpoint import (
     CHECKSUMS,
     clear_run,
@@ -21,6 +21,8 @@ from bilm.storage.checkpoint import (
 from bilm.storage.formats.known import detect_format
 from bilm.storage.pretrained import read_config
 from bilm.training.options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
+
+_log = logging.getLogger("bilm")
 
 
 def main(arguments=None) -> None:
@@ -88,7 +90,7 @@ def _warn_of_obsolete_flags(given):
     for name, _, advice in OBSOLETE:
         if name in given:
             del given[name]
-            warn(f"--{name} is obsolete and ignored: {advice}")
+            _log.warning(f"--{name} is obsolete and ignored: {advice}")
 
 
 def _is_of_a_run(load_dir):
@@ -124,7 +126,7 @@ def _read_checkpoint(given, load_dir):
             path = latest_checkpoint(path)
         found = load_checkpoint(path, training=True)
         if not (path / CHECKSUMS).is_file():
-            warn(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
+            _log.warning(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
         return found, path
     except InputError as error:
         problem = str(error)
@@ -137,7 +139,7 @@ def _read_checkpoint(given, load_dir):
             found = load_checkpoint(other, training=True), other
         except InputError:
             continue
-        warn(f"{problem}; going back to {other}")
+        _log.warning(f"{problem}; going back to {other}")
         return found
     raise InputError(f"{problem}; no other checkpoint can be read either")
 

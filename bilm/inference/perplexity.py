@@ -1,15 +1,17 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
+import logging
 import math
 from itertools import islice
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from bilm.program.running import warn
 from bilm.text.corpus import Corpus, WindowReader
 from bilm.text.segmentation import load_segmentation, segmentation_differences
 from bilm.training.metrics import perplexity_of
+
+_log = logging.getLogger("bilm")
 
 OOV_WARNING_RATE = 0.05
 # Sentences are sorted by length within so many, or so many tokens, to fill batches with little
@@ -258,7 +260,7 @@ def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
         present = load_segmentation(folder)
         differences = segmentation_differences(trained, present) if trained and present else []
         if differences:
-            warn(
+            _log.warning(
                 f"{folder} was segmented differently than the model's training text: "
                 + "; ".join(differences)
             )

@@ -1,6 +1,7 @@
 """Vectors of every line of a text, in an HDF5 file; an interrupted run can be resumed."""
 
 import hashlib
+import logging
 import os
 import sys
 import tempfile
@@ -14,10 +15,11 @@ from tqdm import tqdm
 from bilm.errors import InputError
 from bilm.inference.embedder import Embedder, plan_blocks
 from bilm.inference.vector_file import VectorFile, is_complete, remove_leftovers, sentence_index_of
-from bilm.program.running import warn
 from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.text.shards import not_utf8, open_shard, read_lines
 from bilm.text.vocabulary import split_words
+
+_log = logging.getLogger("bilm")
 
 
 class Lines:
@@ -140,7 +142,7 @@ def embed_lines(
     }
     digest = hashlib.sha256((embedder.fingerprint() + dtype + found.digest).encode())
     if _is_finished(output, digest.hexdigest(), resume):
-        warn(f"{output} is complete already; there is nothing to do")
+        _log.warning(f"{output} is complete already; there is nothing to do")
         return report
     file = VectorFile(
         output,
@@ -199,7 +201,7 @@ def _keeping_what_is_done(file, output, bar):
         yield
     except KeyboardInterrupt:
         file.note()
-        warn(f"interrupted after {bar.n} of {bar.total} words: the same command with --resume "
+        _log.warning(f"interrupted after {bar.n} of {bar.total} words: the same command with --resume "
              "goes on")
         raise
     except OSError as error:
@@ -268,7 +270,7 @@ def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str
     """
     known = embedder.segmentation
     if known is None or known.get("segmenter") == "space":
-        warn("it is not known what segmented the model's training text; jieba segments this one")
+        _log.warning("it is not known what segmented the model's training text; jieba segments this one")
         known = {}
     options = known.get("options")
     options = options if isinstance(options, dict) else {}
@@ -281,7 +283,7 @@ def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str
     description = chosen.describe()
     for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
         if known and known.get(name) != description[name]:
-            warn(f"the model's training text was segmented with another {name}: "
+            _log.warning(f"the model's training text was segmented with another {name}: "
                  f"{known.get(name)}, here {description[name]}")
     cut = load_segmenter(chosen)
     return lambda line: segment_sentence(line, cut, chosen.normalize)

@@ -1,12 +1,14 @@
 """Curves: figures of runs over their steps, and lines of them in a picture's panels."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
-from bilm.program.running import warn
 from bilm.training.metrics import METRICS, read_metrics
+
+_log = logging.getLogger("bilm")
 
 _LARGEST = 1e300  # what is beyond, as an infinite loss's perplexity, breaks logarithmic axes
 
@@ -74,7 +76,7 @@ class RunFigures:
         drawn = [value if _can_be_drawn(value) else math.nan for _, value in found]
         missing = sum(map(math.isnan, drawn))
         if missing:
-            warn(f"{self.run}: {missing} of {len(drawn)} values of {event} {figure} are not "
+            _log.warning(f"{self.run}: {missing} of {len(drawn)} values of {event} {figure} are not "
                  "finite and are left out")
         return Series([step for step, _ in found], drawn)
 
@@ -107,7 +109,7 @@ def read_runs(runs: Sequence, start_step: int = 0) -> List[RunFigures]:
     if len(empty) == len(read):
         raise InputError(problem)
     if empty:
-        warn(problem)
+        _log.warning(problem)
     return [figures for figures in read if figures]
 
 

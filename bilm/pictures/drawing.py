@@ -1,13 +1,15 @@
 """Pictures: matplotlib's figures with fonts for Chinese, told colours, and whole files."""
 
 import io
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import List
 
 from bilm.errors import InputError
 from bilm.files import write_bytes_atomically
-from bilm.program.running import warn
+
+_log = logging.getLogger("bilm")
 
 ENDINGS = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, which colour-blind people tell apart, without their yellow, which is
@@ -61,7 +63,7 @@ class Fonts:
         """Tell what to install, in the first call; further ones do nothing."""
         if not self._is_warned:
             self._is_warned = True
-            warn("no installed font has all characters of this picture, so some text is left out "
+            _log.warning("no installed font has all characters of this picture, so some text is left out "
                  "or spelt in ASCII; for Chinese install Noto Sans CJK (Debian: fonts-noto-cjk)")
 
     def _has(self, character):

@@ -1,5 +1,6 @@
 """How a program runs: its verb, exit status, and errors of one line."""
 
+import logging
 import os
 import sys
 import traceback
@@ -9,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Tuple
 
-from bilm.errors import InputError
+from bilm.errors import InputError, out_of_memory
 from bilm.program.parser import suggestion
 
 # Exit statuses, as docs/command_line.md tells them; 130 and 141 are 128 + a signal's number.
@@ -26,6 +27,7 @@ def run_main(main, arguments=None) -> None:
         arguments: The list; None: the command line.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    show_messages()
     try:
         try:
             main(arguments)
@@ -115,17 +117,26 @@ def _help(program, groups, example) -> str:
     return "\n".join([*lines, "", "example:", f"  {example}"])
 
 
-def out_of_memory(error: MemoryError) -> str:
-    """Return what to tell of a MemoryError; Paddle's come with a traceback of its own."""
-    reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
-    return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"
+class MessageHandler(logging.Handler):
+    """Shows what the library logs as programs do: warnings on stderr, the rest on stdout.
 
-
-def warn(message: str) -> None:
-    """Print one line on stderr: something is odd, and the program goes on.
-
-    Of several processes that train one model the first one prints.
+    Of several processes that train one model, only the first one shows anything.
     """
-    if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
-        return
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record, a line of its own."""
+        if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
+            return
+        if record.levelno >= logging.WARNING:
+            print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        else:
+            print(record.getMessage(), flush=True)
+
+
+def show_messages() -> None:
+    """Show what the loggers `bilm` and `lac` are given, from level INFO on."""
+    for name in ("bilm", "lac"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
+            logger.addHandler(MessageHandler())
+            logger.setLevel(logging.INFO)

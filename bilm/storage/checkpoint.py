@@ -21,15 +21,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from bilm.errors import InputError
-from bilm.files import atomic_folder, clear_leftovers, sha256_of, write_text_atomically
-from bilm.network.config import BiLMConfig
-from bilm.storage.side_files import (
-    SideFiles,
+from bilm.files import (
+    atomic_folder,
+    clear_leftovers,
     read_json,
-    read_side_files,
+    sha256_of,
     write_json,
-    write_side_files,
+    write_text_atomically,
 )
+from bilm.network.config import BiLMConfig
+from bilm.storage.side_files import SideFiles, read_side_files, write_side_files
 from bilm.text.vocabulary import Vocabulary
 from bilm.training.state import check_training_state
 

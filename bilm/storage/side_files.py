@@ -8,11 +8,11 @@
 Each of them but the first may be absent.
 """
 
-import json
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from bilm.errors import InputError
+from bilm.files import read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json, read_mixes
 from bilm.text.shards import SEGMENTATION_FILE
@@ -73,24 +73,3 @@ def write_side_files(folder, files: SideFiles) -> None:
         write_json(folder / SEGMENTATION_FILE, files.segmentation)
     if files.mixes is not None:
         (folder / MIXES_FILE).write_text(mixes_to_json(files.mixes), encoding="utf-8")
-
-
-def read_json(path) -> dict:
-    """Return the JSON object in a file.
-
-    Raises:
-        InputError: The file holds something else.
-    """
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
-    return value
-
-
-def write_json(path, value: dict) -> None:
-    """Write a JSON object to a file."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    Path(path).write_text(text, encoding="utf-8")

@@ -9,10 +9,9 @@ from typing import Dict
 import numpy as np
 import paddle
 
-from bilm.errors import InputError
+from bilm.errors import InputError, out_of_memory
 from bilm.files import lock_folder
 from bilm.inference.perplexity import Totals, evaluate, summarise
-from bilm.program.running import out_of_memory
 from bilm.storage.checkpoint import (
     checkpoint_path,
     remove_old_checkpoints,

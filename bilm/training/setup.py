@@ -1,6 +1,7 @@
 """What a training run starts from: corpus, vocabulary, model and folder, all checked."""
 
 import json
+import logging
 import math
 from dataclasses import asdict
 from itertools import islice
@@ -13,7 +14,6 @@ from tqdm import tqdm
 from bilm.errors import InputError
 from bilm.inference.perplexity import warn_of_segmentation
 from bilm.network.model import BiLM
-from bilm.program.running import warn
 from bilm.storage.checkpoint import (
     Checkpoint,
     clear_run,
@@ -29,6 +29,8 @@ from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.options import TrainingOptions
 from bilm.training.trainer import Trainer
+
+_log = logging.getLogger("bilm")
 
 # Options in which processes may differ.
 _OF_A_PROCESS = dict.fromkeys((
@@ -92,7 +94,7 @@ def set_up(
     if options.decay != "none" and not options.decay_steps:
         before = saved.get("total_steps", total_steps)
         if before != total_steps:
-            warn(f"the learning rate now falls until step {total_steps}, before until {before}; "
+            _log.warning(f"the learning rate now falls until step {total_steps}, before until {before}; "
                  "--decay_steps fixes it")
     pretrained = None
     if options.load_pretraining_params and not checkpoint:
@@ -156,7 +158,7 @@ def _count(corpus, options, quiet):
                 flush=True,
             )
         if options.all_train_tokens not in (0, counts.tokens):
-            warn(f"--all_train_tokens says {options.all_train_tokens}, counted are "
+            _log.warning(f"--all_train_tokens says {options.all_train_tokens}, counted are "
                  f"{counts.tokens}; the count is used")
     return counts.tokens
 
@@ -185,7 +187,7 @@ def _new_model(options, vocabulary, pretrained):
                 "belong to other words; pass the vocabulary that it was trained with"
             )
     if options.sample_softmax and options.n_negative_samples_batch >= len(vocabulary):
-        warn(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the whole "
+        _log.warning(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the whole "
              f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
     model.train()
     return model
@@ -195,7 +197,7 @@ def _with_softmax(weights, model, source):
     """Return the weights; where they have no softmax, with the model's new one."""
     if "softmax.weight" in weights:
         return weights
-    warn(f"{source} has no softmax: it is initialised, and has to be learned")
+    _log.warning(f"{source} has no softmax: it is initialised, and has to be learned")
     own = {name: array for name, array in weights_of(model).items() if "softmax." in name}
     return {**weights, **own}
 
@@ -203,9 +205,9 @@ def _with_softmax(weights, model, source):
 def _set_moments(trainer, options, pretrained):
     moments, source = pretrained.training.get(OPTIMIZER_FILE), options.load_pretraining_params
     if not moments:
-        warn(f"{source} has no moments of Adagrad: the optimiser starts anew")
+        _log.warning(f"{source} has no moments of Adagrad: the optimiser starts anew")
     elif options.optimizer != "adagrad":
-        warn(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
+        _log.warning(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
     else:
         trainer.set_moments(moments, source)
         print(f"{source}: weights and Adagrad's moments are taken over", flush=True)
@@ -216,7 +218,7 @@ def _warn_of_unknown_words(corpus):
     words = [ids[1:-1] for ids, _ in islice(corpus.sentences(), 1000)]
     rate = sum(int((ids == unk_id).sum()) for ids in words) / sum(map(len, words))
     if rate > 0.5:
-        warn(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
+        _log.warning(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
              "text segmented (bilm segment), and is the vocabulary built from it?")
 
 

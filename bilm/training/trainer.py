@@ -4,6 +4,7 @@ All randomness of a step is a function of the seed and the step's number (and th
 for dropout), so there is no random state that could be lost.
 """
 
+import logging
 from functools import reduce
 from typing import NamedTuple, Optional
 
@@ -16,7 +17,6 @@ from bilm.kernels.loading import is_native
 from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
-from bilm.program.running import warn
 from bilm.randomness import random_for, seed_paddle
 from bilm.storage.checkpoint import Checkpoint, set_weights, weights_of
 from bilm.text.corpus import BatchPosition, Corpus, pack_position, unpack_position
@@ -38,6 +38,8 @@ from bilm.training.optimizer import (
 from bilm.training.options import TrainingOptions
 from bilm.training.prefetch import Prefetcher
 from bilm.training.state import check_shards
+
+_log = logging.getLogger("bilm")
 
 
 class StepResult(NamedTuple):
@@ -300,7 +302,7 @@ class Trainer:
         document = training["state.json"]
         before = document.get("operators", _operators())
         if before != _operators():
-            warn(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
+            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
                  "(BILM_KERNEL): figures will differ from an uninterrupted run's by rounding and "
                  "by what dropout draws")
         check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
@@ -341,7 +343,7 @@ class Trainer:
     def _restore_states(self, arrays, source):
         num_rows = arrays["hidden"].shape[2]
         if num_rows != self._dealer.rows:
-            warn(f"{source}: was written with {num_rows} rows a batch over all processes, now there"
+            _log.warning(f"{source}: was written with {num_rows} rows a batch over all processes, now there"
                  f" are {self._dealer.rows}: sentences are dealt to the rows anew, and their LSTM "
                  "states start at zero")
             return

@@ -5,12 +5,15 @@ tagger that is written computes: variant "lark", a GRU that resets before its pr
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
+import logging
+
 from bilm.commands.convert import new_convert_parser, run_conversion
 from bilm.errors import InputError
 from bilm.program.json_output import write_figures
 from bilm.program.parser import Parser
-from bilm.program.running import warn
 from lac.convert import FORMAT, import_lark
+
+_log = logging.getLogger("lac")
 
 
 def build_parser() -> Parser:
@@ -52,6 +55,6 @@ def main(arguments=None) -> None:
         print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its "
               f"biLM, {done.words} words, {done.tags} tags; every tensor read back")
     if not options.vocab:
-        warn("no --vocab: the model takes ids only, and lac tag cannot use it")
+        _log.warning("no --vocab: the model takes ids only, and lac tag cannot use it")
     if not options.tags:
-        warn("no --tags: tags are numbers")
+        _log.warning("no --tags: tags are numbers")

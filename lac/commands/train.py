@@ -1,6 +1,7 @@
 """`lac train`: train a tagger with or without ELMo, and resume it exactly."""
 
 import argparse
+import logging
 from dataclasses import fields
 
 from bilm.errors import InputError
@@ -8,9 +9,10 @@ from bilm.hardware import prepare_device
 from bilm.program.json_output import stdout_for_figures, write_figures
 from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.program.running import warn
 from bilm.storage.checkpoint import checkpoint_path, clear_run, latest_checkpoint
 from lac.training.options import CHANGEABLE_AT_RESUME, OBSOLETE, TaggerOptions
+
+_log = logging.getLogger("lac")
 
 
 def main(arguments=None) -> None:
@@ -19,7 +21,7 @@ def main(arguments=None) -> None:
     json_path, quiet = given.pop("json"), given.pop("quiet")
     for name, advice in OBSOLETE:
         if given.pop(name, None) is not None:
-            warn(f"--{name} is obsolete and ignored: {advice}")
+            _log.warning(f"--{name} is obsolete and ignored: {advice}")
     with stdout_for_figures(json_path):
         figures = _train(given, quiet)
     write_figures(json_path, figures)

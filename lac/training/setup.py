@@ -1,12 +1,12 @@
 """What a training run of a tagger starts from: data, words, tags, biLM and folder, all checked."""
 
 import hashlib
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from bilm.errors import InputError
-from bilm.program.running import warn
 from bilm.randomness import seed_paddle
 from bilm.storage.checkpoint import clear_run, list_checkpoints
 from bilm.storage.pretrained import read_pretrained
@@ -14,6 +14,7 @@ from bilm.storage.side_files import CONFIG_FILE
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import Customization
 from lac.evaluate import warn_of_unknown_tags
+from lac.layer_cache import LayerCache
 from lac.lookup import Lookup, num_character_rows
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, StoredTagger, read_tagger
 from lac.network.config import TaggerConfig
@@ -27,10 +28,11 @@ from lac.tagged_files import (
     read_tagged,
     to_line,
 )
-from lac.training.layer_cache import LayerCache
 from lac.training.options import TaggerOptions
 from lac.training.trainer import TaggerTrainer
 from lac.width import WidthFolder, load_table, unicode_table
+
+_log = logging.getLogger("lac")
 
 
 class Setup(NamedTuple):
@@ -154,7 +156,7 @@ def _read_data(options) -> Tuple[TaggedCorpus, TaggedCorpus, Optional[TaggedCorp
     dev = read_tagged(options.dev_path, train.scheme)
     test = read_tagged(options.test_path, train.scheme) if options.test_path else None
     if len(train.sentences) > 1 and all(len(s.tokens) == 1 for s in train.sentences):
-        warn(f"{options.train_path}: every sentence is a single word; one word a line is CoNLL's "
+        _log.warning(f"{options.train_path}: every sentence is a single word; one word a line is CoNLL's "
              "form: here a line is a sentence")
     if options.max_train_sentences:
         train = train._replace(sentences=train.sentences[: options.max_train_sentences])

@@ -20,6 +20,7 @@ from bilm.training.optimizer import (
     pack_optimizer,
     unpack_optimizer,
 )
+from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
 from lac.model_folder import OPTIMIZER_FILE, TRAINING_FOLDER
 from lac.network.model import Tagger
@@ -27,7 +28,6 @@ from lac.prediction import tensors_of
 from lac.pretrained import BILM_PREFIX, set_own_weights
 from lac.tagged_files import TaggedSentence
 from lac.tensors import as_tensor
-from lac.training.layer_cache import LayerCache
 from lac.training.options import TaggerOptions
 
 _POOL_BATCHES = 20  # whose sentences are sorted by length, so that batches hold little padding

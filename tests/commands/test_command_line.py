@@ -123,7 +123,7 @@ def test_verbs_are_suggested_and_listed(capsys, program, word, told):
     assert run(capsys, program, word.format(**names)) == (2, "", f"error: {told.format(**names)}\n")
     status, text, _ = run(capsys, program)
     assert status == 0 and text == run(capsys, program, "--help")[1]
-    for verb, (_, purpose) in PROGRAMS[program].VERBS.items():
+    for verb, purpose in PROGRAMS[program].VERBS.items():
         assert f"\n  {verb:<11} {purpose}\n" in text
     assert text.endswith(f"\nexample:\n  {PROGRAMS[program].EXAMPLE}\n")
 
@@ -194,8 +194,8 @@ def test_what_counts_as_an_unknown_option(capsys, arguments, told):
 def test_no_help_version_mistake_or_completion_needs_paddle():
     code = (
         "import sys\nfrom contextlib import suppress\n"
-        "from bilm import cli\nfrom lac import cli as l\n"
-        "for main, verbs in ((cli.main, cli.VERBS), (l.main, l.VERBS)):\n"
+        "from bilm.commands import verbs as b\nfrom lac.commands import verbs as l\n"
+        "for main, verbs in ((b.main, b.VERBS), (l.main, l.VERBS)):\n"
         "    for verb in verbs:\n"
         "        for flag in ('--help', '--version', '--hepl'):\n"
         "            with suppress(SystemExit): main([verb, flag])\n"
@@ -273,7 +273,7 @@ def output_on_a_terminal(text, tmp_path, *more):
 
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    subprocess_of("from bilm.program.running import main; main()", "vocab", text, "--output",
+    subprocess_of("from bilm.commands.verbs import main; main()", "vocab", text, "--output",
                   str(tmp_path / "v.txt"), *more, stderr=follower)
     os.close(follower)
     try:
@@ -293,7 +293,7 @@ def test_a_bar_shows_on_a_terminal_only_and_can_be_silenced(text, tmp_path, caps
 
 
 def test_a_closed_pipe_ends_quietly():
-    code = "from bilm.program.running import main; main()"
+    code = "from bilm.commands.verbs import main; main()"
     for arguments in (["completion", "bash"], ["--help"], ["--version"]):
         reader, writer = os.pipe()
         os.close(reader)
@@ -305,7 +305,7 @@ def test_a_closed_pipe_ends_quietly():
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_under_stdout_is_one_line():
     with open("/dev/full", "w") as full:
-        done = subprocess_of("from bilm.program.running import main; main()", "--help", stdout=full)
+        done = subprocess_of("from bilm.commands.verbs import main; main()", "--help", stdout=full)
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
 
 

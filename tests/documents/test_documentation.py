@@ -32,7 +32,7 @@ def test_the_site_is_built_without_warnings(tmp_path):
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "site/reference/bilm.embed.html").read_text(encoding="utf-8")
     assert 'id="bilm.inference.embedder.Embedder.embed"' in page
-    assert 'href="bilm.storage.pretrained.html#bilm.storage.pretrained"' in page  # of `bilm.storage.pretrained`
+    assert 'href="bilm.storage.pretrained.html#bilm.storage.pretrained"' in page  # in prose
 
 
 def glossary(name, pattern):

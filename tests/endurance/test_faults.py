@@ -231,7 +231,7 @@ def test_a_scheduler_sends_sigterm(text, expected, tmp_path):
 @pytest.fixture(scope="module")
 def imports_megabytes():
     """Address space of a process that has imported what training imports."""
-    script = "import bilm.training.train; from bilm.hardware import tune_cpu; tune_cpu(1); " \
+    script = "import bilm.commands.pretrain; from bilm.hardware import tune_cpu; tune_cpu(1); " \
              "import bilm.training.setup; print(open('/proc/self/status').read())"
     printed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True,
                              capture_output=True, text=True).stdout

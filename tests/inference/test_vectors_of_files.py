@@ -178,7 +178,7 @@ def test_memory_does_not_grow_with_the_length_of_a_sentence(tmp_path):
         text = tmp_path / f"{words}.txt"
         text.write_text("人 天 " * (words // 2) + "\n", encoding="utf-8")
         program = (
-            "import resource, sys; from bilm.inference.vectors_of_files import main; main(sys.argv[1:])\n"
+            "import resource, sys; from bilm.commands.embed import main; main(sys.argv[1:])\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         arguments = [sys.executable, "-c", program, text, tmp_path / f"{words}.hdf5",

@@ -1,17 +1,17 @@
 """The programs `bilm` and `lac`, their verbs and flags."""
 
 import argparse
-from importlib import import_module
 
-from bilm.program import running as cli
-from lac import cli as lac_cli
+from bilm.commands import verbs as bilm_verbs
+from bilm.program.running import command_module
+from lac.commands import verbs as lac_verbs
 
-PROGRAMS = {"bilm": cli, "lac": lac_cli}
+PROGRAMS = {"bilm": bilm_verbs, "lac": lac_verbs}
 VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in module.VERBS]
 
 
 def module_of(program, verb):
-    return import_module(PROGRAMS[program].VERBS[verb][0])
+    return command_module(program, verb)
 
 
 def parser_of(program, verb):

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from lac.training.train import train
 
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bilm.training.metrics import read_metrics
+from lac.commands.train import train
 from lac.model_folder import read_tagger
 from lac.training.options import TaggerOptions
 from tests.reference.models import random_model, write

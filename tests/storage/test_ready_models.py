@@ -64,7 +64,7 @@ def demonstrations():
     script = (ROOT / "lac/serving/page/texts.js").read_text("utf-8").split("EXAMPLES")[1]
     yield from re.findall(r'"([^"]+)"', script)
     yield from re.findall(r"echo '([^']+)' \| \w+ \w+ --model sample",
-                          read("README.md", "lac/cli.py"))
+                          read("README.md", "lac/commands/verbs.py"))
     yield from re.findall(r'LAC\("sample"\).run\("([^"]+)"\)', read("README.md"))
     for examples in re.findall(r"examples=\[(.*?)\]", read("lac/serving/app.py")):
         yield from re.findall(r'"([^"]+)"', examples)
@@ -118,12 +118,11 @@ def test_two_senses_are_further_apart_between_than_within(senses, cut):
 
 
 def test_perplexity_is_what_the_card_says(cut, tmp_path):
-    from bilm.commands import evaluate as evaluate_command
-    from bilm.commands import segment as segment_command
+    from bilm.commands import evaluate, segment
 
-    run_main(segment_command.main, [str(ROOT / HELD_OUT[0]), "--output", str(tmp_path / "dev"),
-                                 "--split_newlines", "--quiet"])
-    run_main(evaluate_command.main, ["--model", "sample", "--data", f"{tmp_path}/dev/sentence_file_*",
+    run_main(segment.main, [str(ROOT / HELD_OUT[0]), "--output", str(tmp_path / "dev"),
+                            "--split_newlines", "--quiet"])
+    run_main(evaluate.main, ["--model", "sample", "--data", f"{tmp_path}/dev/sentence_file_*",
                              "--json", str(tmp_path / "figures.json"), "--quiet"])
     found = json.loads((tmp_path / "figures.json").read_text())["perplexity"]
     told = float(re.search(r"perplexity (\d+\.\d)", read("data/models/README.md")).group(1))
@@ -131,8 +130,9 @@ def test_perplexity_is_what_the_card_says(cut, tmp_path):
 
 
 def test_f1_on_hand_labels_is_what_the_card_says(tmp_path):
+    from lac.commands import evaluate
 
-    run_main(evaluate_command.main, ["--model", "sample", "--data", str(ROOT / "data/lac/dev.tsv"),
+    run_main(evaluate.main, ["--model", "sample", "--data", str(ROOT / "data/lac/dev.tsv"),
                              "--json", str(tmp_path / "figures.json"), "--quiet"])
     found = json.loads((tmp_path / "figures.json").read_text())["f1"]
     told = float(re.search(r"F1 (\d+\.\d) %", read("data/models/README.md")).group(1))

@@ -6,8 +6,8 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from bilm.commands import pretrain as pretrain_command
+from bilm.commands import pretrain as train
 from bilm.errors import InputError
-from bilm.training import train
 from bilm.training.options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
 # LARK's flags and the defaults that it documents; None: it has none.

@@ -8,11 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lac.training.train import read_resumable, train
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import read_pretrained
-from lac.commands.train import main
+from lac.commands.train import main, read_resumable, train
 from lac.model_folder import read_tagger
 from lac.training.run import TaggerRun
 from lac.training.setup import set_up

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lac.training.train import train
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import read_pretrained
 from bilm.training.metrics import read_metrics
-from lac.commands.train import main
+from lac.commands.train import main, train
 from lac.model_folder import read_tagger
 from lac.pretrained import load_predictor
 from lac.tagged_files import read_tagged
