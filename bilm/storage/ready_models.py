@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bilm.program.parser import suggestion
 
-_TOP = Path(__file__).resolve().parent.parent
+_TOP = Path(__file__).resolve().parents[2]
 
 
 def ready_models(package: str) -> dict:

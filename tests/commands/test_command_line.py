@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from bilm.commands import compare
 from bilm.commands import segment as segment_command
 from bilm.commands import vocab as vocab_command
-from bilm.conversion import comparison
 from bilm.errors import InputError
 from bilm.program.options import new_parser
 from bilm.program.parser import suggestion
@@ -254,7 +254,7 @@ def test_a_json_file_that_cannot_be_written_is_told_first(
 
 def test_every_bar_can_be_hidden():
     """Each is hidden where stderr is no terminal, by disable=None or by a look at it."""
-    packages = [Path(module.__file__).parent for module in PROGRAMS.values()]
+    packages = [Path(module.__file__).parents[1] for module in PROGRAMS.values()]
     paths = [path for folder in [*packages, ROOT / "tools"] for path in folder.rglob("*.py")]
     assert len(paths) > 50
     for path in paths:
@@ -310,9 +310,9 @@ def test_a_full_disk_under_stdout_is_one_line():
 
 
 def test_two_models_that_differ_are_status_1(capsys, monkeypatch):
-    monkeypatch.setattr(comparison, "open_model", lambda path: path)
-    monkeypatch.setattr(comparison, "other_differences", lambda *_: ["num_layers: 1 and 2"])
-    monkeypatch.setattr(comparison, "compare", lambda *_: [])
+    monkeypatch.setattr(compare, "open_model", lambda path: path)
+    monkeypatch.setattr(compare, "other_differences", lambda *_: ["num_layers: 1 and 2"])
+    monkeypatch.setattr(compare, "compare", lambda *_: [])
     assert run(capsys, "bilm", "compare", "a", "b")[0] == 1
 
 

@@ -18,10 +18,10 @@ from tests.reference.embedded_words import VOCABULARY, WORDS
 from tests.reference.vector_files import content, embed, numbered_text
 
 EMBED = (
-    "import sys; from bilm.inference import vector_file, vectors_of_files as embed_files\n"
+    "import sys; from bilm.inference import vector_file\n"
     "vector_file.SECONDS_BETWEEN_NOTES = 0.05\n"
-    "from bilm.program.running import run_main\n"
-    "run_main(embed_files.main)\n"
+    "from bilm.commands.verbs import main\n"
+    "main(['embed', *sys.argv[1:]])\n"
 )
 
 
