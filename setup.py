@@ -48,7 +48,7 @@ setup(
         "serve": SERVE,
         "dev": [
             "pytest>=7", "hypothesis>=6", "ruff>=0.14.1", "build", "matplotlib>=3.7",
-            "seqeval>=1.2.2", "pytest-benchmark>=4",
+            "seqeval>=1.2.2", "pytest-benchmark>=4", "mypy>=1.11",
             *SERVE, "httpx2>=2", "playwright>=1.45", "schemathesis>=4,<5",
         ],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.5.30,<10", "mkdocstrings[python]>=0.27,<2"],
