@@ -47,6 +47,7 @@ def flags(folder, run, batch_size, *more):
 SAMPLED = ["--sample_softmax", "--n_negative_samples_batch", "9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [
     [], SAMPLED, [*SAMPLED, "--share_softmax", "False"],
     [*SAMPLED, "--optim", "adam", "--learning_rate", "0.001"],
@@ -67,6 +68,7 @@ def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
         np.testing.assert_allclose(weights[name], expected[name], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [[], SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
 def test_other_numbers_of_ranks_go_on(corpus_folder, softmax, before, after):
@@ -154,6 +156,7 @@ def _start_two(command):
     ]
 
 
+@pytest.mark.slow
 def test_gradients_are_summed_in_buckets():
     processes = _start_two(lambda number: ["-c", BUCKETS])
     for output in [process.communicate(timeout=120)[0] for process in processes]:
@@ -161,6 +164,7 @@ def test_gradients_are_summed_in_buckets():
         assert "buckets [2, 2, 1, 2, 1]" in output and "equal" in output, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["text", "vocabulary", "flags"])
 def test_processes_that_differ_are_told(corpus_folder, what):
     other = corpus_folder / "other"
@@ -204,6 +208,7 @@ def test_larks_variables_that_do_not_fit_are_told(changes, message):
         endpoints_of({**LARKS, **changes})
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_brings_the_others_down(corpus_folder):
     """By hand and by the launcher; what was saved resumes as if nothing had been."""
     run, whole = corpus_folder / "run", corpus_folder / "whole"
@@ -228,6 +233,7 @@ def test_a_process_that_dies_brings_the_others_down(corpus_folder):
     assert [line["loss"] for line in figures(run)] == [line["loss"] for line in figures(whole)]
 
 
+@pytest.mark.slow
 def test_stopping_the_launcher_stops_and_saves(corpus_folder):
     run = corpus_folder / "run"
     launcher = subprocess.Popen(
@@ -257,6 +263,7 @@ def _children(pid):
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
     processes = _start_two(lambda number: ["-m", "bilm.train", *flags(
         corpus_folder, corpus_folder / "run", 4, "--max_epoch", "100000")])
@@ -272,6 +279,7 @@ def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_two_ranks_resume_exactly(corpus_folder):
     whole, halves = corpus_folder / "whole", corpus_folder / "halves"
     options = flags(corpus_folder, whole, 4, *EVERYTHING_RANDOM, "--test_path", "")

@@ -47,6 +47,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     write_text(tmp_path)
     command = [
@@ -72,6 +73,7 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     assert "finished at" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finetune", [False, True])
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     write_text(tmp_path)

@@ -127,6 +127,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path):
     assert not np.array_equal(first["emissions.weight"], third["emissions.weight"])
 
 
+@pytest.mark.slow
 def test_further_training_keeps_words_tags_and_user_dictionary(tmp_path):
     dictionary = tmp_path / "words.txt"
     dictionary.write_text("青石镇/ns\n", encoding="utf-8")
@@ -159,6 +160,7 @@ def test_a_word_a_line_is_remarked(tmp_path, capsys):
     assert "one word a line is CoNLL's form" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_line_formats_and_schemes_train(tmp_path):
     lines = ["小林/B-nr 来/S-v 了/O", "陈/B-nr 晨/E-nr 走/S-v"]
     lines[0] = "小林/S-nr 来/S-v 了/O"
