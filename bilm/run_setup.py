@@ -11,20 +11,14 @@ import paddle
 from tqdm import tqdm
 
 from bilm import distributed
-from bilm.checkpoint import (
-    Checkpoint,
-    clear_run,
-    list_checkpoints,
-    set_latest,
-    set_weights,
-    weights_of,
-)
+from bilm.checkpoint import Checkpoint, set_weights, weights_of
 from bilm.cli import warn
 from bilm.corpus import Corpus
 from bilm.errors import InputError
 from bilm.evaluate import warn_of_segmentation
 from bilm.model import BiLM
 from bilm.pretrained import OPTIMIZER_FILE, read_pretrained
+from bilm.runs import RunFolder
 from bilm.segmentation import load_segmentation
 from bilm.trainer import Trainer
 from bilm.training_options import TrainingOptions
@@ -48,6 +42,7 @@ class Setup(NamedTuple):
         total_steps: Steps until the last epoch's end or --max_steps.
         interval: Summed nats and predictions since the last log line.
         source: Checkpoint that the run goes on from, or None.
+        folder: The run's; None in processes other than the first, which write nothing.
     """
 
     options: TrainingOptions
@@ -59,10 +54,12 @@ class Setup(NamedTuple):
     total_steps: int
     interval: dict
     source: Optional[Path]
+    folder: Optional[RunFolder]
 
 
 def set_up(
     options: TrainingOptions,
+    folder: Optional[RunFolder],
     checkpoint: Optional[Checkpoint] = None,
     source=None,
     with_moments: bool = False,
@@ -72,6 +69,7 @@ def set_up(
 
     Args:
         options: How to train.
+        folder: The run's; None in processes other than the first.
         checkpoint: Where to go on; None starts anew.
         source: The checkpoint's folder.
         with_moments: Whether Adagrad goes on with the moments that come with
@@ -122,10 +120,11 @@ def set_up(
             warn_of_segmentation(segmentation, text)
         if pretrained:
             warn_of_segmentation(pretrained.segmentation, corpus)
-        _start_folder(Path(options.para_save_dir), source)
+        if source is not None and source.parent.resolve() == folder.path.resolve():
+            folder.set_pointer(source)  # later checkpoints and figures belong to what is undone
     interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
     return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
-                 interval, source)
+                 interval, source, folder)
 
 
 def _vocabulary(options, checkpoint):
@@ -218,19 +217,3 @@ def _warn_of_unknown_words(corpus):
     if rate > 0.5:
         warn(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
              "text segmented (bilm segment), and is the vocabulary built from it?")
-
-
-def _start_folder(folder, source):
-    """Make the run's folder ready; nothing before this has written anything."""
-    if list_checkpoints(folder) and (source is None or source.parent.resolve() != folder.resolve()):
-        raise InputError(
-            f"--para_save_dir {folder} holds checkpoints of another run; "
-            "add --resume to continue that one, or choose another folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--para_save_dir {folder}: {error.strerror}") from None
-    clear_run(folder)
-    if source is not None and source.parent.resolve() == folder.resolve():
-        set_latest(folder, source)  # later checkpoints and figures belong to what is undone

@@ -27,7 +27,6 @@ from safetensors.numpy import save_file
 
 from bilm.checkpoint import (
     as_float32,
-    latest_checkpoint,
     read_arrays,
     verify_checksums,
     write_checksums,
@@ -39,6 +38,7 @@ from bilm.files import atomic_folder, check_new_folder
 from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
 from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
 from bilm.ready_models import resolve_model, told_ready_models
+from bilm.runs import BEST, LATEST, latest_checkpoint
 from bilm.shards import numbered_lines
 from bilm.vocabulary import Vocabulary
 from lac.config import TaggerConfig
@@ -49,7 +49,6 @@ from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
-BEST, LATEST = "best", "latest"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 

@@ -14,6 +14,7 @@ import pytest
 from bilm.errors import InputError
 from bilm.metrics import read_metrics
 from bilm.pretrained import read_pretrained
+from bilm.runs import RunFolder, latest_checkpoint
 from lac.ablation import ablate, compare
 from lac.model_folder import read_tagger
 from lac.outcome import Outcome, read_outcome
@@ -21,7 +22,7 @@ from lac.pretrained import load_predictor
 from lac.run import TaggerRun
 from lac.run_setup import set_up
 from lac.tagged_files import read_tagged
-from lac.train import main, read_resumable, train
+from lac.train import main, read_resumable, train, train_in
 from tests.refusals import refusal_of
 from tests.taggers import LINES, options, small_bilm, trained, write_text
 
@@ -83,16 +84,20 @@ def test_the_layers_in_a_file_train_as_those_in_memory_and_those_not_cached(tmp_
     in_memory = options(tmp_path, elmo=bilm, save_dir=str(tmp_path / "memory"), dropout=0.0,
                         elmo_dropout=0.0)  # whose noise depends on the rows that are computed
     train(in_memory)
-    in_file = set_up(replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0))
-    assert not in_file.dev_cache.in_memory
-    TaggerRun(in_file).train()
+    with RunFolder(tmp_path / "file", "--save_dir") as folder:
+        in_file = set_up(
+            replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0), folder
+        )
+        assert not in_file.dev_cache.in_memory
+        TaggerRun(in_file).train()
     assert_equal_runs(tmp_path / "memory", tmp_path / "file")
     assert {path.name for path in (tmp_path / "file").iterdir()} == {
         path.name for path in (tmp_path / "memory").iterdir()
     }
-    direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")))
-    direct.trainer._cache = None
-    TaggerRun(direct._replace(dev_cache=None)).train()
+    with RunFolder(tmp_path / "direct", "--save_dir") as folder:
+        direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")), folder)
+        direct.trainer._cache = None
+        TaggerRun(direct._replace(dev_cache=None)).train()
     one, other = weights_of_run(tmp_path / "memory"), weights_of_run(tmp_path / "direct")
     for name, array in one.items():
         np.testing.assert_allclose(array, other[name], atol=1e-4, err_msg=name)
@@ -117,20 +122,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     whole = options(tmp_path, save_dir=str(tmp_path / "whole"), **changes)
     train(whole)
     parts = replace(whole, save_dir=str(tmp_path / "parts"))
-    run = TaggerRun(set_up(parts))
-    step = run.trainer.train_step
+    with RunFolder(parts.save_dir, "--save_dir") as folder:
+        run = TaggerRun(set_up(parts, folder))
+        step = run.trainer.train_step
 
-    def step_and_signal():
-        result = step()
-        if run.trainer.step == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
+        def step_and_signal():
+            result = step()
+            if run.trainer.step == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
 
-    run.trainer.train_step = step_and_signal
-    assert run.train() is None
-    source, saved, training = read_resumable(tmp_path / "parts")
-    assert source.name == f"step_{stop_at:08d}"
-    assert train(type(whole)(**saved), source, training) is not None
+        run.trainer.train_step = step_and_signal
+        assert run.train() is None
+        source, saved, training = read_resumable(folder)
+        assert source.name == f"step_{stop_at:08d}"
+        assert train_in(folder, type(whole)(**saved), source, training) is not None
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -335,7 +341,7 @@ def test_a_folder_of_another_run_and_changed_data_are_refused(tmp_path, capsys):
 def test_damaged_training_state_is_told(tmp_path, capsys, damage, told):
     given = options(tmp_path, max_epochs=1)
     train(given)
-    checkpoint = read_resumable(given.save_dir)[0]
+    checkpoint = latest_checkpoint(given.save_dir)
     (checkpoint / "checksums.json").unlink()
     damage(checkpoint / "training")
     assert told in refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)

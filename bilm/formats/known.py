@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Callable, List, NamedTuple, Optional
 
-from bilm.checkpoint import latest_checkpoint
 from bilm.config import BiLMConfig
 from bilm.errors import InputError
 from bilm.formats import bilm_tf, lark, native, pdparams, torch_state
@@ -12,6 +11,7 @@ from bilm.formats.canonical import StoredModel, check_model, parameter_shapes
 from bilm.formats.side_files import CONFIG_FILE, SideFiles, read_side_files
 from bilm.formats.tables import Entry, lost, simple
 from bilm.ready_models import resolve_model, told_ready_models
+from bilm.runs import is_run, latest_checkpoint
 from bilm.vocabulary import Vocabulary
 
 
@@ -121,7 +121,7 @@ def model_path(path) -> Path:
     path = resolve_model(path, "bilm")
     if path.name == native.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
         return path.parent
-    return latest_checkpoint(path) if (path / "latest").is_file() else path
+    return latest_checkpoint(path) if is_run(path) else path
 
 
 def detect_format(path) -> str:
