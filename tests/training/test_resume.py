@@ -294,20 +294,6 @@ def test_if_no_checkpoint_can_be_read_the_first_problem_is_told(corpus_folder):
         main(["--resume", "--para_save_dir", str(run)])
 
 
-@pytest.mark.slow
-def test_one_process_trains_in_a_folder(corpus_folder):
-    run = corpus_folder / "run"
-    process = start(*arguments(corpus_folder, run, "--max_epoch", "100000", "--save_interval", "1"))
-    while not (run / "latest").is_file():
-        assert process.poll() is None
-        time.sleep(0.05)
-    with pytest.raises(InputError, match="run: another process is training here"):
-        main(["--resume", "--para_save_dir", str(run)])
-    process.terminate()
-    process.communicate()
-    main(["--resume", "--para_save_dir", str(run), "--max_epoch", "1"])
-
-
 def test_a_checkpoint_without_checksums_is_remarked(corpus_folder, capsys):
     run = corpus_folder / "run"
     main(arguments(corpus_folder, run, "--max_steps", "2"))
