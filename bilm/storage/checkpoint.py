@@ -18,17 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from bilm.errors import InputError
-from bilm.files import atomic_folder, sha256_of
+from bilm.files import atomic_folder, read_json, sha256_of, write_json
 from bilm.network.config import BiLMConfig
 from bilm.storage.runs import is_run, latest_checkpoint
-from bilm.storage.side_files import (
-    SideFiles,
-    read_json,
-    read_side_files,
-    sha256_of,
-    write_json,
-    write_side_files,
-)
+from bilm.storage.side_files import SideFiles, read_side_files, write_side_files
 from bilm.text.vocabulary import Vocabulary
 from bilm.training.state import check_training_state
 

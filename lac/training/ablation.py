@@ -10,12 +10,12 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
 from bilm.storage.runs import RunFolder, list_checkpoints
+from lac.commands.train import read_resumable, train_in
 from lac.model_folder import STATE_FILE
 from lac.span_scores import f1_of
 from lac.training.options import WITHOUT_EFFECT, TaggerOptions
 from lac.training.outcome import Outcome, read_outcome
 from lac.training.setup import Caches, check_data
-from lac.training.train import read_resumable, train_in
 
 _DRAWS = 10_000
 

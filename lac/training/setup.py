@@ -14,6 +14,7 @@ from bilm.storage.side_files import CONFIG_FILE
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import Customization
 from lac.evaluate import warn_of_unknown_tags
+from lac.layer_cache import LayerCache
 from lac.lookup import Lookup, num_character_rows
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, StoredTagger, read_tagger
 from lac.network.config import TaggerConfig
@@ -27,7 +28,6 @@ from lac.tagged_files import (
     read_tagged,
     to_line,
 )
-from lac.training.layer_cache import LayerCache
 from lac.training.options import TaggerOptions
 from lac.training.trainer import TaggerTrainer
 from lac.width import WidthFolder, load_table, unicode_table

@@ -35,7 +35,7 @@ def write_run(folder, shares=(0.2, 0.3, 0.5), report=REPORT, test=None):
 
 
 def axes_of(runs, matrices=()):
-    from bilm.pictures.drawing.drawing import drawing
+    from bilm.pictures.drawing import drawing
 
     with drawing() as fonts:
         figure = draw_taggers(read_tagger_runs(runs), matrices, fonts)
@@ -45,7 +45,7 @@ def axes_of(runs, matrices=()):
 
 def matrix_of(confusion):
     """Return the axes of a matrix."""
-    from bilm.pictures.drawing.drawing import drawing, new_figure
+    from bilm.pictures.drawing import drawing, new_figure
 
     with drawing() as fonts:
         figure = new_figure(8, 6)
@@ -59,14 +59,14 @@ def lines_of(panel):
 
 
 def has_chinese_font():
-    from bilm.pictures.drawing.drawing import Fonts
+    from bilm.pictures.drawing import Fonts
 
     return Fonts().can_write("".join(name.chinese for name in TAG_NAMES.values()))
 
 
 @pytest.fixture
 def no_chinese_font(monkeypatch):
-    monkeypatch.setattr("bilm.pictures.drawing.drawing._installed_chinese_font", list)
+    monkeypatch.setattr("bilm.pictures.drawing._installed_chinese_font", list)
 
 
 @pytest.mark.smoke
@@ -150,7 +150,7 @@ def test_without_a_chinese_font_labels_are_english(capsys, no_chinese_font):
 
 
 def test_every_tag_of_lac_has_names_that_can_be_written(tmp_path, capsys):
-    from bilm.pictures.drawing.drawing import drawing, new_figure, write_figure
+    from bilm.pictures.drawing import drawing, new_figure, write_figure
 
     if not has_chinese_font():
         pytest.skip("no Chinese font is installed")

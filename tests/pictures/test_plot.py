@@ -5,10 +5,10 @@ import math
 import sys
 
 import pytest
-from bilm.pictures.drawing.curves import names_of
-from bilm.pictures.drawing.runs import PANELS, draw_runs, read_bilm_runs
 
 from bilm.commands.plot import main
+from bilm.pictures.curves import names_of
+from bilm.pictures.runs import PANELS, draw_runs, read_bilm_runs
 from tests.reference.refusals import refusal_of
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -32,7 +32,7 @@ def write_run(folder, lines):
 
 def panels_of(runs, start_step=0):
     """Return the axes by their figure's name, and the figure."""
-    from bilm.pictures.drawing.drawing import drawing
+    from bilm.pictures.drawing import drawing
 
     with drawing() as fonts:
         figure = draw_runs(read_bilm_runs(runs, start_step), fonts)
@@ -50,7 +50,7 @@ def labels_of(figure):
 
 @pytest.fixture
 def no_chinese_font(monkeypatch):
-    monkeypatch.setattr("bilm.pictures.drawing.drawing._installed_chinese_font", list)
+    monkeypatch.setattr("bilm.pictures.drawing._installed_chinese_font", list)
 
 
 @pytest.mark.smoke
@@ -174,7 +174,7 @@ def test_a_picture_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 def test_chinese_names_are_written_in_a_font_that_has_them(tmp_path):
-    from bilm.pictures.drawing.drawing import Fonts
+    from bilm.pictures.drawing import Fonts
 
     if not Fonts().can_write("实验"):
         pytest.skip("no Chinese font is installed")
@@ -194,8 +194,9 @@ def test_without_a_chinese_font_names_are_spelt_in_ascii(tmp_path, capsys, no_ch
 
 
 def test_fonts_that_matplotlib_does_not_list_yet_are_found(monkeypatch):
-    from bilm.pictures.drawing.drawing import _installed_chinese_font
     from matplotlib import font_manager
+
+    from bilm.pictures.drawing import _installed_chinese_font
 
     installed = _installed_chinese_font()
     if not installed:

@@ -6,18 +6,16 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
 from bilm.storage.runs import is_run, latest_checkpoint, step_of
-
-ROOT = str(Path(__file__).parents[1])
+from tests.reference.places import ROOT
 
 
 def start(*arguments, stdout=subprocess.DEVNULL, **environment):
     """Start this Python with these arguments; the checkout's modules are imported."""
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", *arguments], text=True, stdout=stdout,
-        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": ROOT, **environment},
+        stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
 
 

@@ -180,7 +180,7 @@ class Program:
 
     def __init__(self, name, text):
         self._name, self._text = name, text
-        self.is_tagger = name == "lac.training.train"
+        self.is_tagger = name == "lac train"
         self.main = train_tagger if self.is_tagger else pretrain
         self.run_flag = "--save_dir" if self.is_tagger else "--para_save_dir"
         self.vocabulary_flag = "--word_dict_path" if self.is_tagger else "--vocab_path"
@@ -202,10 +202,10 @@ class Program:
         return ["--resume", self.run_flag, str(run), *more]
 
     def start(self, arguments):
-        return start("-m", self._name, *arguments)
+        return start("-m", *self._name.split(), *arguments)
 
 
-@pytest.fixture(params=["bilm.training.train", "lac.training.train"])
+@pytest.fixture(params=["bilm pretrain", "lac train"])
 def program(request, corpus_folder):
     taggers.write_text(corpus_folder)
     return Program(request.param, corpus_folder)
@@ -279,7 +279,7 @@ def test_nothing_is_left_of_a_folder_when_there_was_nothing_to_resume(tmp_path, 
 
 def test_a_live_run_is_read_by_another_one_and_left_alone(corpus_folder):
     first, second = corpus_folder / "first", corpus_folder / "second"
-    program = Program("bilm.training.train", corpus_folder)
+    program = Program("bilm pretrain", corpus_folder)
     pretrain(program.new(first, "--max_steps", "2"))
     with RunFolder(first, "--para_save_dir"):
         leave_leftovers(first)
