@@ -21,8 +21,8 @@ from bilm.storage.runs import (
 from lac.commands.train import main as train_tagger
 from lac.training import ablation
 from lac.training.ablation import ablate
-from tests import taggers
-from tests.live_runs import (
+from tests.reference import taggers
+from tests.reference.live_runs import (
     assert_refused,
     leave_leftovers,
     live,

@@ -120,7 +120,7 @@ BUCKETS = '''
 import sys
 import numpy as np
 import paddle
-from bilm import distributed
+from bilm.training import distributed
 from bilm.training.gradient_exchange import GradientExchange
 
 distributed.start()

@@ -69,7 +69,7 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     assert "stopped by SIGINT at step" in out
     assert "lac train --resume --save_dir run" in out
     done = subprocess.run(
-        [*command[:4], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
+        [*command[:5], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
         env=environment, text=True, capture_output=True, check=True,
     )
     assert "finished at" in done.stdout
