@@ -49,7 +49,9 @@ def tune_cpu(threads: int = 0) -> int:
     paddle = import_paddle()
     if is_imported and os.environ["KMP_BLOCKTIME"] == "1":  # too late for the variable
         _set_block_time(paddle, 1)
-    paddle.base.core.set_num_threads(count)
+    from bilm.paddle_compat import set_num_threads  # it imports Paddle
+
+    set_num_threads(count)
     return count
 
 
@@ -116,7 +118,9 @@ def received(values):
     paddle = import_paddle()
     if isinstance(values, paddle.Tensor):
         return values.cuda(blocking=False)
-    return paddle.to_tensor(values)
+    from bilm.paddle_compat import as_tensor
+
+    return as_tensor(values)
 
 
 def count_gpus() -> int:

@@ -14,6 +14,7 @@ from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
 from bilm.network.elmo import ELMo
 from bilm.network.model import BiLM
+from bilm.paddle_compat import is_initialized
 from bilm.storage.checkpoint import as_float32, check_tensors
 from bilm.storage.formats import lark
 from bilm.storage.formats.known import open_model
@@ -250,8 +251,7 @@ def _check_silent_fields(config, program, path):
 def _set_parameters(exe, arrays):
     scope = paddle.static.global_scope()
     variables = {name: scope.find_var(name) for name in arrays}
-    absent = [name for name, variable in variables.items()
-              if variable is None or not variable.get_tensor()._is_initialized()]
+    absent = [name for name, variable in variables.items() if not is_initialized(variable)]
     if absent:
         raise InputError(
             f"run the startup program first; without a value are {', '.join(sorted(absent))}"
