@@ -1,14 +1,14 @@
-"""Figures of a run: RUN/metrics.jsonl, log lines or a progress bar, and VisualDL."""
+"""Figures of a run, one JSON object a line: RUN/metrics.jsonl, and VisualDL."""
 
 import json
 import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Any, List, Optional
 
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.files import PathLike, write_text_atomically
 
 METRICS = "metrics.jsonl"
 
@@ -21,7 +21,7 @@ class MetricsLog:
         last_step: Lines of later steps are cut: a resumed run writes them again.
     """
 
-    def __init__(self, run, last_step: int = 0):
+    def __init__(self, run: PathLike, last_step: int = 0):
         self._path = Path(run) / METRICS
         kept = cut_metrics(self._path, last_step)
         self._dev_steps = {line["step"] for line in kept if line.get("event") == "dev"}
@@ -39,11 +39,11 @@ class MetricsLog:
         """Return the last line of "train" or "dev"; None if there is none."""
         return self._last.get(event)
 
-    def write(self, **figures) -> None:
+    def write(self, **figures: Any) -> None:
         """Write one line and, for a dev evaluation, remember its step.
 
         Args:
-            figures: Numbers or strings; `step` must be among them.
+            **figures: Numbers or strings; `step` must be among them.
 
         Raises:
             InputError: The file cannot be written.
@@ -66,7 +66,7 @@ class MetricsLog:
                 self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
 
     def sync(self) -> None:
-        """Return when every line is on the disk.
+        """Write every line to the disk.
 
         Raises:
             InputError: The file cannot be written.
@@ -78,7 +78,7 @@ class MetricsLog:
         """Close the files.
 
         Raises:
-            InputError: What was still to be written cannot be.
+            InputError: Buffered lines cannot be written.
         """
         with self._told_errors():
             self._file.close()
@@ -93,8 +93,8 @@ class MetricsLog:
             raise InputError(f"{self._path}: {error.strerror}") from None
 
 
-def read_metrics(path) -> list:
-    """Return the objects in a metrics file; a last line that was cut short is left out.
+def read_metrics(path: PathLike) -> List[dict]:
+    """Return the objects in a metrics file, without a last line that was cut short.
 
     Raises:
         InputError: Another line is no JSON object.
@@ -106,14 +106,14 @@ def read_metrics(path) -> list:
     return objects
 
 
-def cut_metrics(path, last_step: int) -> list:
-    """Take the lines of steps after `last_step`, and damaged ones, off a metrics file.
+def cut_metrics(path: PathLike, last_step: int) -> List[dict]:
+    """Remove the lines of steps after `last_step`, and damaged ones, from a metrics file.
 
-    A power failure can damage the end of the file; lines up to a checkpoint are on the
-    disk before it is.
+    A power failure can damage the end of the file, but lines up to a checkpoint are on the disk
+    before the checkpoint is.
 
     Returns:
-        The objects that are left.
+        The remaining objects.
     """
     if not Path(path).exists():
         return []

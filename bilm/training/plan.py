@@ -4,7 +4,7 @@ import logging
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from bilm.errors import InputError
 from bilm.files import read_json
@@ -124,7 +124,7 @@ def _device_of(given, path) -> Tuple[bool, int]:
         given: Options on the command line.
         path: The checkpoint, or a run's folder.
     """
-    wanted = {"use_gpu": TrainingOptions.use_gpu, "threads": TrainingOptions.threads}
+    wanted: Dict[str, Any] = {"use_gpu": TrainingOptions.use_gpu, "threads": TrainingOptions.threads}
     for checkpoint in [*reversed(list_checkpoints(path)), Path(path)]:
         with suppress(InputError, OSError):
             saved = read_json(checkpoint / "training/state.json").get("options")
@@ -142,10 +142,10 @@ def _read_checkpoint(run, load_dir):
     try:
         if is_run(path) or not load_dir:
             path = latest_checkpoint(path)
-        found = load_checkpoint(path, training=True)
+        checkpoint = load_checkpoint(path, training=True)
         if not (path / CHECKSUMS).is_file():
             _log.warning(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
-        return found, path
+        return checkpoint, path
     except InputError as error:
         problem = str(error)
     known = list_checkpoints(run)
@@ -154,11 +154,11 @@ def _read_checkpoint(run, load_dir):
         raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
     for other in reversed(older):
         try:
-            found = load_checkpoint(other, training=True), other
+            checkpoint = load_checkpoint(other, training=True)
         except InputError:
             continue
         _log.warning(f"{problem}; going back to {other}")
-        return found
+        return checkpoint, other
     raise InputError(f"{problem}; no other checkpoint can be read either")
 
 

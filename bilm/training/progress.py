@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 
 class Speed:
-    """Tokens per second, since the last log line and over all of them.
+    """Tokens per second, since the last log line and over the whole run.
 
     Args:
-        tokens: Tokens done before.
+        tokens: Tokens that earlier runs have processed.
     """
 
     def __init__(self, tokens: int):
@@ -25,20 +25,20 @@ class Speed:
         return done / seconds
 
     def skip(self, tokens: int) -> None:
-        """Start a new lap: what has passed, such as an evaluation, does not count."""
+        """Start a new lap without counting the time since the last one, such as an evaluation."""
         self._start, self._done = time.monotonic(), tokens
 
     def average(self) -> float:
-        """Return the speed over all laps, of which there must be one."""
+        """Return the speed over all laps; at least one must have ended."""
         return self._tokens / self._seconds
 
     def time_left(self, step: int, total: int, tokens: int) -> str:
-        """Return how long the steps after `step` will take, as h:mm:ss.
+        """Return the estimated time for the steps after `step`, as h:mm:ss.
 
         Args:
-            step: Steps done, at least one.
-            total: Steps in all; fewer than `step` count as none left.
-            tokens: Tokens of the steps that are done.
+            step: Number of finished steps, at least one.
+            total: Number of all steps.
+            tokens: Tokens of the finished steps.
         """
         return format_duration(max(0, total - step) * tokens / step / self.average())
 
@@ -47,10 +47,10 @@ class Progress:
     """A bar on a terminal, plain lines elsewhere.
 
     Args:
-        total: Steps in all.
-        done: Steps done before.
-        enabled: False on all processes but one.
-        quiet: Show results only.
+        total: Number of all steps.
+        done: Number of steps that earlier runs have finished.
+        enabled: Whether to show anything; False on all processes but one.
+        quiet: Whether to show results only.
     """
 
     def __init__(self, total: int, done: int, enabled: bool = True, quiet: bool = False):
@@ -60,7 +60,7 @@ class Progress:
             self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
 
     def advance(self) -> None:
-        """Count one step as done."""
+        """Count one more finished step."""
         if self._bar:
             self._bar.update()
 
@@ -68,24 +68,24 @@ class Progress:
         """Print the figures of a training line in metrics.jsonl.
 
         Args:
-            figures: With step, epoch, loss, tokens_per_second and, where there is one, perplexity.
+            figures: step, epoch, loss, tokens_per_second and, optionally, perplexity.
             time_left: Shown after "ETA".
         """
         perplexity = figures.get("perplexity")
-        told = "" if perplexity is None else f"  perplexity {perplexity:.2f}"
+        shown = "" if perplexity is None else f"  perplexity {perplexity:.2f}"
         self.say(
             f"step {figures['step']}/{self._total}  epoch {figures['epoch']:.2f}  "
-            f"loss {figures['loss']:.4f}{told}  {figures['tokens_per_second']:.0f} tokens/s  "
+            f"loss {figures['loss']:.4f}{shown}  {figures['tokens_per_second']:.0f} tokens/s  "
             f"ETA {time_left}"
         )
 
     def say(self, text: str) -> None:
-        """Print one line of progress without disturbing the bar."""
+        """Print a line of progress above the bar, unless quiet."""
         if not self._quiet:
             self.tell(text)
 
     def tell(self, text: str) -> None:
-        """Print a result, which is shown even if progress is not."""
+        """Print a result above the bar, also when quiet."""
         if self._bar:
             self._bar.write(text)
         elif self._enabled:

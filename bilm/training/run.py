@@ -53,9 +53,9 @@ class Run:
         """Train until the last step, the last epoch, or a signal to stop.
 
         Returns:
-            finished (False if a signal stopped it), step, epoch, model (the last checkpoint), and
-            the last lines of training and of a dev evaluation in metrics.jsonl, or null; lines
-            are null on all processes but the first.
+            "finished" (False if a signal stopped it), "step", "epoch", "model" (path of the last
+            checkpoint), "train" and "dev" (the last such line in metrics.jsonl, or None; None on
+            all processes but the first).
 
         Raises:
             InputError: Training cannot go on; the message names the last checkpoint.
@@ -80,7 +80,7 @@ class Run:
         }
 
     def _train(self, batches) -> bool:
-        """Return whether training came to its end: a signal may stop it before."""
+        """Train; return False if a signal stopped it before the end."""
         try:
             self._evaluate_if_due()  # a signal may have come before the last one was done
             for prepared in batches if not self._is_done() else ():
@@ -197,7 +197,7 @@ class Run:
             return
         check_finite(self.trainer.step, self._nats)
         state = self.trainer.lstm_state()  # of all processes
-        if self._is_first:
+        if self._metrics and self._setup.folder:  # of the first process
             self._metrics.sync()
             save_checkpoint(path, self._packed(state))
             self._setup.folder.set_pointer(path)
@@ -258,8 +258,10 @@ def train(plan: Plan, quiet: bool = False) -> Dict:
     """
     distributed.start(plan.use_gpu)
     with _held_folder(plan) as folder:
-        options, checkpoint, source = plan.options, None, None
-        if plan.resumed_run is not None:
+        checkpoint, source = None, None
+        if plan.options is not None:
+            options = plan.options
+        else:
             options, checkpoint, source = read_checkpoint(plan)
         run = Run(set_up(options, folder, checkpoint, source, plan.with_moments, quiet), quiet)
         del checkpoint  # as large as the model and its optimiser's memory

@@ -1,4 +1,4 @@
-"""What a training run starts from: corpus, vocabulary, model and folder, all checked."""
+"""Sets up a training run: corpus, vocabulary, model and trainer, all checked."""
 
 import json
 import logging
@@ -35,16 +35,16 @@ class Setup(NamedTuple):
     """The parts of a run.
 
     Attributes:
-        options: How to train.
-        trainer: At the step to go on from.
+        options: The options.
+        trainer: A trainer, at the step from which the run continues.
         dev: Text for dev evaluations, or None.
-        vocabulary: The model's.
-        segmentation: How the training text was segmented, or None where not known.
-        tokens_per_epoch: Counted.
-        total_steps: Steps until the last epoch's end or --max_steps.
+        vocabulary: The model's vocabulary.
+        segmentation: Content of the training text's segmentation.json; None if unknown.
+        tokens_per_epoch: Number of tokens in the training text.
+        total_steps: Number of steps until the end of the last epoch, or --max_steps.
         interval: Summed nats and predictions since the last log line.
-        source: Checkpoint that the run goes on from, or None.
-        folder: The run's; None in processes other than the first, which write nothing.
+        source: Checkpoint from which the run continues, or None.
+        folder: The run's folder; None in all processes but the first, which alone writes.
     """
 
     options: TrainingOptions
@@ -63,20 +63,20 @@ def set_up(
     options: TrainingOptions,
     folder: Optional[RunFolder],
     checkpoint: Optional[Checkpoint] = None,
-    source=None,
+    source: Optional[Path] = None,
     with_moments: bool = False,
     quiet: bool = False,
 ) -> Setup:
     """Return the parts of a run, new or as they were when `checkpoint` was written.
 
     Args:
-        options: How to train.
-        folder: The run's; None in processes other than the first.
-        checkpoint: Where to go on; None starts anew.
+        options: The options.
+        folder: The run's folder; None in all processes but the first.
+        checkpoint: Checkpoint to continue from; None starts a new run.
         source: The checkpoint's folder.
-        with_moments: Whether Adagrad goes on with the moments that come with
+        with_moments: Whether Adagrad continues with the moments that come with
             options.load_pretraining_params.
-        quiet: Show no progress.
+        quiet: Whether to hide progress.
 
     Raises:
         InputError: Something in the options does not fit what is there.
