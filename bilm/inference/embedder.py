@@ -331,8 +331,8 @@ class Embedder:
         """Return a direction's layers over a window, in the order of the output, and the state."""
         import paddle
 
+        from bilm.kernels.rows import reverse_rows
         from bilm.network.contextual import reads_layer_below
-        from bilm.network.lstm import reverse_rows
         from bilm.network.model import BACKWARD
 
         stop = min(start + BATCH_TOKENS, len(words))
