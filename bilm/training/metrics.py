@@ -1,7 +1,6 @@
 """Figures of a run: RUN/metrics.jsonl, log lines or a progress bar, and VisualDL."""
 
 import json
-import math
 import os
 import sys
 import time
@@ -213,11 +212,6 @@ class Progress:
         """Leave the bar as it stands."""
         if self._bar:
             self._bar.close()
-
-
-def perplexity_of(nats: float) -> float:
-    """Return exp(nats), or the largest number that is still a float."""
-    return math.exp(min(nats, 709.0))
 
 
 def format_duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ import paddle
 
 from bilm.errors import InputError, out_of_memory
 from bilm.files import lock_folder
-from bilm.inference.perplexity import Totals, evaluate, summarise
+from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
 from bilm.storage.checkpoint import (
     checkpoint_path,
     remove_old_checkpoints,
@@ -19,7 +19,7 @@ from bilm.storage.checkpoint import (
     set_latest,
 )
 from bilm.training import distributed
-from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
+from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration
 from bilm.training.setup import Setup
 from bilm.training.stop_request import StopRequest
 from bilm.training.trainer import check_finite

@@ -12,7 +12,6 @@ import paddle
 from tqdm import tqdm
 
 from bilm.errors import InputError
-from bilm.inference.perplexity import warn_of_segmentation
 from bilm.network.model import BiLM
 from bilm.storage.checkpoint import (
     Checkpoint,
@@ -24,7 +23,7 @@ from bilm.storage.checkpoint import (
 )
 from bilm.storage.pretrained import OPTIMIZER_FILE, read_pretrained
 from bilm.text.corpus import Corpus
-from bilm.text.segmentation import load_segmentation
+from bilm.text.segmentation import load_segmentation, warn_of_segmentation
 from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.options import TrainingOptions
@@ -121,9 +120,9 @@ def set_up(
     if distributed.rank() == 0:
         _warn_of_unknown_words(corpus)
         for text in filter(None, (corpus, dev)):
-            warn_of_segmentation(segmentation, text)
+            warn_of_segmentation(segmentation, text.shards)
         if pretrained:
-            warn_of_segmentation(pretrained.segmentation, corpus)
+            warn_of_segmentation(pretrained.segmentation, corpus.shards)
         _start_folder(Path(options.para_save_dir), source)
     interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
     return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+import paddle
+
 from bilm.errors import InputError
-from bilm.randomness import seed_paddle
+from bilm.randomness import seed_for
 from bilm.storage.checkpoint import clear_run, list_checkpoints
 from bilm.storage.pretrained import read_pretrained
 from bilm.storage.side_files import CONFIG_FILE
@@ -131,7 +133,7 @@ def set_up(
     _start_folder(folder, resumed is not None)
     if bilm is not None and not (resumed and (folder / ELMO_FOLDER / CONFIG_FILE).is_file()):
         bilm.save_pretrained(folder / ELMO_FOLDER, elmo_words, segmentation)
-    seed_paddle("initial weights", options.random_seed)
+    paddle.seed(seed_for("initial weights", options.random_seed))
     tagger = Tagger(stored.config, bilm, options.finetune_elmo)
     lookup = stored.lookup()
     caches = caches or Caches()
