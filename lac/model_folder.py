@@ -32,12 +32,12 @@ from bilm.network.config import BiLMConfig
 from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json
 from bilm.storage.checkpoint import (
     as_float32,
-    latest_checkpoint,
     read_arrays,
     verify_checksums,
     write_checksums,
 )
 from bilm.storage.ready_models import resolve_model, told_ready_models
+from bilm.storage.runs import BEST, LATEST, latest_checkpoint
 from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
 from bilm.text.lines import numbered_lines
 from bilm.text.vocabulary import Vocabulary
@@ -49,7 +49,6 @@ from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
-BEST, LATEST = "best", "latest"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 

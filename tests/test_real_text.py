@@ -9,6 +9,7 @@ import pytest
 from bilm.commands import evaluate, pretrain, segment, vocab
 
 
+@pytest.mark.slow
 def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
@@ -35,6 +36,7 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     assert figures["perplexity"] < 0.9 * figures["unigram_perplexity"]
 
 
+@pytest.mark.slow
 def test_a_tagger_learns_a_real_treebank(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")

@@ -120,6 +120,7 @@ def test_in_dynamic_mode_it_points_to_elmo():
         elmo_encoder(paddle.to_tensor([[3]]))
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("trainable", [False, True])
 def test_a_tagger_learns_on_top(trainable):

@@ -45,10 +45,11 @@ class Embedder:
     carried state, so that memory is bounded; the backward direction then runs twice, first from
     the end to the start to obtain the state before each window, then window by window.
 
-    >>> embedder = Embedder("sample")
-    >>> [vectors] = embedder.embed([["明天", "会", "下雨", "。"]])
-    >>> vectors.shape == (embedder.num_layers, 4, embedder.features)
-    True
+    Examples:
+        >>> embedder = Embedder("sample")
+        >>> [vectors] = embedder.embed([["明天", "会", "下雨", "。"]])
+        >>> vectors.shape == (embedder.num_layers, 4, embedder.features)
+        True
 
     Attributes:
         vocabulary: The model's; None for a model with a character encoder, which needs none.

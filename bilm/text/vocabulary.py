@@ -45,11 +45,12 @@ class Vocabulary:
     File format (LARK, and bilm-tf before it): UTF-8, one word a line; a line
     `!!!MAXTERMID` is skipped and takes no id; `<S>`, `</S>` and `<UNK>` are required.
 
-    >>> vocabulary = Vocabulary(["<S>", "</S>", "<UNK>", "今天", "下雨"])
-    >>> vocabulary.encode(["明天", "下雨"])
-    [2, 4]
-    >>> vocabulary.decode([3, 4])
-    ['今天', '下雨']
+    Examples:
+        >>> vocabulary = Vocabulary([*SPECIAL_TOKENS, "今天", "下雨"])
+        >>> vocabulary.encode(["明天", "下雨"])
+        [2, 4]
+        >>> vocabulary.decode([3, 4])
+        ['今天', '下雨']
 
     Args:
         words: The words in the order of their ids.

@@ -1,17 +1,13 @@
-"""Figures of a run: RUN/metrics.jsonl, log lines or a progress bar, and VisualDL."""
+"""Figures of a run, one JSON object a line: RUN/metrics.jsonl, and VisualDL."""
 
 import json
 import os
-import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
-
-from tqdm import tqdm
+from typing import Any, List, Optional
 
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.files import PathLike, write_text_atomically
 
 METRICS = "metrics.jsonl"
 
@@ -24,7 +20,7 @@ class MetricsLog:
         last_step: Lines of later steps are cut: a resumed run writes them again.
     """
 
-    def __init__(self, run, last_step: int = 0):
+    def __init__(self, run: PathLike, last_step: int = 0):
         self._path = Path(run) / METRICS
         kept = cut_metrics(self._path, last_step)
         self._dev_steps = {line["step"] for line in kept if line.get("event") == "dev"}
@@ -42,11 +38,11 @@ class MetricsLog:
         """Return the last line of "train" or "dev"; None if there is none."""
         return self._last.get(event)
 
-    def write(self, **figures) -> None:
+    def write(self, **figures: Any) -> None:
         """Write one line and, for a dev evaluation, remember its step.
 
         Args:
-            figures: Numbers or strings; `step` must be among them.
+            **figures: Numbers or strings; `step` must be among them.
 
         Raises:
             InputError: The file cannot be written.
@@ -69,7 +65,7 @@ class MetricsLog:
                 self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
 
     def sync(self) -> None:
-        """Return when every line is on the disk.
+        """Write every line to the disk.
 
         Raises:
             InputError: The file cannot be written.
@@ -81,7 +77,7 @@ class MetricsLog:
         """Close the files.
 
         Raises:
-            InputError: What was still to be written cannot be.
+            InputError: Buffered lines cannot be written.
         """
         with self._told_errors():
             self._file.close()
@@ -96,8 +92,8 @@ class MetricsLog:
             raise InputError(f"{self._path}: {error.strerror}") from None
 
 
-def read_metrics(path) -> list:
-    """Return the objects in a metrics file; a last line that was cut short is left out.
+def read_metrics(path: PathLike) -> List[dict]:
+    """Return the objects in a metrics file, without a last line that was cut short.
 
     Raises:
         InputError: Another line is no JSON object.
@@ -109,14 +105,14 @@ def read_metrics(path) -> list:
     return objects
 
 
-def cut_metrics(path, last_step: int) -> list:
-    """Take the lines of steps after `last_step`, and damaged ones, off a metrics file.
+def cut_metrics(path: PathLike, last_step: int) -> List[dict]:
+    """Remove the lines of steps after `last_step`, and damaged ones, from a metrics file.
 
-    A power failure can damage the end of the file; lines up to a checkpoint are on the
-    disk before it is.
+    A power failure can damage the end of the file, but lines up to a checkpoint are on the disk
+    before the checkpoint is.
 
     Returns:
-        The objects that are left.
+        The remaining objects.
     """
     if not Path(path).exists():
         return []
@@ -146,76 +142,3 @@ def _visual_writer(run):
     except ImportError:
         return None
     return LogWriter(logdir=str(Path(run) / "visualdl"))
-
-
-class Speed:
-    """Tokens per second, since the last log line and over all of them.
-
-    Args:
-        tokens: Tokens done before.
-    """
-
-    def __init__(self, tokens: int):
-        self._seconds, self._tokens = 0.0, 0
-        self.skip(tokens)
-
-    def lap(self, tokens: int) -> float:
-        """Return the speed since the last lap, and start a new one."""
-        seconds, done = max(time.monotonic() - self._start, 1e-9), tokens - self._done
-        self._seconds, self._tokens = self._seconds + seconds, self._tokens + done
-        self.skip(tokens)
-        return done / seconds
-
-    def skip(self, tokens: int) -> None:
-        """Start a new lap: what has passed, such as an evaluation, does not count."""
-        self._start, self._done = time.monotonic(), tokens
-
-    def average(self) -> float:
-        """Return the speed over all laps, of which there must be one."""
-        return self._tokens / self._seconds
-
-
-class Progress:
-    """A bar on a terminal, plain lines elsewhere.
-
-    Args:
-        total: Steps in all.
-        done: Steps done before.
-        enabled: False on all processes but one.
-        quiet: Show results only.
-    """
-
-    def __init__(self, total: int, done: int, enabled: bool = True, quiet: bool = False):
-        self._enabled, self._quiet = enabled, quiet
-        self._bar = None
-        if enabled and not quiet and sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
-
-    def advance(self) -> None:
-        """Count one step as done."""
-        if self._bar:
-            self._bar.update()
-
-    def say(self, text: str) -> None:
-        """Print one line of progress without disturbing the bar."""
-        if not self._quiet:
-            self.tell(text)
-
-    def tell(self, text: str) -> None:
-        """Print a result, which is shown even if progress is not."""
-        if self._bar:
-            self._bar.write(text)
-        elif self._enabled:
-            print(text, flush=True)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self._bar:
-            self._bar.close()
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration as h:mm:ss."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -2,25 +2,23 @@
 
 import os
 import shlex
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Iterator, Optional
 
 import numpy as np
 import paddle
 
 from bilm.errors import InputError, out_of_memory
-from bilm.files import lock_folder
 from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
-from bilm.storage.checkpoint import (
-    checkpoint_path,
-    remove_old_checkpoints,
-    save_checkpoint,
-    set_latest,
-)
+from bilm.storage.checkpoint import save_checkpoint
+from bilm.storage.runs import RunFolder, checkpoint_path
 from bilm.training import distributed
-from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration
-from bilm.training.setup import Setup
+from bilm.training.metrics import MetricsLog
+from bilm.training.plan import Plan, read_checkpoint
+from bilm.training.progress import Progress, Speed
+from bilm.training.setup import Setup, set_up
 from bilm.training.stop_request import StopRequest
 from bilm.training.trainer import check_finite
 
@@ -39,15 +37,14 @@ class Run:
 
     def __init__(self, setup: Setup, quiet: bool = False):
         self.options = setup.options
-        self.folder = Path(setup.options.para_save_dir)
+        self.path = Path(setup.options.para_save_dir)
         self.trainer = setup.trainer
         self._setup = setup
         predictions, nats = (setup.interval[key] for key in ("predictions", "nats"))
         self._predictions, self._nats = predictions, paddle.to_tensor(nats, "float64")
         self._checkpoint = setup.source
         self._is_first = distributed.rank() == 0
-        self._lock = lock_folder(self.folder) if self._is_first else None
-        self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
+        self._metrics = MetricsLog(self.path, self.trainer.step) if self._is_first else None
         self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first, quiet)
         self._speed = Speed(self.trainer.tokens)
         self._stop = StopRequest()
@@ -56,9 +53,9 @@ class Run:
         """Train until the last step, the last epoch, or a signal to stop.
 
         Returns:
-            finished (False if a signal stopped it), step, epoch, model (the last checkpoint), and
-            the last lines of training and of a dev evaluation in metrics.jsonl, or null; lines
-            are null on all processes but the first.
+            "finished" (False if a signal stopped it), "step", "epoch", "model" (path of the last
+            checkpoint), "train" and "dev" (the last such line in metrics.jsonl, or None; None on
+            all processes but the first).
 
         Raises:
             InputError: Training cannot go on; the message names the last checkpoint.
@@ -74,8 +71,6 @@ class Run:
             self._progress.close()
             if self._metrics:
                 self._metrics.close()
-            if self._lock is not None:
-                os.close(self._lock)
 
     def _figures(self, finished):
         train, dev = (self._metrics and self._metrics.last(event) for event in ("train", "dev"))
@@ -85,7 +80,7 @@ class Run:
         }
 
     def _train(self, batches) -> bool:
-        """Return whether training came to its end: a signal may stop it before."""
+        """Train; return False if a signal stopped it before the end."""
         try:
             self._evaluate_if_due()  # a signal may have come before the last one was done
             for prepared in batches if not self._is_done() else ():
@@ -147,17 +142,9 @@ class Run:
         }
         if self._metrics:
             self._metrics.write(**figures)
-        self._progress.say(
-            f"step {figures['step']}/{self._setup.total_steps}  epoch {figures['epoch']:.2f}  "
-            f"loss {loss:.4f}  perplexity {figures['perplexity']:.2f}  "
-            f"{figures['tokens_per_second']:.0f} tokens/s  ETA {self._time_left()}"
-        )
+        time_left = self._speed.time_left(self.trainer.step, self._setup.total_steps, tokens)
+        self._progress.log(figures, time_left)
         self._predictions, self._nats = 0, paddle.zeros([], "float64")
-
-    def _time_left(self):
-        tokens_per_step = self.trainer.tokens / self.trainer.step
-        tokens = (self._setup.total_steps - self.trainer.step) * tokens_per_step
-        return format_duration(max(0, tokens) / self._speed.average())
 
     def _evaluate_if_due(self):
         if self.trainer.step and self.trainer.step % self.options.dev_interval == 0:
@@ -205,16 +192,16 @@ class Run:
             raise _Stopped
 
     def _save(self):
-        path = checkpoint_path(self.folder, self.trainer.step)
+        path = checkpoint_path(self.path, self.trainer.step)
         if path == self._checkpoint:
             return
         check_finite(self.trainer.step, self._nats)
         state = self.trainer.lstm_state()  # of all processes
-        if self._is_first:
+        if self._metrics and self._setup.folder:  # of the first process
             self._metrics.sync()
             save_checkpoint(path, self._packed(state))
-            set_latest(self.folder, path)
-            remove_old_checkpoints(self.folder, self.options.keep, self.trainer.step)
+            self._setup.folder.set_pointer(path)
+            self._setup.folder.prune(self.options.keep, self.trainer.step)
         self._checkpoint = path
 
     def _packed(self, state):
@@ -237,7 +224,7 @@ class Run:
         )
 
     def _tell_how_to_resume(self):
-        command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
+        command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.path))}"
         if distributed.world_size() > 1 and "PADDLE_LOCAL_SIZE" not in os.environ:
             command = f"all processes as they were, with {command[len('bilm pretrain ') :]}"
         elif distributed.world_size() > 1:
@@ -253,3 +240,51 @@ class Run:
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved {self._checkpoint}\n"
             f"to continue: {command}"
         )
+
+
+def train(plan: Plan, quiet: bool = False) -> Dict:
+    """Start or resume a run, and train to its end or to a signal to stop.
+
+    Args:
+        plan: The run.
+        quiet: Show results only, no progress.
+
+    Returns:
+        As `Run.train` does.
+
+    Raises:
+        InputError: Another training holds the folder, something in the options or the text is
+            wrong, or training cannot continue.
+    """
+    distributed.start(plan.use_gpu)
+    with _held_folder(plan) as folder:
+        checkpoint, source = None, None
+        if plan.options is not None:
+            options = plan.options
+        else:
+            options, checkpoint, source = read_checkpoint(plan)
+        run = Run(set_up(options, folder, checkpoint, source, plan.with_moments, quiet), quiet)
+        del checkpoint  # as large as the model and its optimiser's memory
+        return run.train()
+
+
+@contextmanager
+def _held_folder(plan) -> Iterator[Optional[RunFolder]]:
+    """Yield the run's folder, held by the first of several processes; None in the others.
+
+    Raises:
+        InputError: Another training holds the folder, or it holds another run. It is raised in
+            all processes.
+    """
+    with ExitStack() as stack:
+        folder, problem = None, None
+        try:
+            if distributed.rank() == 0:
+                folder = RunFolder(plan.run, "--para_save_dir", make=not plan.continues_in_place)
+                stack.enter_context(folder)
+                if not plan.continues_in_place:
+                    folder.check_unused()
+        except InputError as error:
+            problem = error
+        distributed.raise_together(problem)
+        yield folder

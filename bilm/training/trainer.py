@@ -302,9 +302,9 @@ class Trainer:
         document = training["state.json"]
         before = document.get("operators", _operators())
         if before != _operators():
-            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
-                 "(BILM_KERNEL): figures will differ from an uninterrupted run's by rounding and "
-                 "by what dropout draws")
+            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones "
+                         "compute (BILM_KERNEL): figures will differ from an uninterrupted run's "
+                         "by rounding and by what dropout draws")
         check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
         set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
         unpack_optimizer(
@@ -343,9 +343,9 @@ class Trainer:
     def _restore_states(self, arrays, source):
         num_rows = arrays["hidden"].shape[2]
         if num_rows != self._dealer.rows:
-            _log.warning(f"{source}: was written with {num_rows} rows a batch over all processes, now there"
-                 f" are {self._dealer.rows}: sentences are dealt to the rows anew, and their LSTM "
-                 "states start at zero")
+            _log.warning(f"{source}: was written with {num_rows} rows a batch over all processes, "
+                         f"now there are {self._dealer.rows}: sentences are dealt to the rows "
+                         "anew, and their LSTM states start at zero")
             return
         for part, rows in enumerate(self._dealer.parts):
             self._states[part] = LSTMState(

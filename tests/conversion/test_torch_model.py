@@ -124,6 +124,7 @@ def test_larks_checkpoint_gives_larks_states():
         np.testing.assert_allclose(layers[layer, ..., :8].numpy(), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "clips", "characters", "one direction"])
 def test_an_onnx_file_takes_any_length(kind, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")

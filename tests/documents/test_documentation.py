@@ -21,6 +21,7 @@ def test_documents_hold_no_markup_by_mistake():
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_the_site_is_built_without_warnings(tmp_path):
     pytest.importorskip("material")
     pytest.importorskip("mkdocstrings")

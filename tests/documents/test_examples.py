@@ -50,6 +50,7 @@ def few(tmp_path):
     return "--data", "."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("--finetune",)], ids=["frozen", "finetune"])
 def test_both_modes_classify_alike(arguments, few, tmp_path):
     dynamic, static = (figures_of(tmp_path, name, *few, "--epochs", 2, *arguments)

@@ -90,6 +90,7 @@ def test_links_lead_somewhere():
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_the_tour_works(tmp_path):
     pytest.importorskip("matplotlib")
     shutil.copytree(ROOT / "data", tmp_path / "data")
@@ -104,6 +105,7 @@ def test_the_tour_works(tmp_path):
     assert (tmp_path / "run/latest").read_text() == "step_00000300\n"
 
 
+@pytest.mark.slow
 def test_the_recipes_of_converting_work(tmp_path):
     shutil.copytree(ROOT / "tests/fixtures", tmp_path / "tests/fixtures")
     assigned = "lark=tests/fixtures/lark-bilm/checkpoint_trained\n"
@@ -116,6 +118,7 @@ def test_the_recipes_of_converting_work(tmp_path):
     assert (tmp_path / "elmo.onnx").is_file() == bool(find_spec("onnxscript"))
 
 
+@pytest.mark.slow
 def test_run_sh_trains_and_the_perplexity_falls(tmp_path):
     result = subprocess.run(
         ["sh", str(ROOT / "run.sh"), "--max_steps", "60", "--para_save_dir", str(tmp_path / "run")],

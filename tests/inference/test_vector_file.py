@@ -50,6 +50,7 @@ def stop_in_the_middle(process, out, signal_number):
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stateful", [False, True])
 def test_ten_thousand_sentences_killed_and_resumed(folder, tmp_path, stateful):
     lines, options = (1_000, ["--stateful"]) if stateful else (10_000, [])
@@ -106,6 +107,7 @@ def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):
         embed(folder, text, out, "--resume")
 
 
+@pytest.mark.slow
 def test_a_note_of_another_file_is_never_taken(folder, tmp_path):
     """Killed, its file removed by hand, begun again and killed before the first note, resumed."""
     text, out = numbered_text(tmp_path / "text.txt", 10_000), tmp_path / "out.hdf5"

@@ -213,6 +213,7 @@ def test_a_library_that_cannot_be_loaded_says_how_to_compile_it_anew(fresh, monk
     assert "cannot be loaded (`python -m bilm.kernels build --again`" in caplog.text
 
 
+@pytest.mark.slow
 @needs_native
 def test_two_processes_compile_once(fresh):
     command = [sys.executable, "-m", "bilm.kernels", "build"]
@@ -226,6 +227,7 @@ def test_two_processes_compile_once(fresh):
     assert sorted(os.listdir(Path(path).parent)) == [building.LIBRARY, "lock"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_the_core_is_clean_under_sanitizers(tmp_path, sanitizers):

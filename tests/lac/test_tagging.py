@@ -80,6 +80,7 @@ def test_odd_text_is_preserved(lac, text):
     assert all(words) and all(tags)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(text=st.text(st.one_of(st.sampled_from("小林去青石镇。！” \t\n　ab1，"), st.characters())))
 def test_any_text_is_preserved(lac, text):
@@ -124,6 +125,7 @@ def test_nothing_is_logged_or_printed(run, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_calls(tmp_path):
     def resident():
         with open("/proc/self/statm") as file:

@@ -168,6 +168,7 @@ def test_reversing_rows_twice_gives_the_input():
     np.testing.assert_array_equal(twice.numpy(), values.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.smoke
 @pytest.mark.parametrize("shape", [[3, 12], [None, None]], ids=["fixed", "unknown"])
 def test_a_static_program_computes_the_same(model, ids, shape):

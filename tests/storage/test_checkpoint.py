@@ -14,10 +14,10 @@ from bilm.storage import checkpoint as checkpoint_module
 from bilm.storage.checkpoint import (
     Checkpoint,
     check_tensors,
-    checkpoint_path,
     load_checkpoint,
     save_checkpoint,
 )
+from bilm.storage.runs import RunFolder, checkpoint_path
 from tests.reference.checkpoints import assert_equal_arrays, build
 from tests.reference.folders import content
 
@@ -235,3 +235,13 @@ def test_checksums_are_sha256_of_every_file(saved):
     assert sha256_of(saved / "abc") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_a_run_stands_for_its_latest_checkpoint(saved, vocabulary):
+    newer = checkpoint_path(saved.parent, 50)
+    save_checkpoint(newer, build(vocabulary, seed=1))
+    with RunFolder(saved.parent, "--para_save_dir") as folder:
+        for path, seed in ((saved, 0), (newer, 1)):
+            folder.set_pointer(path)
+            weights = load_checkpoint(saved.parent).weights
+            assert_equal_arrays(weights, build(vocabulary, seed).weights)

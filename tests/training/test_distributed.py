@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from bilm.commands.pretrain import main
 from bilm.errors import InputError
 from bilm.training.distributed import endpoints_of
+from tests.reference.live_runs import live, refusal, unchanged
 from tests.reference.runs import EVERYTHING_RANDOM, figures
 
 FLAGS = ["--embed_size", "6", "--hidden_size", "10", "--num_steps", "5", "--log_interval", "1"]
@@ -47,6 +48,7 @@ def flags(folder, run, batch_size, *more):
 SAMPLED = ["--sample_softmax", "--n_negative_samples_batch", "9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [
     [], SAMPLED, [*SAMPLED, "--share_softmax", "False"],
     [*SAMPLED, "--optim", "adam", "--learning_rate", "0.001"],
@@ -67,6 +69,7 @@ def test_two_ranks_equal_one_rank_with_the_whole_batch(corpus_folder, softmax):
         np.testing.assert_allclose(weights[name], expected[name], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("softmax", [[], SAMPLED], ids=["full", "sampled"])
 @pytest.mark.parametrize("before, after", [(2, 1), (1, 2)])
 def test_other_numbers_of_ranks_go_on(corpus_folder, softmax, before, after):
@@ -117,7 +120,7 @@ BUCKETS = '''
 import sys
 import numpy as np
 import paddle
-from bilm import distributed
+from bilm.training import distributed
 from bilm.training.gradient_exchange import GradientExchange
 
 distributed.start()
@@ -154,6 +157,7 @@ def _start_two(command):
     ]
 
 
+@pytest.mark.slow
 def test_gradients_are_summed_in_buckets():
     processes = _start_two(lambda number: ["-c", BUCKETS])
     for output in [process.communicate(timeout=120)[0] for process in processes]:
@@ -161,6 +165,7 @@ def test_gradients_are_summed_in_buckets():
         assert "buckets [2, 2, 1, 2, 1]" in output and "equal" in output, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["text", "vocabulary", "flags"])
 def test_processes_that_differ_are_told(corpus_folder, what):
     other = corpus_folder / "other"
@@ -204,6 +209,7 @@ def test_larks_variables_that_do_not_fit_are_told(changes, message):
         endpoints_of({**LARKS, **changes})
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_brings_the_others_down(corpus_folder):
     """By hand and by the launcher; what was saved resumes as if nothing had been."""
     run, whole = corpus_folder / "run", corpus_folder / "whole"
@@ -228,6 +234,7 @@ def test_a_process_that_dies_brings_the_others_down(corpus_folder):
     assert [line["loss"] for line in figures(run)] == [line["loss"] for line in figures(whole)]
 
 
+@pytest.mark.slow
 def test_stopping_the_launcher_stops_and_saves(corpus_folder):
     run = corpus_folder / "run"
     launcher = subprocess.Popen(
@@ -257,6 +264,7 @@ def _children(pid):
     return sorted(found)
 
 
+@pytest.mark.slow
 def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
     processes = _start_two(lambda number: ["-m", "bilm.train", *flags(
         corpus_folder, corpus_folder / "run", 4, "--max_epoch", "100000")])
@@ -272,6 +280,7 @@ def test_without_a_launcher_the_survivor_says_what_has_happened(corpus_folder):
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_two_ranks_resume_exactly(corpus_folder):
     whole, halves = corpus_folder / "whole", corpus_folder / "halves"
     options = flags(corpus_folder, whole, 4, *EVERYTHING_RANDOM, "--test_path", "")
@@ -283,3 +292,28 @@ def test_two_ranks_resume_exactly(corpus_folder):
     for name in ("model", "training/optimizer", "training/lstm"):
         path = f"step_00000016/{name}.safetensors"
         assert (halves / path).read_bytes() == (whole / path).read_bytes()
+
+
+def test_a_second_launch_is_refused_by_all_its_processes_and_the_live_one_goes_on(corpus_folder):
+    run = corpus_folder / "run"
+    new = flags(corpus_folder, run, 4, "--test_path", "", "--max_epoch", "100000",
+                "--save_interval", "1", "--log_interval", "100000")
+    resumed = ["--resume", "--para_save_dir", str(run)]
+    training = _start_two(lambda number: ["-m", "bilm.train", *new])
+    with live(run, *training), unchanged(run, *training):
+        for arguments in (new, resumed):
+            refused = _start_two(lambda number, chosen=arguments: ["-m", "bilm.train", *chosen])
+            outputs = [process.communicate(timeout=120)[0] for process in refused]
+            assert [process.returncode for process in refused] == [2, 2], outputs
+            assert [_errors(output) for output in outputs] == [[refusal(run)]] * 2
+        launched = subprocess.run(launch_command(corpus_folder, *resumed), capture_output=True,
+                                  timeout=120, check=False)
+        logs = [path.read_text() for path in sorted((corpus_folder / "log").glob("workerlog.*"))]
+        assert launched.returncode != 0
+        assert [_errors(log) for log in logs] == [[refusal(run)]] * 2, logs
+
+
+def _errors(output):
+    """Return the lines that tell errors, of what bilm printed."""
+    assert "Traceback" not in output
+    return [line for line in output.splitlines(keepends=True) if line.startswith("error: ")]

@@ -59,6 +59,7 @@ def test_gradient_accumulation_and_full_softmax_resume_exactly(corpus_folder):
     assert checkpoint_files(halves, 30)[0] == checkpoint_files(whole, 30)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_the_printed_command_resumes(corpus_folder, number):
     run, whole = corpus_folder / "run", corpus_folder / "whole"
@@ -78,6 +79,7 @@ def test_a_signal_saves_and_the_printed_command_resumes(corpus_folder, number):
     assert content == checkpoint_files(whole, 400)[0]
 
 
+@pytest.mark.slow
 def test_sigkill_at_random_moments_loses_nothing(corpus_folder):
     """Also while a checkpoint is written: one is written at every step."""
     run, whole = corpus_folder / "run", corpus_folder / "whole"
@@ -290,19 +292,6 @@ def test_if_no_checkpoint_can_be_read_the_first_problem_is_told(corpus_folder):
     with pytest.raises(InputError, match=r"step_00000006/model.safetensors: .*; no other "
                        "checkpoint can be read either"):
         main(["--resume", "--para_save_dir", str(run)])
-
-
-def test_one_process_trains_in_a_folder(corpus_folder):
-    run = corpus_folder / "run"
-    process = start(*arguments(corpus_folder, run, "--max_epoch", "100000", "--save_interval", "1"))
-    while not (run / "latest").is_file():
-        assert process.poll() is None
-        time.sleep(0.05)
-    with pytest.raises(InputError, match="run: another process is training here"):
-        main(["--resume", "--para_save_dir", str(run)])
-    process.terminate()
-    process.communicate()
-    main(["--resume", "--para_save_dir", str(run), "--max_epoch", "1"])
 
 
 def test_a_checkpoint_without_checksums_is_remarked(corpus_folder, capsys):

@@ -6,10 +6,10 @@ from typing import Callable, List, NamedTuple, Optional
 
 from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
-from bilm.storage.checkpoint import latest_checkpoint
 from bilm.storage.formats import bilm_tf, lark, native, pdparams, torch_state
 from bilm.storage.formats.tables import Entry, lost, simple
 from bilm.storage.ready_models import resolve_model, told_ready_models
+from bilm.storage.runs import is_run, latest_checkpoint
 from bilm.storage.side_files import CONFIG_FILE, SideFiles, read_side_files
 from bilm.storage.stored_model import StoredModel, check_model, parameter_shapes
 from bilm.text.vocabulary import Vocabulary
@@ -121,7 +121,7 @@ def model_path(path) -> Path:
     path = resolve_model(path, "bilm")
     if path.name == native.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
         return path.parent
-    return latest_checkpoint(path) if (path / "latest").is_file() else path
+    return latest_checkpoint(path) if is_run(path) else path
 
 
 def detect_format(path) -> str:
@@ -246,4 +246,3 @@ def side_files_of(name: str, model: StoredModel) -> SideFiles:
     """Return what stands beside a model in a format."""
     config = model.config if FORMATS[name].has_config else None
     return SideFiles(config, model.vocabulary, model.segmentation, model.mixes)
-

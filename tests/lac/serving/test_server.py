@@ -262,6 +262,7 @@ def test_many_clients_get_their_own_answers(port, run):
     assert [[word["text"] for word in answer["results"][0]] for _, answer in found] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "answer"), [
     (b"", b""),  # nothing at all
     (b"POST /tag HTT", b""),  # half a head
@@ -277,6 +278,7 @@ def test_slow_clients_are_given_up(port, sent, answer):
         assert json.loads(received.split(b"\r\n\r\n")[1])["code"] == "timeout"
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_take_its_answer_is_given_up(answers, monkeypatch):
     monkeypatch.setattr(answers, "tag", lambda texts: [[Word("字" * 20_000_000, "n", True)]])
     body = b'{"texts": ["a"]}'
@@ -343,6 +345,7 @@ def test_a_signal_ends_the_server_well(run, number, is_early):
     assert (process.returncode, error) == (0, "")
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_the_schema(answers, tmp_path):
     """schemathesis sends what the server's own OpenAPI allows and what it does not."""
     limits = Limits()
@@ -357,6 +360,7 @@ def test_answers_are_those_of_the_schema(answers, tmp_path):
     assert "Selected: 5/5" in done.stdout and "passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_many_clients_without_an_error_or_growth(run):
     """A short form of what docs/serving.md has of 60 seconds."""
     seconds = float(os.environ.get("BILM_SERVING_SECONDS", "12"))

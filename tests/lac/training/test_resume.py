@@ -11,7 +11,8 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import read_pretrained
-from lac.commands.train import main, read_resumable, train
+from bilm.storage.runs import RunFolder, latest_checkpoint
+from lac.commands.train import main, read_resumable, train, train_in
 from lac.model_folder import read_tagger
 from lac.training.run import TaggerRun
 from lac.training.setup import set_up
@@ -30,23 +31,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     whole = options(tmp_path, save_dir=str(tmp_path / "whole"), **changes)
     train(whole)
     parts = replace(whole, save_dir=str(tmp_path / "parts"))
-    run = TaggerRun(set_up(parts))
-    step = run.trainer.train_step
+    with RunFolder(parts.save_dir, "--save_dir") as folder:
+        run = TaggerRun(set_up(parts, folder))
+        step = run.trainer.train_step
 
-    def step_and_signal():
-        result = step()
-        if run.trainer.step == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
+        def step_and_signal():
+            result = step()
+            if run.trainer.step == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
 
-    run.trainer.train_step = step_and_signal
-    assert run.train() is None
-    source, saved, training = read_resumable(tmp_path / "parts")
-    assert source.name == f"step_{stop_at:08d}"
-    assert train(type(whole)(**saved), source, training) is not None
+        run.trainer.train_step = step_and_signal
+        assert run.train() is None
+        source, saved, training = read_resumable(folder)
+        assert source.name == f"step_{stop_at:08d}"
+        assert train_in(folder, type(whole)(**saved), source, training) is not None
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     write_text(tmp_path)
     command = [
@@ -66,12 +69,13 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     assert "stopped by SIGINT at step" in out
     assert "lac train --resume --save_dir run" in out
     done = subprocess.run(
-        [*command[:4], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
+        [*command[:5], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
         env=environment, text=True, capture_output=True, check=True,
     )
     assert "finished at" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finetune", [False, True])
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     write_text(tmp_path)
@@ -125,7 +129,7 @@ def test_a_folder_of_another_run_and_changed_data_are_refused(tmp_path, capsys):
 def test_damaged_training_state_is_told(tmp_path, capsys, damage, told):
     given = options(tmp_path, max_epochs=1)
     train(given)
-    checkpoint = read_resumable(given.save_dir)[0]
+    checkpoint = latest_checkpoint(given.save_dir)
     (checkpoint / "checksums.json").unlink()
     damage(checkpoint / "training")
     assert told in refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)

@@ -10,6 +10,7 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import read_pretrained
+from bilm.storage.runs import RunFolder
 from bilm.training.metrics import read_metrics
 from lac.commands.train import main, train
 from lac.model_folder import read_tagger
@@ -72,16 +73,20 @@ def test_the_layers_in_a_file_train_as_those_in_memory_and_those_not_cached(tmp_
     in_memory = options(tmp_path, elmo=bilm, save_dir=str(tmp_path / "memory"), dropout=0.0,
                         elmo_dropout=0.0)  # whose noise depends on the rows that are computed
     train(in_memory)
-    in_file = set_up(replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0))
-    assert not in_file.dev_cache.in_memory
-    TaggerRun(in_file).train()
+    with RunFolder(tmp_path / "file", "--save_dir") as folder:
+        in_file = set_up(
+            replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0), folder
+        )
+        assert not in_file.dev_cache.in_memory
+        TaggerRun(in_file).train()
     assert_equal_runs(tmp_path / "memory", tmp_path / "file")
     assert {path.name for path in (tmp_path / "file").iterdir()} == {
         path.name for path in (tmp_path / "memory").iterdir()
     }
-    direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")))
-    direct.trainer._cache = None
-    TaggerRun(direct._replace(dev_cache=None)).train()
+    with RunFolder(tmp_path / "direct", "--save_dir") as folder:
+        direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")), folder)
+        direct.trainer._cache = None
+        TaggerRun(direct._replace(dev_cache=None)).train()
     one, other = weights_of_run(tmp_path / "memory"), weights_of_run(tmp_path / "direct")
     for name, array in one.items():
         np.testing.assert_allclose(array, other[name], atol=1e-4, err_msg=name)
@@ -127,6 +132,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path):
     assert not np.array_equal(first["emissions.weight"], third["emissions.weight"])
 
 
+@pytest.mark.slow
 def test_further_training_keeps_words_tags_and_user_dictionary(tmp_path):
     dictionary = tmp_path / "words.txt"
     dictionary.write_text("青石镇/ns\n", encoding="utf-8")
@@ -159,6 +165,7 @@ def test_a_word_a_line_is_remarked(tmp_path, capsys):
     assert "one word a line is CoNLL's form" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_line_formats_and_schemes_train(tmp_path):
     lines = ["小林/B-nr 来/S-v 了/O", "陈/B-nr 晨/E-nr 走/S-v"]
     lines[0] = "小林/S-nr 来/S-v 了/O"
