@@ -65,6 +65,20 @@ def optimizer_state(optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.T
     return {**optimizer._accumulators_holder, **optimizer.state_dict()}
 
 
+def adagrad_moments(
+    optimizer: paddle.optimizer.Adagrad, parameters: Sequence[paddle.Tensor]
+) -> List[paddle.Tensor]:
+    """Return the moments of parameters, which are made before an optimiser's first step.
+
+    The public `state_dict` knows them after the first step only. Paddle 2.6 and 3.
+    """
+    optimizer.helper = LayerHelper("Adagrad")  # Paddle 2.6 makes it in a step only
+    block = paddle.static.default_main_program().global_block()
+    optimizer._create_accumulators(block, parameters)  # leaves alone those that are there
+    name = optimizer._moment_acc_str
+    return [optimizer._get_accumulator_master(name, parameter) for parameter in parameters]
+
+
 def adagrad(
     parameter: paddle.Tensor,
     moment: paddle.Tensor,

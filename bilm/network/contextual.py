@@ -28,6 +28,7 @@ def contextual_layers(
     Values beyond a row's length are not defined.
 
     Args:
+        bilm: In either mode.
         token_ids: Shape (batch, steps), or with a third axis of pieces or characters; with `<S>`
             and `</S>` if wanted.
         lengths: Shape (batch,); None: all rows are full.
@@ -61,6 +62,7 @@ def lark_layers(
     which are the last ones of the text.
 
     Args:
+        bilm: In either mode.
         embedded: Word vectors (directions, batch, steps, projection), in the order in which each
             direction reads.
         lengths: Shape (batch,); None: all rows are full.

@@ -8,7 +8,7 @@ import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.kernels import operators
-from bilm.paddle_compat import as_tensor, learning_rate_factor, optimizer_state
+from bilm.paddle_compat import adagrad_moments, as_tensor, learning_rate_factor, optimizer_state
 from bilm.storage.checkpoint import as_float32, check_tensors
 from bilm.training.options import TrainingOptions
 
@@ -39,12 +39,9 @@ def build_optimizer(
     """
     settings = {"learning_rate": learning_rate, "parameters": parameters}
     if name == "adagrad":
-        optimizer = paddle.optimizer.Adagrad(
+        return paddle.optimizer.Adagrad(
             epsilon=_ADAGRAD_EPSILON, initial_accumulator_value=1.0, **settings
         )
-        with paddle.no_grad():  # a first step makes the moments; gradients of zero change nothing
-            optimizer.apply_gradients([(p, paddle.zeros_like(p)) for p in parameters])
-        return optimizer
     classes = {"sgd": "SGD", "adam": "Adam", "rmsprop": "RMSProp"}
     return getattr(paddle.optimizer, classes[name])(**settings)
 
@@ -124,9 +121,8 @@ def apply_gradients(
     if decays or not isinstance(optimizer, paddle.optimizer.Adagrad):
         optimizer.apply_gradients(scale_gradients(gradients, factor))
         return
-    moments = optimizer.state_dict()
-    for parameter, gradient in gradients:
-        moment = moments[f"{parameter.name}_moment_0"]
+    moments = adagrad_moments(optimizer, [parameter for parameter, _ in gradients])
+    for (parameter, gradient), moment in zip(gradients, moments):
         rate = optimizer.get_lr() * learning_rate_factor(parameter)
         operators.adagrad(parameter, moment, gradient, factor, rate, _ADAGRAD_EPSILON)
 
