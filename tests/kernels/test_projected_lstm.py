@@ -4,8 +4,9 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm.kernels import loading as kernels
+from bilm.kernels.loading import using
 from bilm.network.lstm import LSTMState, run_side_by_side
+from bilm.paddle_compat import builds_pir
 from tests.reference import numpy_lstm
 from tests.reference.kernel_problems import (
     ALL,
@@ -249,7 +250,7 @@ def test_a_rows_results_are_the_same_to_the_bit_at_each_place_of_16(sizes, count
 def test_arguments_and_upstream_gradients_need_not_be_contiguous():
     problem = random_problem(directions=2)
     expected = solve(problem)
-    with kernels.using("native"):
+    with using("native"):
         layers, (_, *state), _ = run_layers(problem)
         inputs = paddle.to_tensor(problem.inputs.transpose(2, 1, 0, 3).copy(), stop_gradient=False)
         outputs, state = run_side_by_side(layers, inputs.transpose([2, 1, 0, 3]),
@@ -310,7 +311,7 @@ def test_wrong_arguments_are_errors(changes, message):
     tensors = {**{name: getattr(problem, name) for name in ("inputs", "hidden", "cell")},
                "lengths": np.full(5, 6), **changes}
     inputs, hidden, cell, lengths = (paddle.to_tensor(values) for values in tensors.values())
-    with kernels.using("native"), pytest.raises((OSError, ValueError), match=message):
+    with using("native"), pytest.raises((OSError, ValueError), match=message):
         run_side_by_side(make_layers(problem), inputs, LSTMState(hidden, cell), lengths)
 
 
@@ -327,7 +328,7 @@ def test_weights_of_another_size_are_errors(name, shape, message):
     layers = make_layers(problem)
     setattr(layers[1], name, layers[1].create_parameter(list(shape)))
     state = LSTMState(*(paddle.to_tensor(values) for values in (problem.hidden, problem.cell)))
-    with kernels.using("native"), pytest.raises(OSError, match=message):
+    with using("native"), pytest.raises(OSError, match=message):
         run_side_by_side(layers, paddle.to_tensor(problem.inputs), state)
 
 
@@ -365,7 +366,7 @@ def build_program(problem):
 
 def solve_in_a_static_program(problem, operators):
     """Return results and gradients of weights as `solve` does, and the operators' names."""
-    with kernels.using(operators), static_programs() as (main, startup, executor):
+    with using(operators), static_programs() as (main, startup, executor):
         layers, fetched = build_program(problem)
         executor.run(startup)
         for layer, weights in zip(layers, problem.weights):
@@ -381,8 +382,7 @@ def solve_in_a_static_program(problem, operators):
 
 def operator_names(program):
     operators = program.global_block().ops
-    is_pir = hasattr(paddle.framework, "in_pir_mode") and paddle.framework.in_pir_mode()
-    return [operator.name() if is_pir else operator.type for operator in operators]
+    return [operator.name() if builds_pir() else operator.type for operator in operators]
 
 
 @pytest.mark.smoke
