@@ -1,4 +1,7 @@
-"""The error that means: the input is at fault, not the program; and one line for no memory."""
+"""The error that means: the input is at fault, not the program; and what its message may say."""
+
+from difflib import get_close_matches
+from typing import Iterable
 
 
 class InputError(ValueError):
@@ -20,3 +23,12 @@ def out_of_memory(error: MemoryError) -> str:
     """Return one line for a MemoryError; Paddle's come with a trace of its C++ functions."""
     reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
     return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with what is like `word`, or "" where nothing is."""
+    names = {name.lstrip("-"): name for name in known}
+    bare = word.lstrip("-")
+    near = [name for name in names if len(bare) > 2 and name.startswith(bare)]
+    near = near[:3] or get_close_matches(bare, names, n=1)
+    return f"; did you mean {' or '.join(names[name] for name in near)}?" if near else ""

@@ -7,8 +7,11 @@ import re
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Union
 
 from bilm.errors import InputError
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def check_new_folder(path) -> None:

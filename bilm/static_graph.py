@@ -12,7 +12,7 @@ from paddle.static.nn.control_flow import Assert
 
 from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
-from bilm.network.elmo import ELMo
+from bilm.elmo import ELMo
 from bilm.network.model import BiLM
 from bilm.storage.checkpoint import as_float32, check_tensors
 from bilm.storage.formats import lark
@@ -61,7 +61,7 @@ def elmo_encoder(
     `program.clone(for_test=True)` in Paddle 2.6, `paddle.static.normalize_program(program,
     feed_vars, fetch_vars)` in Paddle 2.6 and 3.
 
-    Source: LARK ELMo (Baidu, 2019); see `bilm.network.elmo.ELMo` for what is computed.
+    Source: LARK ELMo (Baidu, 2019); see `bilm.elmo.ELMo` for what is computed.
 
     Args:
         word_ids: int64, shape (batch, steps) or (batch, steps, 1), without `<S>` and `</S>`;

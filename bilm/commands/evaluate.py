@@ -51,7 +51,7 @@ def main(arguments=None) -> None:
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
     prepare_device(options.use_gpu, options.threads)
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     corpus = Corpus(options.data, checkpoint.vocabulary)

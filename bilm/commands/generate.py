@@ -42,7 +42,7 @@ def main(arguments=None) -> None:
     if options.seed < 0:
         raise InputError(f"--seed must not be negative, not {options.seed}")
     prepare_device(options.use_gpu, options.threads)
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     sentences = generate(

@@ -11,16 +11,12 @@ from bilm.hardware import keep_freed_memory, select_device, tune_cpu
 from bilm.program.json_output import stdout_for_figures, write_figures
 from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.storage.checkpoint import (
-    CHECKSUMS,
-    clear_run,
-    latest_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-)
-from bilm.storage.formats.known import detect_format
+from bilm.storage.checkpoint import clear_run, latest_checkpoint, list_checkpoints
+from bilm.storage.formats.known import locate
+from bilm.storage.model_folder import CHECKSUMS
 from bilm.storage.pretrained import read_config
 from bilm.training.options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
+from bilm.training.state import load_checkpoint
 
 _log = logging.getLogger("bilm")
 
@@ -98,7 +94,7 @@ def _is_of_a_run(load_dir):
     path = Path(load_dir)
     if not path.exists() or (path / "latest").is_file():
         return True  # what is missing is told later
-    return detect_format(path) == "bilm" and (path / "training" / "state.json").is_file()
+    return locate(path).format == "bilm" and (path / "training" / "state.json").is_file()
 
 
 def _options_from(load_dir):
@@ -124,7 +120,7 @@ def _read_checkpoint(given, load_dir):
     try:
         if (path / "latest").is_file() or not load_dir:
             path = latest_checkpoint(path)
-        found = load_checkpoint(path, training=True)
+        found = load_checkpoint(path)
         if not (path / CHECKSUMS).is_file():
             _log.warning(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
         return found, path
@@ -136,7 +132,7 @@ def _read_checkpoint(given, load_dir):
         raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
     for other in reversed(older):
         try:
-            found = load_checkpoint(other, training=True), other
+            found = load_checkpoint(other), other
         except InputError:
             continue
         _log.warning(f"{problem}; going back to {other}")

@@ -43,7 +43,7 @@ def main(arguments=None) -> None:
     if options.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {options.batch_size}")
     prepare_device(options.use_gpu, options.threads)
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     vocabulary, is_table = checkpoint.vocabulary, options.json != "-"

@@ -8,6 +8,7 @@ import numpy as np
 
 from bilm.conversion.numpy_model import run_layers
 from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import set_weights
 from bilm.text.characters import character_ids
 
 _LSTM_BIAS = re.compile(r"\w+_layers\.\d+\.bias")
@@ -85,7 +86,6 @@ def _some_ids(config, rows: int = 2, steps: int = 5):
 
 def _run_paddle(model, token_ids):
     from bilm.hardware import import_paddle
-    from bilm.storage.checkpoint import set_weights
 
     paddle = import_paddle()
     from bilm.network.model import BiLM

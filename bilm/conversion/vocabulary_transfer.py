@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.storage.stored_model import MOMENT, LazyArray, StoredModel
+from bilm.storage.stored_model import MOMENT, StoredModel
+from bilm.storage.tensors import LazyArray
 from bilm.text.vocabulary import Vocabulary
 
 # Tensors with a row, or a number, for each word.

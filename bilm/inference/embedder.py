@@ -7,10 +7,11 @@ from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
+from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
 from bilm.network.row_blocks import full_blocks, rows_within
-from bilm.storage.checkpoint import weights_of
-from bilm.storage.pretrained import NAME_VOCABULARY, load_model
+from bilm.storage.models import load_model
+from bilm.storage.pretrained import NAME_VOCABULARY, read_mixes
+from bilm.storage.tensors import weights_of
 from bilm.text.characters import character_ids
 from bilm.text.vocabulary import BOS, EOS, check_sentences
 
@@ -122,9 +123,9 @@ class Embedder:
         vocab_path=None,
     ):
         _check_options(layers, mix_from, variant, unknown, batch_size)
-        self._model, checkpoint = load_model(path, vocab_path)
-        config, self.vocabulary = self._model.config, checkpoint.vocabulary
-        self.segmentation = checkpoint.segmentation
+        self._model, stored = load_model(path, vocab_path)
+        config, self.vocabulary = self._model.config, stored.vocabulary
+        self.segmentation = stored.segmentation
         if config.char_cnn is not None:
             self.vocabulary = None
             if unknown != "unk":

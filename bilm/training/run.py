@@ -12,12 +12,8 @@ import paddle
 from bilm.errors import InputError, out_of_memory
 from bilm.files import lock_folder
 from bilm.inference.perplexity import Totals, evaluate, summarise
-from bilm.storage.checkpoint import (
-    checkpoint_path,
-    remove_old_checkpoints,
-    save_checkpoint,
-    set_latest,
-)
+from bilm.storage.checkpoint import checkpoint_path, remove_old_checkpoints, set_latest
+from bilm.storage.model_folder import save_checkpoint
 from bilm.training import distributed
 from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
 from bilm.training.setup import Setup

@@ -5,14 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, Optional
 
-from bilm.storage.checkpoint import (
-    checkpoint_path,
-    remove_old_checkpoints,
-    set_latest,
-    set_weights,
-)
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.checkpoint import checkpoint_path, remove_old_checkpoints, set_latest
+from bilm.storage.pretrained import open_model
 from bilm.storage.side_files import read_side_files
+from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration
 from bilm.training.stop_request import StopRequest
 from lac.evaluate import score
@@ -179,7 +175,7 @@ class TaggerRun:
         best = read_tagger(path)
         tagger = self.trainer.tagger
         if self.options.finetune_elmo:
-            set_weights(tagger.elmo.bilm, read_pretrained(best.elmo).weights, str(best.elmo))
+            set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
         self._predictor.update()
         scores = score(self._predictor, self._setup.dev, self._setup.dev_cache)

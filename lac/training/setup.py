@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from bilm.errors import InputError
 from bilm.randomness import seed_paddle
 from bilm.storage.checkpoint import clear_run, list_checkpoints
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import Customization
@@ -168,7 +168,8 @@ def _load_bilm(options, base):
     path = base.elmo if base is not None else options.elmo_path
     if path is None:
         return None, None, None
-    checkpoint = read_pretrained(path, (base is None and options.elmo_vocab_path) or None)
+    vocab_path = options.elmo_vocab_path if base is None else None
+    checkpoint = open_model(path, vocab_path=vocab_path, moments=False)
     config, words = checkpoint.config, checkpoint.vocabulary
     if words is None and config.char_cnn is None:
         raise InputError(f"{path}: has no vocab.txt; name the file with --elmo_vocab_path")

@@ -16,9 +16,8 @@ import pytest
 from bilm.commands import compare
 from bilm.commands import segment as segment_command
 from bilm.commands import vocab as vocab_command
-from bilm.errors import InputError
+from bilm.errors import InputError, suggestion
 from bilm.program.options import new_parser
-from bilm.program.parser import suggestion
 from tests.reference.places import ROOT
 from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 

@@ -19,17 +19,11 @@ from bilm.network.contextual import (
     mask_of,
     size_of,
 )
-from bilm.network.mixes import (
-    MIXES_FILE,
-    VARIANTS,
-    Mixes,
-    MixWeights,
-    mixes_to_json,
-    read_mixes,
-    shares_of,
-)
+from bilm.network.mixes import VARIANTS, Mixes, MixWeights, mixes_to_json, shares_of
 from bilm.network.model import BiLM
 from bilm.network.scalar_mix import ScalarMix
+from bilm.storage.pretrained import read_mixes
+from bilm.storage.side_files import MIXES_FILE
 
 
 class ELMo(nn.Layer):
