@@ -55,27 +55,6 @@ def atomic_file(path):
         temporary.unlink(missing_ok=True)
 
 
-def lock_folder(path) -> int:
-    """Return a descriptor of a folder that no other process can lock until it is closed.
-
-    Where the file system knows no locks there is none.
-
-    Raises:
-        InputError: Another process has locked it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        import fcntl  # not on Windows
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(f"{path}: another process is training here; wait for its end") from None
-    except (ImportError, OSError):
-        pass
-    return descriptor
-
-
 @contextmanager
 def atomic_folder(target):
     """Yield a new folder to fill; when the block ends well it becomes `target`.

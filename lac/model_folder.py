@@ -30,9 +30,9 @@ from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
-from bilm.storage.checkpoint import latest_checkpoint
 from bilm.storage.model_folder import verify_checksums, write_checksums
 from bilm.storage.ready_models import hint_at_ready_models, resolve_model
+from bilm.storage.runs import BEST, LATEST, latest_checkpoint
 from bilm.storage.safetensors_file import read_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
@@ -46,7 +46,6 @@ from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
-BEST, LATEST = "best", "latest"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 

@@ -28,7 +28,9 @@ def load_tagger(path) -> Tuple[Tagger, StoredTagger]:
         InputError: There is no tagger, or it is incomplete or damaged.
     """
     stored = read_tagger(path)
-    bilm = None if stored.elmo is None else load_bilm(open_model(stored.elmo, moments=False), stored.elmo)
+    bilm = None
+    if stored.elmo is not None:
+        bilm = load_bilm(open_model(stored.elmo, moments=False), stored.elmo)
     tagger = Tagger(stored.config, bilm)
     set_own_weights(tagger, stored.weights, str(path))
     tagger.eval()

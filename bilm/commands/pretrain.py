@@ -3,18 +3,27 @@
 import argparse
 import logging
 import os
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
+from typing import Iterator, Optional, Tuple
 
 from bilm.errors import InputError
-from bilm.hardware import keep_freed_memory, select_device, tune_cpu
+from bilm.files import read_json
+from bilm.hardware import keep_freed_memory, prepare_device
 from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.program.options import (
+    add_json_option,
+    add_options,
+    add_quiet_option,
+    check_unchanged,
+    new_parser,
+)
 from bilm.program.parser import Parser
-from bilm.storage.checkpoint import clear_run, latest_checkpoint, list_checkpoints
 from bilm.storage.formats.known import locate
 from bilm.storage.model_folder import CHECKSUMS
 from bilm.storage.pretrained import read_config
+from bilm.storage.runs import RunFolder, is_run, latest_checkpoint, list_checkpoints
 from bilm.training.options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 from bilm.training.state import load_checkpoint
 
@@ -34,26 +43,65 @@ def main(arguments=None) -> None:
 
 def _train(given, quiet) -> dict:
     resume, load_dir = given.pop("resume", False), given.pop("load_dir", "")
-    checkpoint, source, options = None, None, None
     with_moments = bool(load_dir) and not resume and not _is_of_a_run(load_dir)
     if with_moments:
         given = {**_options_from(load_dir), **given, "load_pretraining_params": load_dir}
-    elif resume or load_dir:
-        checkpoint, source = _read_checkpoint(given, load_dir)
-        given = _resumed_options(given, checkpoint, source)
-    options = TrainingOptions(**given)
-    tune_cpu(options.threads)
+    is_resumed = (resume or bool(load_dir)) and not with_moments
+    own = given.get("para_save_dir", TrainingOptions.para_save_dir)
+    if is_resumed:
+        before = _run_of(load_dir) if load_dir else Path(own)
+        run = Path(given.get("para_save_dir", before))
+        use_gpu, threads = _device_of(given, load_dir or before)
+    else:
+        options, before, run = TrainingOptions(**given), None, Path(own)
+        use_gpu, threads = options.use_gpu, options.threads
+    prepare_device(use_gpu, threads)
     keep_freed_memory()
-    select_device(options.use_gpu)
     # only now: these import Paddle, of which --help and bad flags have no need
     from bilm.training import distributed
     from bilm.training.run import Run
     from bilm.training.setup import set_up
 
-    distributed.start(options.use_gpu)
-    run = Run(set_up(options, checkpoint, source, with_moments, quiet), quiet)
-    del checkpoint  # as large as the model and its optimiser's memory
-    return run.train()
+    distributed.start(use_gpu)
+    with _held(run, before) as folder:
+        checkpoint, source = None, None
+        if is_resumed:
+            checkpoint, source = _read_checkpoint(before, load_dir)
+            options = TrainingOptions(**_resumed_options(given, checkpoint, source))
+        course = Run(set_up(options, folder, checkpoint, source, with_moments, quiet), quiet)
+        del checkpoint  # as large as the model and its optimiser's memory
+        return course.train()
+
+
+@contextmanager
+def _held(run, before) -> Iterator[Optional[RunFolder]]:
+    """Hold a run's folder in the first of several processes, for all; they are refused together.
+
+    Args:
+        run: The folder.
+        before: Of the run that is continued; None in a new one.
+
+    Yields:
+        The `RunFolder`; None in the other processes.
+
+    Raises:
+        InputError: Another training holds the folder, or it holds another run.
+    """
+    from bilm.training import distributed
+
+    is_same = before is not None and before.resolve() == run.resolve()
+    with ExitStack() as stack:
+        folder, problem = None, None
+        try:
+            if distributed.rank() == 0:
+                folder = RunFolder(run, "--para_save_dir", make=not is_same)
+                stack.enter_context(folder)
+                if not is_same:
+                    folder.check_unused()
+        except InputError as error:
+            problem = error
+        distributed.raise_together(problem)
+        yield folder
 
 
 def build_parser() -> Parser:
@@ -92,7 +140,7 @@ def _warn_of_obsolete_flags(given):
 def _is_of_a_run(load_dir):
     """Return whether a checkpoint was written by training here, so that it can be resumed."""
     path = Path(load_dir)
-    if not path.exists() or (path / "latest").is_file():
+    if not path.exists() or is_run(path):
         return True  # what is missing is told later
     return locate(path).format == "bilm" and (path / "training" / "state.json").is_file()
 
@@ -113,12 +161,38 @@ def _options_from(load_dir):
     return found
 
 
-def _read_checkpoint(given, load_dir):
-    run = given.get("para_save_dir", TrainingOptions.para_save_dir)
-    clear_run(Path(load_dir).parent if load_dir else run)
-    path = Path(load_dir) if load_dir else Path(run)
+def _run_of(load_dir) -> Path:
+    """Return the folder of the run that a checkpoint belongs to; a run's folder is its own."""
+    return Path(load_dir) if is_run(load_dir) else Path(load_dir).parent
+
+
+def _device_of(given, path) -> Tuple[bool, int]:
+    """Return --use_gpu and --threads as given, or as a checkpoint says.
+
+    Several processes have to meet on a device before one of them holds the run's folder, and only
+    then the checkpoint is read and checked.
+
+    Args:
+        given: Options on the command line.
+        path: The checkpoint, or a run's folder.
+    """
+    wanted = {"use_gpu": TrainingOptions.use_gpu, "threads": TrainingOptions.threads}
+    for checkpoint in [*reversed(list_checkpoints(path)), Path(path)]:
+        with suppress(InputError, OSError):
+            saved = read_json(checkpoint / "training/state.json").get("options")
+            if isinstance(saved, dict):
+                wanted.update((name, saved[name]) for name, default in wanted.items()
+                              if type(saved.get(name)) is type(default))
+                break
+    wanted.update((name, given[name]) for name in wanted if name in given)
+    return wanted["use_gpu"], wanted["threads"]
+
+
+def _read_checkpoint(run, load_dir):
+    """Return the checkpoint to go on from, of this run, and its path."""
+    path = Path(load_dir) if load_dir else run
     try:
-        if (path / "latest").is_file() or not load_dir:
+        if is_run(path) or not load_dir:
             path = latest_checkpoint(path)
         found = load_checkpoint(path)
         if not (path / CHECKSUMS).is_file():
@@ -126,7 +200,7 @@ def _read_checkpoint(given, load_dir):
         return found, path
     except InputError as error:
         problem = str(error)
-    known = list_checkpoints(path if path == Path(run) else path.parent)
+    known = list_checkpoints(run)
     older = known[: known.index(path)] if path in known else known
     if load_dir or not older:
         raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
@@ -147,12 +221,6 @@ def _resumed_options(given, checkpoint, source):
              for name, value in checkpoint.training["state.json"]["options"].items()
              if name in defaults}
     saved = {**defaults, **known}
-    conflicts = [
-        f"--{name} is {given[name]}, the checkpoint was trained with {saved[name]}"
-        for name in FIXED_AT_RESUME
-        if name in given and given[name] != saved[name]
-    ]
-    if conflicts:
-        raise InputError(f"{source}: cannot be continued: {'; '.join(conflicts)}")
+    check_unchanged(given, saved, FIXED_AT_RESUME, source)
     # where the checkpoint stands, not where it says that it stood
     return {**saved, "para_save_dir": str(source.parent), **given}

@@ -6,6 +6,7 @@ from dataclasses import MISSING, field, fields
 from pathlib import Path
 from typing import Optional, Sequence
 
+from bilm.errors import InputError
 from bilm.program.parser import Parser
 
 
@@ -53,6 +54,27 @@ def add_options(parser: argparse.ArgumentParser, options_class) -> None:
         group = item.metadata.get("group")
         target = parser.group(group) if group else parser
         target.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+
+def check_unchanged(given: dict, saved: dict, fixed: Sequence[str], checkpoint) -> None:
+    """Raise an InputError if the command line changes what a resumed run must keep.
+
+    Args:
+        given: Options on the command line.
+        saved: Options of the checkpoint.
+        fixed: Names of those that must be kept; one that `saved` lacks is not compared.
+        checkpoint: Its folder, for messages.
+
+    Raises:
+        InputError: Options differ; all are listed.
+    """
+    conflicts = [
+        f"--{name} is {given[name]}, the checkpoint was trained with {saved[name]}"
+        for name in fixed
+        if name in given and name in saved and given[name] != saved[name]
+    ]
+    if conflicts:
+        raise InputError(f"{checkpoint}: cannot be continued: {'; '.join(conflicts)}")
 
 
 def out_of_range(

@@ -12,7 +12,6 @@
 A function takes a path, or what `locate` returned for it, so that no file is opened twice.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -30,7 +29,7 @@ from bilm.storage.side_files import (
     read_mixes_file,
     read_side_files,
 )
-from bilm.storage.stored_model import Located, StoredModel, check_model
+from bilm.storage.stored_model import Located, StoredModel, check_model, config_for
 from bilm.text.vocabulary import Vocabulary
 
 NAME_VOCABULARY = "name the file with --vocab_path, in Python vocab_path="
@@ -87,8 +86,7 @@ def _with_vocabulary(model, vocabulary, vocab_path):
             f"{vocab_path or VOCABULARY_FILE}: has {len(vocabulary)} words, but the model has "
             f"{model.config.vocab_size}; give the vocabulary that it was trained with"
         )
-    ids = {name: getattr(vocabulary, name) for name in ("bos_id", "eos_id", "unk_id")}
-    return model._replace(config=replace(model.config, **ids), vocabulary=vocabulary)
+    return model._replace(config=config_for(model.config, vocabulary), vocabulary=vocabulary)
 
 
 def read_config(path: Union[PathLike, Located]) -> BiLMConfig:

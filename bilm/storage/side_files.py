@@ -15,7 +15,7 @@ from bilm.errors import InputError
 from bilm.files import PathLike, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_from_json, mixes_to_json
-from bilm.storage.stored_model import StoredModel
+from bilm.storage.stored_model import StoredModel, config_for
 from bilm.text.shards import SEGMENTATION_FILE
 from bilm.text.vocabulary import Vocabulary
 
@@ -41,6 +41,8 @@ class SideFiles(NamedTuple):
 def read_side_files(folder: PathLike) -> SideFiles:
     """Return what stands beside the weights in a folder.
 
+    The configuration has the ids of special tokens that the vocabulary has.
+
     Raises:
         InputError: A file is damaged, or the vocabulary is not of the configuration's size.
     """
@@ -56,6 +58,8 @@ def read_side_files(folder: PathLike) -> SideFiles:
             f"{folder / VOCABULARY_FILE}: has {len(vocabulary)} words, but vocab_size in "
             f"{CONFIG_FILE} is {config.vocab_size}"
         )
+    if config and vocabulary:
+        config = config_for(config, vocabulary)
     segmentation = optional(SEGMENTATION_FILE, read_json)
     return SideFiles(config, vocabulary, segmentation, optional(MIXES_FILE, read_mixes_file))
 

@@ -1,5 +1,6 @@
 """A biLM on disk: where it is, and what it holds under this project's names."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
@@ -64,6 +65,12 @@ class StoredModel(NamedTuple):
     def has_softmax(self) -> bool:
         """Whether it can predict words."""
         return "softmax.weight" in self.tensors
+
+
+def config_for(config: BiLMConfig, vocabulary: Vocabulary) -> BiLMConfig:
+    """Return a configuration with the size of a vocabulary, and its ids of special tokens."""
+    ids = {name: getattr(vocabulary, name) for name in ("bos_id", "eos_id", "unk_id")}
+    return replace(config, vocab_size=len(vocabulary), **ids)
 
 
 def parameter_shapes(config: BiLMConfig, softmax: bool = True) -> Dict[str, Tuple[int, ...]]:

@@ -67,7 +67,7 @@ def character_option_problems(options) -> Iterator[str]:
     dim = embedding.get("dim") if isinstance(embedding, dict) and len(embedding) == 1 else None
     if not _is_count(dim):
         yield f"char_cnn.embedding must be {{'dim': a positive number}}, not {embedding!r}"
-    characters = options.pop("max_characters_per_token", 50)
+    characters = options.pop("max_characters_per_token", MAX_CHARACTERS)
     if not _is_count(characters) or characters < 3:
         yield f"char_cnn.max_characters_per_token must be at least 3, not {characters!r}"
         return
@@ -84,9 +84,11 @@ def character_option_problems(options) -> Iterator[str]:
     activation = options.pop("activation", "relu")
     if activation not in ("relu", "tanh"):
         yield f"char_cnn.activation must be 'relu' or 'tanh', not {activation!r}"
-    num_characters = options.pop("n_characters", 262)
-    if num_characters not in (261, 262):
-        yield f"char_cnn.n_characters must be 261 or 262, not {num_characters!r}"
+    num_characters = options.pop("n_characters", NUM_CHARACTERS)
+    allowed = NUM_CHARACTERS - 1, NUM_CHARACTERS  # bilm-tf may count without the 0
+    if num_characters not in allowed:
+        yield (f"char_cnn.n_characters must be {allowed[0]} or {allowed[1]}, "
+               f"not {num_characters!r}")
     num_highway = options.pop("n_highway", 0)
     if num_highway is not None and (type(num_highway) is not int or num_highway < 0):
         yield f"char_cnn.n_highway must be a number of layers, not {num_highway!r}"

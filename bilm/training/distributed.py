@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 import numpy as np
 import paddle
@@ -179,6 +179,25 @@ def check_equal(facts: dict) -> None:
     if wrong:
         raise InputError(f"the processes differ: {', '.join(wrong)} is not that of process 0; all "
                          "need the same files and flags")
+
+
+def raise_together(problem: Optional[InputError]) -> None:
+    """Raise the first process's error, if it has one, in every process.
+
+    Args:
+        problem: The error or None; of the other processes it is not looked at.
+
+    Raises:
+        InputError: That error; or another process has ended.
+    """
+    if world_size() > 1:
+        message = "" if problem is None else str(problem)
+        text = paddle.to_tensor(np.frombuffer(message.encode()[:1000].ljust(1000), np.uint8))
+        share_parameters([text])
+        message = text.numpy().tobytes().decode(errors="ignore").strip()
+        problem = InputError(message) if message else None
+    if problem is not None:
+        raise problem
 
 
 def share_parameters(parameters) -> None:

@@ -175,6 +175,16 @@ class Speed:
         """Return the speed over all laps, of which there must be one."""
         return self._tokens / self._seconds
 
+    def time_left(self, step: int, total: int, tokens: int) -> str:
+        """Return how long the steps after `step` will take, as h:mm:ss.
+
+        Args:
+            step: Steps done, at least one.
+            total: Steps in all; fewer than `step` count as none left.
+            tokens: Tokens of the steps that are done.
+        """
+        return format_duration(max(0, total - step) * tokens / step / self.average())
+
 
 class Progress:
     """A bar on a terminal, plain lines elsewhere.
@@ -187,7 +197,7 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int, enabled: bool = True, quiet: bool = False):
-        self._enabled, self._quiet = enabled, quiet
+        self._total, self._enabled, self._quiet = total, enabled, quiet
         self._bar = None
         if enabled and not quiet and sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
@@ -196,6 +206,21 @@ class Progress:
         """Count one step as done."""
         if self._bar:
             self._bar.update()
+
+    def log(self, figures: dict, time_left: str) -> None:
+        """Print the figures of a training line in metrics.jsonl.
+
+        Args:
+            figures: With step, epoch, loss, tokens_per_second and, where there is one, perplexity.
+            time_left: Shown after "ETA".
+        """
+        perplexity = figures.get("perplexity")
+        told = "" if perplexity is None else f"  perplexity {perplexity:.2f}"
+        self.say(
+            f"step {figures['step']}/{self._total}  epoch {figures['epoch']:.2f}  "
+            f"loss {figures['loss']:.4f}{told}  {figures['tokens_per_second']:.0f} tokens/s  "
+            f"ETA {time_left}"
+        )
 
     def say(self, text: str) -> None:
         """Print one line of progress without disturbing the bar."""

@@ -10,12 +10,11 @@ import numpy as np
 import paddle
 
 from bilm.errors import InputError, out_of_memory
-from bilm.files import lock_folder
 from bilm.inference.perplexity import Totals, evaluate, summarise
-from bilm.storage.checkpoint import checkpoint_path, remove_old_checkpoints, set_latest
 from bilm.storage.model_folder import save_checkpoint
+from bilm.storage.runs import checkpoint_path
 from bilm.training import distributed
-from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration, perplexity_of
+from bilm.training.metrics import MetricsLog, Progress, Speed, perplexity_of
 from bilm.training.setup import Setup
 from bilm.training.stop_request import StopRequest
 from bilm.training.trainer import check_finite
@@ -35,15 +34,14 @@ class Run:
 
     def __init__(self, setup: Setup, quiet: bool = False):
         self.options = setup.options
-        self.folder = Path(setup.options.para_save_dir)
+        self.path = Path(setup.options.para_save_dir)
         self.trainer = setup.trainer
         self._setup = setup
         predictions, nats = (setup.interval[key] for key in ("predictions", "nats"))
         self._predictions, self._nats = predictions, paddle.to_tensor(nats, "float64")
         self._checkpoint = setup.source
         self._is_first = distributed.rank() == 0
-        self._lock = lock_folder(self.folder) if self._is_first else None
-        self._metrics = MetricsLog(self.folder, self.trainer.step) if self._is_first else None
+        self._metrics = MetricsLog(self.path, self.trainer.step) if self._is_first else None
         self._progress = Progress(setup.total_steps, self.trainer.step, self._is_first, quiet)
         self._speed = Speed(self.trainer.tokens)
         self._stop = StopRequest()
@@ -70,8 +68,6 @@ class Run:
             self._progress.close()
             if self._metrics:
                 self._metrics.close()
-            if self._lock is not None:
-                os.close(self._lock)
 
     def _figures(self, finished):
         train, dev = (self._metrics and self._metrics.last(event) for event in ("train", "dev"))
@@ -143,17 +139,9 @@ class Run:
         }
         if self._metrics:
             self._metrics.write(**figures)
-        self._progress.say(
-            f"step {figures['step']}/{self._setup.total_steps}  epoch {figures['epoch']:.2f}  "
-            f"loss {loss:.4f}  perplexity {figures['perplexity']:.2f}  "
-            f"{figures['tokens_per_second']:.0f} tokens/s  ETA {self._time_left()}"
-        )
+        time_left = self._speed.time_left(self.trainer.step, self._setup.total_steps, tokens)
+        self._progress.log(figures, time_left)
         self._predictions, self._nats = 0, paddle.zeros([], "float64")
-
-    def _time_left(self):
-        tokens_per_step = self.trainer.tokens / self.trainer.step
-        tokens = (self._setup.total_steps - self.trainer.step) * tokens_per_step
-        return format_duration(max(0, tokens) / self._speed.average())
 
     def _evaluate_if_due(self):
         if self.trainer.step and self.trainer.step % self.options.dev_interval == 0:
@@ -201,7 +189,7 @@ class Run:
             raise _Stopped
 
     def _save(self):
-        path = checkpoint_path(self.folder, self.trainer.step)
+        path = checkpoint_path(self.path, self.trainer.step)
         if path == self._checkpoint:
             return
         check_finite(self.trainer.step, self._nats)
@@ -209,8 +197,8 @@ class Run:
         if self._is_first:
             self._metrics.sync()
             save_checkpoint(path, self._packed(state))
-            set_latest(self.folder, path)
-            remove_old_checkpoints(self.folder, self.options.keep, self.trainer.step)
+            self._setup.folder.set_pointer(path)
+            self._setup.folder.prune(self.options.keep, self.trainer.step)
         self._checkpoint = path
 
     def _packed(self, state):
@@ -233,7 +221,7 @@ class Run:
         )
 
     def _tell_how_to_resume(self):
-        command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.folder))}"
+        command = f"bilm pretrain --resume --para_save_dir {shlex.quote(str(self.path))}"
         if distributed.world_size() > 1 and "PADDLE_LOCAL_SIZE" not in os.environ:
             command = f"all processes as they were, with {command[len('bilm pretrain ') :]}"
         elif distributed.world_size() > 1:

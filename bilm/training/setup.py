@@ -14,8 +14,8 @@ from tqdm import tqdm
 from bilm.errors import InputError
 from bilm.inference.perplexity import warn_of_segmentation
 from bilm.network.model import BiLM
-from bilm.storage.checkpoint import clear_run, list_checkpoints, set_latest
 from bilm.storage.pretrained import open_model
+from bilm.storage.runs import RunFolder
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Corpus
@@ -45,6 +45,7 @@ class Setup(NamedTuple):
         total_steps: Steps until the last epoch's end or --max_steps.
         interval: Summed nats and predictions since the last log line.
         source: Checkpoint that the run goes on from, or None.
+        folder: The run's; None in processes other than the first, which write nothing.
     """
 
     options: TrainingOptions
@@ -56,10 +57,12 @@ class Setup(NamedTuple):
     total_steps: int
     interval: dict
     source: Optional[Path]
+    folder: Optional[RunFolder]
 
 
 def set_up(
     options: TrainingOptions,
+    folder: Optional[RunFolder],
     checkpoint: Optional[StoredModel] = None,
     source=None,
     with_moments: bool = False,
@@ -69,6 +72,7 @@ def set_up(
 
     Args:
         options: How to train.
+        folder: The run's; None in processes other than the first.
         checkpoint: Where to go on; None starts anew.
         source: The checkpoint's folder.
         with_moments: Whether Adagrad goes on with the moments that come with
@@ -119,10 +123,11 @@ def set_up(
             warn_of_segmentation(segmentation, text)
         if pretrained:
             warn_of_segmentation(pretrained.segmentation, corpus)
-        _start_folder(Path(options.para_save_dir), source)
+        if source is not None and source.parent.resolve() == folder.path.resolve():
+            folder.set_pointer(source)  # later checkpoints and figures belong to what is undone
     interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
     return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
-                 interval, source)
+                 interval, source, folder)
 
 
 def _vocabulary(options, checkpoint):
@@ -215,19 +220,3 @@ def _warn_of_unknown_words(corpus):
     if rate > 0.5:
         _log.warning(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
              "text segmented (bilm segment), and is the vocabulary built from it?")
-
-
-def _start_folder(folder, source):
-    """Make the run's folder ready; nothing before this has written anything."""
-    if list_checkpoints(folder) and (source is None or source.parent.resolve() != folder.resolve()):
-        raise InputError(
-            f"--para_save_dir {folder} holds checkpoints of another run; "
-            "add --resume to continue that one, or choose another folder"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--para_save_dir {folder}: {error.strerror}") from None
-    clear_run(folder)
-    if source is not None and source.parent.resolve() == folder.resolve():
-        set_latest(folder, source)  # later checkpoints and figures belong to what is undone

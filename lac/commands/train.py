@@ -4,13 +4,18 @@ import argparse
 import logging
 from dataclasses import fields
 
-from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.program.options import (
+    add_json_option,
+    add_options,
+    add_quiet_option,
+    check_unchanged,
+    new_parser,
+)
 from bilm.program.parser import Parser
-from bilm.storage.checkpoint import checkpoint_path, clear_run, latest_checkpoint
-from lac.training.options import CHANGEABLE_AT_RESUME, OBSOLETE, TaggerOptions
+from bilm.storage.runs import RunFolder, checkpoint_path, latest_checkpoint
+from lac.training.options import FIXED_AT_RESUME, OBSOLETE, TaggerOptions
 
 _log = logging.getLogger("lac")
 
@@ -36,25 +41,44 @@ def _train(given, quiet) -> dict:
 
         comparison = ablate(options, num_seeds, quiet)
         return {"finished": comparison is not None, **(comparison or {})}
-    training = None
+    run = given.get("save_dir", TaggerOptions.save_dir)
     if resume:
-        options, source, training = _resumed(given)
+        outcome = _resume(run, given, quiet)
     else:
-        options, source = TaggerOptions(**given), None
-    prepare_device(options.use_gpu, options.threads)
-    outcome = train(options, source, training, quiet=quiet)
+        options = TaggerOptions(**given)
+        prepare_device(options.use_gpu, options.threads)
+        outcome = train(options, quiet=quiet)
     if outcome is None:
         return {"finished": False}
     figures = outcome._asdict()
     del figures["sentence_counts"]  # as long as the text
-    model = checkpoint_path(options.save_dir, outcome.best_step)
-    return {"finished": True, "model": str(model), **figures}
+    return {"finished": True, "model": str(checkpoint_path(run, outcome.best_step)), **figures}
 
 
-def train(options: TaggerOptions, source=None, training=None, caches=None, quiet=False):
-    """Train a tagger, or go on with one.
+def train(options: TaggerOptions, caches=None, quiet=False):
+    """Train a new tagger.
 
     Args:
+        options: How to train.
+        caches: `lac.training.setup.Caches` to share with other runs.
+        quiet: Show results only, no progress.
+
+    Returns:
+        Its `lac.training.outcome.Outcome`; None if a signal stopped it.
+
+    Raises:
+        InputError: Something in the options or the data is wrong, or training cannot go on.
+    """
+    with RunFolder(options.save_dir, "--save_dir") as folder:
+        folder.check_unused()
+        return train_in(folder, options, caches=caches, quiet=quiet)
+
+
+def train_in(folder: RunFolder, options, source=None, training=None, caches=None, quiet=False):
+    """Train a tagger in the folder of its run, from the start or from a checkpoint.
+
+    Args:
+        folder: The one that the options name.
         options: How to train.
         source: Checkpoint to go on from; None: start anew.
         training: What it holds for resuming.
@@ -73,10 +97,10 @@ def train(options: TaggerOptions, source=None, training=None, caches=None, quiet
 
     resumed = None if source is None else read_tagger(source)
     caches = caches or Caches(quiet)
-    return TaggerRun(set_up(options, resumed, training, source, caches), quiet).train()
+    return TaggerRun(set_up(options, folder, resumed, training, source, caches), quiet).train()
 
 
-def read_resumable(run):
+def read_resumable(folder: RunFolder):
     """Return the latest checkpoint of a run, its options, and what it holds for resuming.
 
     Raises:
@@ -84,8 +108,7 @@ def read_resumable(run):
     """
     from lac.model_folder import STATE_FILE, read_training
 
-    clear_run(run)
-    source = latest_checkpoint(run)
+    source = latest_checkpoint(folder.path)
     training = read_training(source)
     known = {field.name for field in fields(TaggerOptions)}
     saved = {
@@ -94,17 +117,14 @@ def read_resumable(run):
     return source, saved, training
 
 
-def _resumed(given):
-    """Return the options of the checkpoint, changed by what the command line may change."""
-    source, saved, training = read_resumable(given.get("save_dir", TaggerOptions.save_dir))
-    conflicts = [
-        f"--{name} is {value}, the checkpoint was trained with {saved[name]}"
-        for name, value in given.items()
-        if name not in CHANGEABLE_AT_RESUME and name in saved and saved[name] != value
-    ]
-    if conflicts:
-        raise InputError(f"{source}: cannot be continued: {'; '.join(conflicts)}")
-    return TaggerOptions(**{**saved, **given}), source, training
+def _resume(run, given, quiet):
+    """Go on with a run, with the options of its checkpoint but for those that may change."""
+    with RunFolder(run, "--save_dir", make=False) as folder:
+        source, saved, training = read_resumable(folder)
+        check_unchanged(given, saved, FIXED_AT_RESUME, source)
+        options = TaggerOptions(**{**saved, **given, "save_dir": str(run)})
+        prepare_device(options.use_gpu, options.threads)
+        return train_in(folder, options, source, training, quiet=quiet)
 
 
 def build_parser() -> Parser:

@@ -9,8 +9,8 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
-from bilm.storage.checkpoint import list_checkpoints
-from lac.commands.train import read_resumable, train
+from bilm.storage.runs import RunFolder, list_checkpoints
+from lac.commands.train import read_resumable, train_in
 from lac.model_folder import STATE_FILE
 from lac.span_scores import f1_of
 from lac.training.options import WITHOUT_EFFECT, TaggerOptions
@@ -43,6 +43,20 @@ def ablate(options: TaggerOptions, num_seeds: int, quiet: bool = False) -> Optio
         raise InputError("--ablation trains new taggers: leave --load_pretraining_params out")
     if num_seeds < 1:
         raise InputError(f"--ablation must be at least 1, not {num_seeds}")
+    with RunFolder(options.save_dir, "--save_dir"):  # also between two runs
+        outcomes = _outcomes(options, num_seeds, quiet)
+        if outcomes is None:
+            print("to continue the ablation: the same command again", flush=True)
+            return None
+        comparison = compare(outcomes["none"], outcomes["elmo"], options.random_seed)
+        text = to_text(comparison)
+        write_text_atomically(Path(options.save_dir) / "ablation.txt", text)
+    print(text, end="")
+    return comparison
+
+
+def _outcomes(options, num_seeds, quiet) -> Optional[Dict[str, List[Outcome]]]:
+    """Return how the runs without and with ELMo ended, by seed; None if a signal stopped one."""
     outcomes: Dict[str, List[Outcome]] = {"none": [], "elmo": []}
     caches = Caches(quiet)
     for seed in range(options.random_seed, options.random_seed + num_seeds):
@@ -54,23 +68,19 @@ def ablate(options: TaggerOptions, num_seeds: int, quiet: bool = False) -> Optio
             )
             if not quiet:
                 print(f"== {run}", flush=True)
-            outcome = _outcome(own, run, caches, quiet)
+            with RunFolder(run, "--save_dir") as folder:
+                outcome = _outcome(own, folder, caches, quiet)
             if outcome is None:
-                print("to continue the ablation: the same command again", flush=True)
                 return None
             outcomes[name].append(outcome)
-    comparison = compare(outcomes["none"], outcomes["elmo"], options.random_seed)
-    text = to_text(comparison)
-    write_text_atomically(Path(options.save_dir) / "ablation.txt", text)
-    print(text, end="")
-    return comparison
+    return outcomes
 
 
-def _outcome(options, run, caches, quiet) -> Optional[Outcome]:
+def _outcome(options, folder, caches, quiet) -> Optional[Outcome]:
     """Return how a run ended, trained now or before; None if a signal stopped it."""
-    if not list_checkpoints(run):
-        return train(options, caches=caches, quiet=quiet)
-    source, saved, training = read_resumable(run)
+    if not list_checkpoints(folder.path):
+        return train_in(folder, options, caches=caches, quiet=quiet)
+    source, saved, training = read_resumable(folder)
     check_data(options, training[STATE_FILE], source)
     wanted = asdict(options)
     conflicts = [
@@ -80,9 +90,11 @@ def _outcome(options, run, caches, quiet) -> Optional[Outcome]:
     ]
     if conflicts:
         raise InputError(
-            f"{run}: belongs to another ablation: {'; '.join(conflicts)}; choose another --save_dir"
+            f"{folder.path}: belongs to another ablation: {'; '.join(conflicts)}; choose another "
+            "--save_dir"
         )
-    return read_outcome(run) or train(options, source, training, caches, quiet)
+    outcome = read_outcome(folder.path)
+    return outcome or train_in(folder, options, source, training, caches, quiet)
 
 
 def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int = 0) -> Dict:

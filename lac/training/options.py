@@ -158,3 +158,6 @@ CHANGEABLE_AT_RESUME = (
     *WITHOUT_EFFECT, "train_path", "dev_path", "test_path", "max_epochs", "max_steps", "patience",
     "elmo", "elmo_vocab_path", "customization",
 )
+FIXED_AT_RESUME = tuple(
+    field.name for field in fields(TaggerOptions) if field.name not in CHANGEABLE_AT_RESUME
+)

@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, Optional
 
-from bilm.storage.checkpoint import checkpoint_path, remove_old_checkpoints, set_latest
 from bilm.storage.pretrained import open_model
+from bilm.storage.runs import BEST, checkpoint_path
 from bilm.storage.side_files import read_side_files
 from bilm.storage.tensors import set_weights
-from bilm.training.metrics import MetricsLog, Progress, Speed, format_duration
+from bilm.training.metrics import MetricsLog, Progress, Speed
 from bilm.training.stop_request import StopRequest
 from lac.evaluate import score
-from lac.model_folder import BEST, ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
+from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
 from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
 from lac.training.outcome import Outcome, write_outcome
@@ -29,7 +29,7 @@ class TaggerRun:
 
     def __init__(self, setup: Setup, quiet: bool = False):
         self.options, self.trainer = setup.options, setup.trainer
-        self.folder = Path(setup.options.save_dir)
+        self.path = Path(setup.options.save_dir)
         self._setup = setup
         state = setup.state
         self._best = state.get("best", {"f1": -1.0, "step": 0})
@@ -41,7 +41,7 @@ class TaggerRun:
             self.trainer.tagger, setup.lookup, setup.stored.tags, setup.train.scheme
         )
         total = self._total_steps()
-        self._metrics = MetricsLog(self.folder, self.trainer.step)
+        self._metrics = MetricsLog(self.path, self.trainer.step)
         self._progress = Progress(total, self.trainer.step, quiet=quiet)
         self._speed = Speed(self._tokens)
         self._stop = StopRequest()
@@ -96,18 +96,17 @@ class TaggerRun:
             self._log()
 
     def _log(self):
-        loss = self._interval["nats"] / self._interval["sentences"]
-        speed = self._speed.lap(self._tokens)
-        step, total = self.trainer.step, self._total_steps()
-        self._metrics.write(
-            step=step, epoch=self.trainer.epoch, loss=loss, tokens=self._tokens,
-            tokens_per_second=speed,
-        )
-        left = (total - step) * self._tokens / step / self._speed.average()
-        self._progress.say(
-            f"step {step}/{total}  epoch {self.trainer.epoch:.2f}  loss {loss:.4f}  "
-            f"{speed:.0f} tokens/s  ETA {format_duration(left)} at most"
-        )
+        step = self.trainer.step
+        figures = {
+            "step": step,
+            "epoch": self.trainer.epoch,
+            "loss": self._interval["nats"] / self._interval["sentences"],
+            "tokens": self._tokens,
+            "tokens_per_second": self._speed.lap(self._tokens),
+        }
+        self._metrics.write(**figures)
+        time_left = self._speed.time_left(step, self._total_steps(), self._tokens)
+        self._progress.log(figures, f"{time_left} at most")
         self._interval = {"nats": 0.0, "sentences": 0}
 
     def _evaluate(self):
@@ -143,7 +142,7 @@ class TaggerRun:
 
     def _save(self):
         step = self.trainer.step
-        path = checkpoint_path(self.folder, step)
+        path = checkpoint_path(self.path, step)
         tagger = self.trainer.tagger
         mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
         if self.options.finetune_elmo:
@@ -158,20 +157,20 @@ class TaggerRun:
             path, self._setup.stored._replace(weights=own_weights(tagger)), mixes,
             {STATE_FILE: state, **self.trainer.pack()},
         )
-        best = checkpoint_path(self.folder, self._best["step"]) if self._best["step"] else None
+        best = checkpoint_path(self.path, self._best["step"]) if self._best["step"] else None
         if best == path:
-            set_latest(self.folder, path, BEST)
-        set_latest(self.folder, path)
-        remove_old_checkpoints(self.folder, self.options.keep, step, spared=best)
+            self._setup.folder.set_pointer(path, BEST)
+        self._setup.folder.set_pointer(path)
+        self._setup.folder.prune(self.options.keep, step, spared=best)
 
     def _save_bilm(self, bilm):
         """Write the tuned biLM anew; earlier checkpoints keep their own files of it."""
-        about = read_side_files(self.folder / ELMO_FOLDER)
-        bilm.save_pretrained(self.folder / ELMO_FOLDER, about.vocabulary, about.segmentation)
+        about = read_side_files(self.path / ELMO_FOLDER)
+        bilm.save_pretrained(self.path / ELMO_FOLDER, about.vocabulary, about.segmentation)
 
     def _finish(self) -> Outcome:
         """Score the best checkpoint, and write RUN/result.json."""
-        path = checkpoint_path(self.folder, self._best["step"])
+        path = checkpoint_path(self.path, self._best["step"])
         best = read_tagger(path)
         tagger = self.trainer.tagger
         if self.options.finetune_elmo:
@@ -187,7 +186,7 @@ class TaggerRun:
             self._best["step"], self.trainer.epoch, dev, test,
             [list(counts) for counts in scores.sentences], self._mix(),
         )
-        write_outcome(self.folder, outcome)
+        write_outcome(self.path, outcome)
         told = f", test F1 {test['f1']:.2%}" if test else ""
         self._progress.tell(
             f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{told}; "
@@ -198,8 +197,8 @@ class TaggerRun:
     def _tell_how_to_resume(self):
         self._progress.tell(
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved "
-            f"{checkpoint_path(self.folder, self.trainer.step)}\n"
-            f"to continue: lac train --resume --save_dir {shlex.quote(str(self.folder))}"
+            f"{checkpoint_path(self.path, self.trainer.step)}\n"
+            f"to continue: lac train --resume --save_dir {shlex.quote(str(self.path))}"
         )
 
 

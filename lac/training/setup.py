@@ -8,8 +8,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from bilm.errors import InputError
 from bilm.randomness import seed_paddle
-from bilm.storage.checkpoint import clear_run, list_checkpoints
 from bilm.storage.pretrained import open_model
+from bilm.storage.runs import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import Customization
@@ -40,6 +40,7 @@ class Setup(NamedTuple):
 
     Attributes:
         options: How to train.
+        folder: The run's.
         data: Checksums of training, dev and test data, by which changes are noticed.
         trainer: At the step to go on from.
         stored: The tagger's folder as it will be written, but for the weights.
@@ -52,6 +53,7 @@ class Setup(NamedTuple):
     """
 
     options: TaggerOptions
+    folder: RunFolder
     data: Dict[str, str]
     trainer: TaggerTrainer
     stored: StoredTagger
@@ -91,6 +93,7 @@ class Caches:
 
 def set_up(
     options: TaggerOptions,
+    folder: RunFolder,
     resumed: Optional[StoredTagger] = None,
     training: Optional[dict] = None,
     source=None,
@@ -100,6 +103,7 @@ def set_up(
 
     Args:
         options: How to train.
+        folder: The one that the options name.
         resumed: The checkpoint's content; None: start anew.
         training: What it holds for resuming.
         source: Its folder.
@@ -108,7 +112,6 @@ def set_up(
     Raises:
         InputError: Something in the options does not fit what is there.
     """
-    folder = Path(options.save_dir)
     train, dev, test = corpora = _read_data(options)
     data = _checksums(corpora)
     base = resumed
@@ -128,9 +131,9 @@ def set_up(
     )
     train.scheme.check(stored.tags, options.label_dict_path or options.train_path)
     warn_of_unknown_tags(dev, stored.tags, options.dev_path)
-    _start_folder(folder, resumed is not None)
-    if bilm is not None and not (resumed and (folder / ELMO_FOLDER / CONFIG_FILE).is_file()):
-        bilm.save_pretrained(folder / ELMO_FOLDER, elmo_words, segmentation)
+    own_bilm = folder.path / ELMO_FOLDER
+    if bilm is not None and not (resumed and (own_bilm / CONFIG_FILE).is_file()):
+        bilm.save_pretrained(own_bilm, elmo_words, segmentation)
     seed_paddle("initial weights", options.random_seed)
     tagger = Tagger(stored.config, bilm, options.finetune_elmo)
     lookup = stored.lookup()
@@ -148,7 +151,7 @@ def set_up(
         trainer.restore(state["step"], resumed.weights, training, str(source))
     elif base is not None:
         set_own_weights(tagger, base.weights, options.load_pretraining_params)
-    return Setup(options, data, trainer, stored, lookup, train, dev, test, dev_cache, state)
+    return Setup(options, folder, data, trainer, stored, lookup, train, dev, test, dev_cache, state)
 
 
 def _read_data(options) -> Tuple[TaggedCorpus, TaggedCorpus, Optional[TaggedCorpus]]:
@@ -225,16 +228,6 @@ def _vocabularies(options, train, widths) -> Tuple[Vocabulary, Optional[List[str
     # one that occurs in a single word is left out, so that <unknown> is learned
     frequent = [character for character, count in characters.items() if count > 1]
     return words, sorted(frequent, key=lambda character: (-characters[character], character))
-
-
-def _start_folder(folder, resumes):
-    if list_checkpoints(folder) and not resumes:
-        raise InputError(
-            f"--save_dir {folder} holds checkpoints of another run; add --resume to continue that "
-            "one, or choose another folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    clear_run(folder)
 
 
 def check_data(options: TaggerOptions, state: dict, source) -> None:

@@ -16,7 +16,8 @@ from bilm.conversion import convert as convert_module
 from bilm.conversion.convert import convert
 from bilm.conversion.inspection import inspect
 from bilm.conversion.numpy_model import run_layers
-from bilm.storage.formats.known import FORMATS, open_model
+from bilm.storage.formats.known import FORMATS
+from bilm.storage.pretrained import open_model
 from bilm.storage.stored_model import MOMENT
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_bilm

@@ -7,7 +7,7 @@ import pytest
 from bilm import ELMo, InputError
 from bilm.inference import embedder as embed_module
 from bilm.inference.embedder import Embedder, plan_blocks
-from bilm.storage.checkpoint import weights_of
+from bilm.storage.tensors import weights_of
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_elmo
 from tests.reference.embedded_words import VOCABULARY, WORDS, sentences_of

@@ -6,7 +6,7 @@ import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError
 from bilm.network.contextual import contextual_layers
-from bilm.storage.checkpoint import weights_of
+from bilm.storage.tensors import weights_of
 from tests.reference import lark, numpy_bilm, numpy_elmo
 from tests.reference.elmos import pad, run, still
 

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from bilm.commands.pretrain import main
 from bilm.errors import InputError
 from bilm.training.distributed import endpoints_of
+from tests.reference.live_runs import live, refusal, unchanged
 from tests.reference.runs import EVERYTHING_RANDOM, figures
 
 FLAGS = ["--embed_size", "6", "--hidden_size", "10", "--num_steps", "5", "--log_interval", "1"]
@@ -119,7 +120,7 @@ BUCKETS = '''
 import sys
 import numpy as np
 import paddle
-from bilm import distributed
+from bilm.training import distributed
 from bilm.training.gradient_exchange import GradientExchange
 
 distributed.start()
@@ -291,3 +292,28 @@ def test_two_ranks_resume_exactly(corpus_folder):
     for name in ("model", "training/optimizer", "training/lstm"):
         path = f"step_00000016/{name}.safetensors"
         assert (halves / path).read_bytes() == (whole / path).read_bytes()
+
+
+def test_a_second_launch_is_refused_by_all_its_processes_and_the_live_one_goes_on(corpus_folder):
+    run = corpus_folder / "run"
+    new = flags(corpus_folder, run, 4, "--test_path", "", "--max_epoch", "100000",
+                "--save_interval", "1", "--log_interval", "100000")
+    resumed = ["--resume", "--para_save_dir", str(run)]
+    training = _start_two(lambda number: ["-m", "bilm.train", *new])
+    with live(run, *training), unchanged(run, *training):
+        for arguments in (new, resumed):
+            refused = _start_two(lambda number, chosen=arguments: ["-m", "bilm.train", *chosen])
+            outputs = [process.communicate(timeout=120)[0] for process in refused]
+            assert [process.returncode for process in refused] == [2, 2], outputs
+            assert [_errors(output) for output in outputs] == [[refusal(run)]] * 2
+        launched = subprocess.run(launch_command(corpus_folder, *resumed), capture_output=True,
+                                  timeout=120, check=False)
+        logs = [path.read_text() for path in sorted((corpus_folder / "log").glob("workerlog.*"))]
+        assert launched.returncode != 0
+        assert [_errors(log) for log in logs] == [[refusal(run)]] * 2, logs
+
+
+def _errors(output):
+    """Return the lines that tell errors, of what bilm printed."""
+    assert "Traceback" not in output
+    return [line for line in output.splitlines(keepends=True) if line.startswith("error: ")]

@@ -7,10 +7,10 @@ from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.storage import model_folder
-from bilm.storage.checkpoint import latest_checkpoint
 from bilm.storage.formats import bilm_tf, lark, pdparams, torch_state
 from bilm.storage.formats.tables import Entry, lost, simple
 from bilm.storage.ready_models import hint_at_ready_models, resolve_model
+from bilm.storage.runs import is_run, latest_checkpoint
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import Located, StoredModel, parameter_shapes
 
@@ -177,7 +177,7 @@ def _model_path(path):
     path = resolve_model(path, "bilm")
     if path.name == model_folder.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
         return path.parent
-    return latest_checkpoint(path) if (path / "latest").is_file() else path
+    return latest_checkpoint(path) if is_run(path) else path
 
 
 def _content(path):

@@ -38,6 +38,7 @@ from bilm.storage.formats.tables import AS_ROW, Entry, from_format, rename, simp
 from bilm.storage.stored_model import MOMENT, Located, StoredModel
 from bilm.storage.tensors import LazyArray
 
+FORMATS = ("lark", "lark-combined", "lark-npz")  # folder, combined file, archive
 EMBEDDING = "embedding_para"
 MIX_WEIGHTS, MIX_GAMMA = "ELMo_w", "ELMo_gamma"
 MOMENT_SUFFIX = "_moment_0"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.pretrained import read_pretrained
-from lac.commands.train import main, read_resumable, train
+from bilm.storage.pretrained import open_model
+from bilm.storage.runs import RunFolder, latest_checkpoint
+from lac.commands.train import main, read_resumable, train, train_in
 from lac.model_folder import read_tagger
 from lac.training.run import TaggerRun
 from lac.training.setup import set_up
@@ -30,20 +31,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     whole = options(tmp_path, save_dir=str(tmp_path / "whole"), **changes)
     train(whole)
     parts = replace(whole, save_dir=str(tmp_path / "parts"))
-    run = TaggerRun(set_up(parts))
-    step = run.trainer.train_step
+    with RunFolder(parts.save_dir, "--save_dir") as folder:
+        run = TaggerRun(set_up(parts, folder))
+        step = run.trainer.train_step
 
-    def step_and_signal():
-        result = step()
-        if run.trainer.step == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return result
+        def step_and_signal():
+            result = step()
+            if run.trainer.step == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
 
-    run.trainer.train_step = step_and_signal
-    assert run.train() is None
-    source, saved, training = read_resumable(tmp_path / "parts")
-    assert source.name == f"step_{stop_at:08d}"
-    assert train(type(whole)(**saved), source, training) is not None
+        run.trainer.train_step = step_and_signal
+        assert run.train() is None
+        source, saved, training = read_resumable(folder)
+        assert source.name == f"step_{stop_at:08d}"
+        assert train_in(folder, type(whole)(**saved), source, training) is not None
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -67,7 +69,7 @@ def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
     assert "stopped by SIGINT at step" in out
     assert "lac train --resume --save_dir run" in out
     done = subprocess.run(
-        [*command[:4], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
+        [*command[:5], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
         env=environment, text=True, capture_output=True, check=True,
     )
     assert "finished at" in done.stdout
@@ -100,7 +102,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     assert process.returncode == 0
     assert "finished at epoch 8.00" in out
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
-    one, other = (read_pretrained(read_tagger(tmp_path / name).elmo).weights
+    one, other = (open_model(read_tagger(tmp_path / name).elmo).tensors
                   for name in ("whole", "killed"))
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
@@ -127,7 +129,7 @@ def test_a_folder_of_another_run_and_changed_data_are_refused(tmp_path, capsys):
 def test_damaged_training_state_is_told(tmp_path, capsys, damage, told):
     given = options(tmp_path, max_epochs=1)
     train(given)
-    checkpoint = read_resumable(given.save_dir)[0]
+    checkpoint = latest_checkpoint(given.save_dir)
     (checkpoint / "checksums.json").unlink()
     damage(checkpoint / "training")
     assert told in refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
+from bilm.storage.runs import RunFolder
 from bilm.training.metrics import read_metrics
 from lac.commands.train import main, train
 from lac.model_folder import read_tagger
@@ -53,12 +54,12 @@ def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
 
 def test_a_frozen_bilm_stays_and_a_tuned_one_changes(tmp_path):
     bilm = small_bilm(tmp_path)
-    before = read_pretrained(bilm).weights
+    before = open_model(bilm).tensors
     for finetune in (False, True):
         folder = tmp_path / str(finetune)
         folder.mkdir()
         train(options(folder, elmo=str(bilm), finetune_elmo=finetune, max_epochs=2))
-        after = read_pretrained(read_tagger(folder / "run").elmo).weights
+        after = open_model(read_tagger(folder / "run").elmo).tensors
         assert not any("softmax" in name for name in after)
         changed = [name for name in after if not np.array_equal(after[name], before[name])]
         assert bool(changed) is finetune
@@ -72,16 +73,20 @@ def test_the_layers_in_a_file_train_as_those_in_memory_and_those_not_cached(tmp_
     in_memory = options(tmp_path, elmo=bilm, save_dir=str(tmp_path / "memory"), dropout=0.0,
                         elmo_dropout=0.0)  # whose noise depends on the rows that are computed
     train(in_memory)
-    in_file = set_up(replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0))
-    assert not in_file.dev_cache.in_memory
-    TaggerRun(in_file).train()
+    with RunFolder(tmp_path / "file", "--save_dir") as folder:
+        in_file = set_up(
+            replace(in_memory, save_dir=str(tmp_path / "file"), cache_megabytes=0), folder
+        )
+        assert not in_file.dev_cache.in_memory
+        TaggerRun(in_file).train()
     assert_equal_runs(tmp_path / "memory", tmp_path / "file")
     assert {path.name for path in (tmp_path / "file").iterdir()} == {
         path.name for path in (tmp_path / "memory").iterdir()
     }
-    direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")))
-    direct.trainer._cache = None
-    TaggerRun(direct._replace(dev_cache=None)).train()
+    with RunFolder(tmp_path / "direct", "--save_dir") as folder:
+        direct = set_up(replace(in_memory, save_dir=str(tmp_path / "direct")), folder)
+        direct.trainer._cache = None
+        TaggerRun(direct._replace(dev_cache=None)).train()
     one, other = weights_of_run(tmp_path / "memory"), weights_of_run(tmp_path / "direct")
     for name, array in one.items():
         np.testing.assert_allclose(array, other[name], atol=1e-4, err_msg=name)
@@ -114,7 +119,7 @@ def test_the_mix_is_logged_at_every_evaluation_and_stored(tmp_path):
     for line in lines:
         assert sum(line["mix"]["shares"]) == pytest.approx(1, abs=1e-5)
     assert lines[0]["mix"] != lines[2]["mix"]
-    from bilm.network.mixes import read_mixes
+    from bilm.storage.pretrained import read_mixes
 
     assert read_mixes(read_tagger(run).elmo.parent).variant == "elmo"
 
