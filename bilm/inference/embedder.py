@@ -9,7 +9,6 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
 from bilm.network.row_blocks import full_blocks, rows_within
-from bilm.storage.models import load_model
 from bilm.storage.pretrained import NAME_VOCABULARY, read_mixes
 from bilm.storage.tensors import weights_of
 from bilm.text.characters import character_ids
@@ -123,6 +122,8 @@ class Embedder:
         vocab_path=None,
     ):
         _check_options(layers, mix_from, variant, unknown, batch_size)
+        from bilm.storage.models import load_model  # it imports Paddle
+
         self._model, stored = load_model(path, vocab_path)
         config, self.vocabulary = self._model.config, stored.vocabulary
         self.segmentation = stored.segmentation
