@@ -36,7 +36,7 @@ from bilm.storage.runs import BEST, LATEST, latest_checkpoint
 from bilm.storage.safetensors_file import read_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
-from bilm.text.shards import numbered_lines
+from bilm.text.lines import numbered_lines
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows

@@ -15,17 +15,17 @@ from bilm.training.prefetch import Prefetcher
 
 
 class TrainingBatch(NamedTuple):
-    """What one step needs.
+    """The input of one training step.
 
     Attributes:
-        batch: The rows of this process; its num_tokens are those of the whole batch.
-        ids: For each part of the rows (gradient accumulation), its inputs and targets on their
-            way to the device, see `bilm.hardware.sendable`.
-        candidates: For each part of the rows and each direction; None where the full softmax is
-            used.
-        words_read: The ids among the inputs of all processes, rising; None with one process.
-        words_scored: For each direction, the ids among the targets of all processes and the
-            candidates, rising; empty with one process, or the full softmax.
+        batch: The rows of this process; its num_tokens counts the whole batch.
+        ids: Inputs and targets of each part of the rows (gradient accumulation), as
+            `bilm.hardware.sendable` returns them.
+        candidates: Candidates of the sampled softmax by part and direction; None with the full
+            softmax.
+        words_read: Sorted ids in the inputs of all processes; None with one process.
+        words_scored: For each direction, sorted ids of the targets of all processes and of the
+            candidates; empty with one process or the full softmax.
     """
 
     batch: Batch
@@ -36,19 +36,14 @@ class TrainingBatch(NamedTuple):
 
 
 class BatchDealer:
-    """Deals the rows of each batch to processes in order, and those of a process to parts.
+    """Divides the rows of each batch among processes, and those of a process into parts.
 
     Every process reads the same stream of sentences and takes its own rows.
 
-    Args:
-        corpus: What to read.
-        options: Sizes, order and softmax.
-        config: The model's.
-
     Attributes:
-        rows: Rows of a whole batch, over all processes.
-        my_rows: The rows that this process takes, a slice.
-        parts: The rows of each part, slices of the rows of this process.
+        rows: Number of rows of a whole batch, over all processes.
+        my_rows: Slice of the rows that this process takes.
+        parts: Slice of each part within the rows of this process.
     """
 
     def __init__(self, corpus: Corpus, options: TrainingOptions, config: BiLMConfig):
@@ -70,8 +65,8 @@ class BatchDealer:
         """Return the batches from `position` on, prepared in the background.
 
         Args:
-            step: Number of the step that takes the first of them.
-            position: Where to start; None means at the beginning.
+            step: Number of the step that takes the first batch.
+            position: Place in the corpus; None means the beginning.
         """
         reader = WindowReader(
             self.corpus,

@@ -1,6 +1,6 @@
-"""Several processes training one model: who am I, and sums and gathers over all of them.
+"""Several processes that train one model: their ranks, and sums and gathers over all of them.
 
-With one process every sum and gather returns what it was given. Processes are started by
+With one process every sum and gather returns its argument. Processes are started by
 `python -m paddle.distributed.launch`, which tells them about each other, or by hand with the
 environment variables of LARK's scripts.
 """
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import Iterator, List, Optional
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional
 
 import numpy as np
 import paddle
@@ -49,20 +49,23 @@ def start(use_gpu: bool = False) -> None:
 
 
 def _end_with_the_launcher():
-    """Get SIGTERM, which saves, when the launcher ends; Paddle's leaves its processes alone."""
+    """Ask for SIGTERM when the launcher ends: Paddle's does not stop its processes."""
     if sys.platform.startswith("linux"):
         set_parent_death_signal = 1  # of prctl
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
-def endpoints_of(environment) -> dict:
-    """Return the launcher's variables for those of LARK's scripts; none where they are not used.
+def endpoints_of(environment: Mapping[str, str]) -> Dict[str, str]:
+    """Translate the variables of LARK's scripts into those of Paddle's launcher.
 
     LARK's are PADDLE_TRAINERS, the addresses of all machines behind commas; PADDLE_PORT, one for
     all; PADDLE_TRAINER_ID; and POD_IP, the address of this machine.
 
     Args:
-        environment: As `os.environ`.
+        environment: Variables by name, such as `os.environ`.
+
+    Returns:
+        Variables by name; empty if LARK's are not set.
 
     Raises:
         InputError: One is missing, or they contradict each other; the message names it.
@@ -130,10 +133,10 @@ def sum_numbers(*values: float) -> List[float]:
 
 
 def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
-    """Return the sum over processes, which may still be computed.
+    """Return the sum of a tensor over all processes; on a GPU it may still be in computation.
 
     Args:
-        tensor: Of the same shape in all processes; it becomes the sum.
+        tensor: Of the same shape in all processes; it is overwritten with the sum.
 
     Raises:
         InputError: Another process has ended.
@@ -145,25 +148,25 @@ def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
 
 
 def gather(tensor: paddle.Tensor, axis: int) -> paddle.Tensor:
-    """Return the tensors of all processes, joined along `axis` in order of rank.
+    """Return the tensors of all processes, concatenated along `axis` in order of rank.
 
     Args:
         tensor: Of the same shape in all processes.
-        axis: Becomes world_size times as long.
+        axis: Its length in the result is world_size times as large.
 
     Raises:
         InputError: Another process has ended.
     """
     if world_size() == 1:
         return tensor
-    parts = []
+    parts: List[paddle.Tensor] = []
     with peers_are_needed():
         distributed.all_gather(parts, tensor)
     return paddle.concat(parts, axis=axis)
 
 
-def check_equal(facts: dict) -> None:
-    """Raise an InputError in every process if several processes do not agree.
+def check_equal(facts: Dict[str, str]) -> None:
+    """Raise an InputError in every process if the processes do not agree.
 
     Args:
         facts: Text by name; all processes give the same names.
@@ -173,9 +176,9 @@ def check_equal(facts: dict) -> None:
     """
     digests = [hashlib.sha256(fact.encode("utf-8")).digest()[:8] for fact in facts.values()]
     own = np.array([int.from_bytes(digest, "big", signed=True) for digest in digests])
-    found = gather(paddle.to_tensor(own[None]), axis=0).numpy()  # (processes, facts)
-    wrong = [f"{name} of process {other}" for other, row in enumerate(found)
-             for name, is_equal in zip(facts, row == found[0]) if not is_equal]
+    all_digests = gather(paddle.to_tensor(own[None]), axis=0).numpy()  # (processes, facts)
+    wrong = [f"{name} of process {other}" for other, row in enumerate(all_digests)
+             for name, is_equal in zip(facts, row == all_digests[0]) if not is_equal]
     if wrong:
         raise InputError(f"the processes differ: {', '.join(wrong)} is not that of process 0; all "
                          "need the same files and flags")
@@ -185,7 +188,7 @@ def raise_together(problem: Optional[InputError]) -> None:
     """Raise the first process's error, if it has one, in every process.
 
     Args:
-        problem: The error or None; of the other processes it is not looked at.
+        problem: The error or None; ignored in all processes but the first.
 
     Raises:
         InputError: That error; or another process has ended.
@@ -200,8 +203,8 @@ def raise_together(problem: Optional[InputError]) -> None:
         raise problem
 
 
-def share_parameters(parameters) -> None:
-    """Give all of several processes the parameters of the first one.
+def share_parameters(parameters: Iterable[paddle.Tensor]) -> None:
+    """Overwrite parameters in all processes with those of the first one.
 
     Args:
         parameters: Of the same shapes, in the same order, in all of them.

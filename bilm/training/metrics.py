@@ -1,18 +1,13 @@
-"""Figures of a run: RUN/metrics.jsonl, log lines or a progress bar, and VisualDL."""
+"""Figures of a run, one JSON object a line: RUN/metrics.jsonl, and VisualDL."""
 
 import json
-import math
 import os
-import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
-
-from tqdm import tqdm
+from typing import Any, List, Optional
 
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.files import PathLike, write_text_atomically
 
 METRICS = "metrics.jsonl"
 
@@ -25,7 +20,7 @@ class MetricsLog:
         last_step: Lines of later steps are cut: a resumed run writes them again.
     """
 
-    def __init__(self, run, last_step: int = 0):
+    def __init__(self, run: PathLike, last_step: int = 0):
         self._path = Path(run) / METRICS
         kept = cut_metrics(self._path, last_step)
         self._dev_steps = {line["step"] for line in kept if line.get("event") == "dev"}
@@ -43,11 +38,11 @@ class MetricsLog:
         """Return the last line of "train" or "dev"; None if there is none."""
         return self._last.get(event)
 
-    def write(self, **figures) -> None:
+    def write(self, **figures: Any) -> None:
         """Write one line and, for a dev evaluation, remember its step.
 
         Args:
-            figures: Numbers or strings; `step` must be among them.
+            **figures: Numbers or strings; `step` must be among them.
 
         Raises:
             InputError: The file cannot be written.
@@ -70,7 +65,7 @@ class MetricsLog:
                 self._visual.add_scalar(f"{event}/{name}", value, figures["step"])
 
     def sync(self) -> None:
-        """Return when every line is on the disk.
+        """Write every line to the disk.
 
         Raises:
             InputError: The file cannot be written.
@@ -82,7 +77,7 @@ class MetricsLog:
         """Close the files.
 
         Raises:
-            InputError: What was still to be written cannot be.
+            InputError: Buffered lines cannot be written.
         """
         with self._told_errors():
             self._file.close()
@@ -97,8 +92,8 @@ class MetricsLog:
             raise InputError(f"{self._path}: {error.strerror}") from None
 
 
-def read_metrics(path) -> list:
-    """Return the objects in a metrics file; a last line that was cut short is left out.
+def read_metrics(path: PathLike) -> List[dict]:
+    """Return the objects in a metrics file, without a last line that was cut short.
 
     Raises:
         InputError: Another line is no JSON object.
@@ -110,14 +105,14 @@ def read_metrics(path) -> list:
     return objects
 
 
-def cut_metrics(path, last_step: int) -> list:
-    """Take the lines of steps after `last_step`, and damaged ones, off a metrics file.
+def cut_metrics(path: PathLike, last_step: int) -> List[dict]:
+    """Remove the lines of steps after `last_step`, and damaged ones, from a metrics file.
 
-    A power failure can damage the end of the file; lines up to a checkpoint are on the
-    disk before it is.
+    A power failure can damage the end of the file, but lines up to a checkpoint are on the disk
+    before the checkpoint is.
 
     Returns:
-        The objects that are left.
+        The remaining objects.
     """
     if not Path(path).exists():
         return []
@@ -147,106 +142,3 @@ def _visual_writer(run):
     except ImportError:
         return None
     return LogWriter(logdir=str(Path(run) / "visualdl"))
-
-
-class Speed:
-    """Tokens per second, since the last log line and over all of them.
-
-    Args:
-        tokens: Tokens done before.
-    """
-
-    def __init__(self, tokens: int):
-        self._seconds, self._tokens = 0.0, 0
-        self.skip(tokens)
-
-    def lap(self, tokens: int) -> float:
-        """Return the speed since the last lap, and start a new one."""
-        seconds, done = max(time.monotonic() - self._start, 1e-9), tokens - self._done
-        self._seconds, self._tokens = self._seconds + seconds, self._tokens + done
-        self.skip(tokens)
-        return done / seconds
-
-    def skip(self, tokens: int) -> None:
-        """Start a new lap: what has passed, such as an evaluation, does not count."""
-        self._start, self._done = time.monotonic(), tokens
-
-    def average(self) -> float:
-        """Return the speed over all laps, of which there must be one."""
-        return self._tokens / self._seconds
-
-    def time_left(self, step: int, total: int, tokens: int) -> str:
-        """Return how long the steps after `step` will take, as h:mm:ss.
-
-        Args:
-            step: Steps done, at least one.
-            total: Steps in all; fewer than `step` count as none left.
-            tokens: Tokens of the steps that are done.
-        """
-        return format_duration(max(0, total - step) * tokens / step / self.average())
-
-
-class Progress:
-    """A bar on a terminal, plain lines elsewhere.
-
-    Args:
-        total: Steps in all.
-        done: Steps done before.
-        enabled: False on all processes but one.
-        quiet: Show results only.
-    """
-
-    def __init__(self, total: int, done: int, enabled: bool = True, quiet: bool = False):
-        self._total, self._enabled, self._quiet = total, enabled, quiet
-        self._bar = None
-        if enabled and not quiet and sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, unit="step", dynamic_ncols=True)
-
-    def advance(self) -> None:
-        """Count one step as done."""
-        if self._bar:
-            self._bar.update()
-
-    def log(self, figures: dict, time_left: str) -> None:
-        """Print the figures of a training line in metrics.jsonl.
-
-        Args:
-            figures: With step, epoch, loss, tokens_per_second and, where there is one, perplexity.
-            time_left: Shown after "ETA".
-        """
-        perplexity = figures.get("perplexity")
-        told = "" if perplexity is None else f"  perplexity {perplexity:.2f}"
-        self.say(
-            f"step {figures['step']}/{self._total}  epoch {figures['epoch']:.2f}  "
-            f"loss {figures['loss']:.4f}{told}  {figures['tokens_per_second']:.0f} tokens/s  "
-            f"ETA {time_left}"
-        )
-
-    def say(self, text: str) -> None:
-        """Print one line of progress without disturbing the bar."""
-        if not self._quiet:
-            self.tell(text)
-
-    def tell(self, text: str) -> None:
-        """Print a result, which is shown even if progress is not."""
-        if self._bar:
-            self._bar.write(text)
-        elif self._enabled:
-            print(text, flush=True)
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self._bar:
-            self._bar.close()
-
-
-def perplexity_of(nats: float) -> float:
-    """Return exp(nats), or the largest number that is still a float."""
-    return math.exp(min(nats, 709.0))
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration as h:mm:ss."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

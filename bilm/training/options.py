@@ -1,4 +1,4 @@
-"""Everything that `bilm pretrain` can be told, under LARK's names where LARK has one."""
+"""The options of `bilm pretrain`, under LARK's names where LARK has one."""
 
 from dataclasses import dataclass
 from functools import partial

@@ -1,4 +1,4 @@
-"""Prepare items in the background, so that whoever uses them does not wait."""
+"""Items prepared in a background thread."""
 
 import queue
 import threading
@@ -13,13 +13,13 @@ class Prefetcher:
     An exception of the source is raised where its item would have come.
 
     Args:
-        source: What to prepare from; only the thread touches it.
+        source: Items to prepare; only the thread iterates over it.
         prepare: Called for each item, in order.
-        ahead: How many prepared items may wait.
+        ahead: Largest number of prepared items that wait.
     """
 
     def __init__(self, source: Iterable, prepare: Callable, ahead: int = 8):
-        self._queue = queue.Queue(maxsize=ahead)
+        self._queue: queue.Queue = queue.Queue(maxsize=ahead)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(source, prepare), daemon=True)
         self._thread.start()
@@ -35,14 +35,14 @@ class Prefetcher:
                 yield item
 
     def close(self) -> None:
-        """Stop the thread; what it has prepared is forgotten."""
+        """Stop the thread and drop the items that it has prepared."""
         self._stopped.set()
         self._thread.join()
 
-    def __enter__(self):
+    def __enter__(self) -> "Prefetcher":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _work(self, source, prepare):

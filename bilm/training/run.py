@@ -2,20 +2,23 @@
 
 import os
 import shlex
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Iterator, Optional
 
 import numpy as np
 import paddle
 
 from bilm.errors import InputError, out_of_memory
-from bilm.inference.perplexity import Totals, evaluate, summarise
+from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
 from bilm.storage.model_folder import save_checkpoint
-from bilm.storage.runs import checkpoint_path
+from bilm.storage.runs import RunFolder, checkpoint_path
 from bilm.training import distributed
-from bilm.training.metrics import MetricsLog, Progress, Speed, perplexity_of
-from bilm.training.setup import Setup
+from bilm.training.metrics import MetricsLog
+from bilm.training.plan import Plan, read_checkpoint
+from bilm.training.progress import Progress, Speed
+from bilm.training.setup import Setup, set_up
 from bilm.training.stop_request import StopRequest
 from bilm.training.trainer import check_finite
 
@@ -50,9 +53,9 @@ class Run:
         """Train until the last step, the last epoch, or a signal to stop.
 
         Returns:
-            finished (False if a signal stopped it), step, epoch, model (the last checkpoint), and
-            the last lines of training and of a dev evaluation in metrics.jsonl, or null; lines
-            are null on all processes but the first.
+            "finished" (False if a signal stopped it), "step", "epoch", "model" (path of the last
+            checkpoint), "train" and "dev" (the last such line in metrics.jsonl, or None; None on
+            all processes but the first).
 
         Raises:
             InputError: Training cannot go on; the message names the last checkpoint.
@@ -77,7 +80,7 @@ class Run:
         }
 
     def _train(self, batches) -> bool:
-        """Return whether training came to its end: a signal may stop it before."""
+        """Train; return False if a signal stopped it before the end."""
         try:
             self._evaluate_if_due()  # a signal may have come before the last one was done
             for prepared in batches if not self._is_done() else ():
@@ -194,7 +197,7 @@ class Run:
             return
         check_finite(self.trainer.step, self._nats)
         state = self.trainer.lstm_state()  # of all processes
-        if self._is_first:
+        if self._metrics and self._setup.folder:  # of the first process
             self._metrics.sync()
             save_checkpoint(path, self._packed(state))
             self._setup.folder.set_pointer(path)
@@ -237,3 +240,51 @@ class Run:
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved {self._checkpoint}\n"
             f"to continue: {command}"
         )
+
+
+def train(plan: Plan, quiet: bool = False) -> Dict:
+    """Start or resume a run, and train to its end or to a signal to stop.
+
+    Args:
+        plan: The run.
+        quiet: Show results only, no progress.
+
+    Returns:
+        As `Run.train` does.
+
+    Raises:
+        InputError: Another training holds the folder, something in the options or the text is
+            wrong, or training cannot continue.
+    """
+    distributed.start(plan.use_gpu)
+    with _held_folder(plan) as folder:
+        checkpoint, source = None, None
+        if plan.options is not None:
+            options = plan.options
+        else:
+            options, checkpoint, source = read_checkpoint(plan)
+        run = Run(set_up(options, folder, checkpoint, source, plan.with_moments, quiet), quiet)
+        del checkpoint  # as large as the model and its optimiser's memory
+        return run.train()
+
+
+@contextmanager
+def _held_folder(plan) -> Iterator[Optional[RunFolder]]:
+    """Yield the run's folder, held by the first of several processes; None in the others.
+
+    Raises:
+        InputError: Another training holds the folder, or it holds another run. It is raised in
+            all processes.
+    """
+    with ExitStack() as stack:
+        folder, problem = None, None
+        try:
+            if distributed.rank() == 0:
+                folder = RunFolder(plan.run, "--para_save_dir", make=not plan.continues_in_place)
+                stack.enter_context(folder)
+                if not plan.continues_in_place:
+                    folder.check_unused()
+        except InputError as error:
+            problem = error
+        distributed.raise_together(problem)
+        yield folder

@@ -1,4 +1,4 @@
-"""What a training run starts from: corpus, vocabulary, model and folder, all checked."""
+"""Sets up a training run: corpus, vocabulary, model and trainer, all checked."""
 
 import json
 import logging
@@ -12,14 +12,13 @@ import paddle
 from tqdm import tqdm
 
 from bilm.errors import InputError
-from bilm.inference.perplexity import warn_of_segmentation
 from bilm.network.model import BiLM
 from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Corpus
-from bilm.text.segmentation import load_segmentation
+from bilm.text.segmentation import load_segmentation, warn_of_segmentation
 from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.options import TrainingOptions
@@ -36,16 +35,16 @@ class Setup(NamedTuple):
     """The parts of a run.
 
     Attributes:
-        options: How to train.
-        trainer: At the step to go on from.
+        options: The options.
+        trainer: A trainer, at the step from which the run continues.
         dev: Text for dev evaluations, or None.
-        vocabulary: The model's.
-        segmentation: How the training text was segmented, or None where not known.
-        tokens_per_epoch: Counted.
-        total_steps: Steps until the last epoch's end or --max_steps.
+        vocabulary: The model's vocabulary.
+        segmentation: Content of the training text's segmentation.json; None if unknown.
+        tokens_per_epoch: Number of tokens in the training text.
+        total_steps: Number of steps until the end of the last epoch, or --max_steps.
         interval: Summed nats and predictions since the last log line.
-        source: Checkpoint that the run goes on from, or None.
-        folder: The run's; None in processes other than the first, which write nothing.
+        source: Checkpoint from which the run continues, or None.
+        folder: The run's folder; None in all processes but the first, which alone writes.
     """
 
     options: TrainingOptions
@@ -64,20 +63,20 @@ def set_up(
     options: TrainingOptions,
     folder: Optional[RunFolder],
     checkpoint: Optional[StoredModel] = None,
-    source=None,
+    source: Optional[Path] = None,
     with_moments: bool = False,
     quiet: bool = False,
 ) -> Setup:
     """Return the parts of a run, new or as they were when `checkpoint` was written.
 
     Args:
-        options: How to train.
-        folder: The run's; None in processes other than the first.
-        checkpoint: Where to go on; None starts anew.
+        options: The options.
+        folder: The run's folder; None in all processes but the first.
+        checkpoint: Checkpoint to continue from; None starts a new run.
         source: The checkpoint's folder.
-        with_moments: Whether Adagrad goes on with the moments that come with
+        with_moments: Whether Adagrad continues with the moments that come with
             options.load_pretraining_params.
-        quiet: Show no progress.
+        quiet: Whether to hide progress.
 
     Raises:
         InputError: Something in the options does not fit what is there.
@@ -89,12 +88,7 @@ def set_up(
         dev.count()  # for its errors: better now than at the first dev evaluation
     saved = checkpoint.training["state.json"] if checkpoint else {}
     tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options, quiet)
-    total_steps = _total_steps(options, tokens_per_epoch)
-    if options.decay != "none" and not options.decay_steps:
-        before = saved.get("total_steps", total_steps)
-        if before != total_steps:
-            _log.warning(f"the learning rate now falls until step {total_steps}, before until {before}; "
-                 "--decay_steps fixes it")
+    total_steps = _total_steps(options, tokens_per_epoch, saved)
     pretrained = None
     if options.load_pretraining_params and not checkpoint:
         pretrained = open_model(options.load_pretraining_params, moments=with_moments)
@@ -110,24 +104,34 @@ def set_up(
     else:
         segmentation = load_segmentation(corpus.shards[0].parent)
     if distributed.world_size() > 1:
-        distributed.check_equal({
-            "the checkpoint": str(trainer.step),
-            "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
-            "the training text": json.dumps(corpus.fingerprints()),
-            "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
-        })
-        distributed.share_parameters(model.parameters())
-    if distributed.rank() == 0:
-        _warn_of_unknown_words(corpus)
-        for text in filter(None, (corpus, dev)):
-            warn_of_segmentation(segmentation, text)
-        if pretrained:
-            warn_of_segmentation(pretrained.segmentation, corpus)
+        _agree(options, corpus, trainer)
+    if folder is not None:
+        _warn_of_the_text(corpus, dev, segmentation, pretrained)
         if source is not None and source.parent.resolve() == folder.path.resolve():
             folder.set_pointer(source)  # later checkpoints and figures belong to what is undone
     interval = saved.get("interval") or {"nats": 0.0, "predictions": 0}
     return Setup(options, trainer, dev, vocabulary, segmentation, tokens_per_epoch, total_steps,
                  interval, source, folder)
+
+
+def _agree(options, corpus, trainer):
+    """Check that all processes have the same input, and give them the same weights."""
+    vocabulary = corpus.vocabulary
+    distributed.check_equal({
+        "the checkpoint": str(trainer.step),
+        "the vocabulary": "\n".join(vocabulary.decode(range(len(vocabulary)))),
+        "the training text": json.dumps(corpus.fingerprints()),
+        "the flags": json.dumps({**asdict(options), **_OF_A_PROCESS}),
+    })
+    distributed.share_parameters(trainer.model.parameters())
+
+
+def _warn_of_the_text(corpus, dev, segmentation, pretrained):
+    _warn_of_unknown_words(corpus)
+    for text in filter(None, (corpus, dev)):
+        warn_of_segmentation(segmentation, text.shards)
+    if pretrained:
+        warn_of_segmentation(pretrained.segmentation, corpus.shards)
 
 
 def _vocabulary(options, checkpoint):
@@ -152,18 +156,15 @@ def _count(corpus, options, quiet):
         counts = corpus.count(bar.update)
     if distributed.rank() == 0:
         if not quiet:
-            print(
-                f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
-                f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped",
-                flush=True,
-            )
+            _log.info(f"{len(corpus.shards)} shards, {counts.sentences} sentences, "
+                      f"{counts.tokens} tokens an epoch, {counts.blank_lines} blank lines skipped")
         if options.all_train_tokens not in (0, counts.tokens):
             _log.warning(f"--all_train_tokens says {options.all_train_tokens}, counted are "
-                 f"{counts.tokens}; the count is used")
+                         f"{counts.tokens}; the count is used")
     return counts.tokens
 
 
-def _total_steps(options, tokens_per_epoch):
+def _total_steps(options, tokens_per_epoch, saved):
     rows = options.batch_size * options.gradient_accumulation * distributed.world_size()
     tokens_per_step = rows * options.num_steps
     if tokens_per_epoch < tokens_per_step:
@@ -172,7 +173,12 @@ def _total_steps(options, tokens_per_epoch):
             f"batch of {tokens_per_step}; lower --batch_size or --num_steps"
         )
     steps = math.ceil(options.max_epoch * tokens_per_epoch / tokens_per_step)
-    return min(steps, options.max_steps or steps)
+    total = min(steps, options.max_steps or steps)
+    before = saved.get("total_steps", total)
+    if options.decay != "none" and not options.decay_steps and before != total:
+        _log.warning(f"the learning rate now falls until step {total}, before until {before}; "
+                     "--decay_steps fixes it")
+    return total
 
 
 def _new_model(options, vocabulary, pretrained):
@@ -187,8 +193,8 @@ def _new_model(options, vocabulary, pretrained):
                 "belong to other words; pass the vocabulary that it was trained with"
             )
     if options.sample_softmax and options.n_negative_samples_batch >= len(vocabulary):
-        _log.warning(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the whole "
-             f"vocabulary of {len(vocabulary)} words: the softmax is not sampled")
+        _log.warning(f"--n_negative_samples_batch {options.n_negative_samples_batch} covers the "
+                     f"whole vocabulary of {len(vocabulary)} words: the softmax is not sampled")
     model.train()
     return model
 
@@ -210,7 +216,7 @@ def _set_moments(trainer, options, pretrained):
         _log.warning(f"{source} has moments of Adagrad, which {options.optimizer} does not use")
     else:
         trainer.set_moments(moments, source)
-        print(f"{source}: weights and Adagrad's moments are taken over", flush=True)
+        _log.info(f"{source}: weights and Adagrad's moments are taken over")
 
 
 def _warn_of_unknown_words(corpus):
@@ -218,5 +224,5 @@ def _warn_of_unknown_words(corpus):
     words = [ids[1:-1] for ids, _ in islice(corpus.sentences(), 1000)]
     rate = sum(int((ids == unk_id).sum()) for ids in words) / sum(map(len, words))
     if rate > 0.5:
-        _log.warning(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: was the "
-             "text segmented (bilm segment), and is the vocabulary built from it?")
+        _log.warning(f"{rate:.0%} of the words of {corpus.shards[0]} are not in the vocabulary: "
+                     "was the text segmented (bilm segment), and is the vocabulary built from it?")

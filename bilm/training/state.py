@@ -1,6 +1,7 @@
-"""What the training state in a checkpoint must look like; a file from a stranger need not."""
+"""Checks of the training state in a checkpoint, which may come from a stranger."""
 
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Iterator
 
@@ -38,10 +39,16 @@ def load_checkpoint(path: PathLike) -> StoredModel:
 
 
 def check_training_state(training: dict, config: BiLMConfig, source: str) -> None:
-    """Check what resuming needs, by the names of its files; the optimiser checks its own.
+    """Check the training state of a checkpoint, except the optimiser's arrays.
+
+    Args:
+        training: JSON objects and dictionaries of arrays by the names of their files.
+        config: Configuration of the model in the same checkpoint.
+        source: The files' folder, for messages.
 
     Raises:
-        InputError: Something is missing, or is not what training writes; all is listed.
+        InputError: Something is missing or is not what training writes; the first five problems
+            of a file are listed.
     """
     missing = [name for name in TRAINING_FILES if name not in training]
     if missing:
@@ -51,21 +58,23 @@ def check_training_state(training: dict, config: BiLMConfig, source: str) -> Non
         ("rows.safetensors", _row_problems(training["rows.safetensors"], config)),
         ("lstm.safetensors", _lstm_problems(training["lstm.safetensors"], config)),
     ):
-        found = list(problems)
-        if found:
-            raise InputError(f"{source}/{name}: {'; '.join(found[:5])}; use another checkpoint")
+        first = list(islice(problems, 5))
+        if first:
+            raise InputError(f"{source}/{name}: {'; '.join(first)}; use another checkpoint")
 
 
 def check_shards(before: list, now: list, source: str) -> None:
-    """Compare [name, bytes, SHA-256] of shards; the folder that they are in may have moved.
+    """Check that the training text is the one that a checkpoint was trained on.
+
+    Its folder may have moved.
 
     Args:
-        before: A list for each shard, as the checkpoint has them.
-        now: The same of the text at hand.
+        before: [name, bytes, SHA-256] of each shard, from the checkpoint.
+        now: The same of the present text.
         source: The checkpoint, for messages.
 
     Raises:
-        InputError: They are not the same; the message names those that changed.
+        InputError: Shards differ; the message names them.
     """
     changes = []
     for number, (old, new) in enumerate(zip(before, now), start=1):
@@ -115,8 +124,8 @@ def _misfits(values, expected, prefix="", least=0):
         is_number = isinstance(value, NUMBER) and not isinstance(value, bool)
         if not isinstance(value, kind) or (kind in (int, NUMBER) and not is_number):
             what = "a number" if kind is NUMBER else f"of type {kind.__name__}"
-            found = type(value).__name__ if name in values else "missing"
-            yield f"{prefix}{name} must be {what}, and is {found}"
+            actual = type(value).__name__ if name in values else "missing"
+            yield f"{prefix}{name} must be {what}, and is {actual}"
         elif is_number and least is not None and not least <= value < 2**63:
             yield f"{prefix}{name} is out of range"
 

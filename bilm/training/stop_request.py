@@ -1,19 +1,21 @@
 """SIGINT and SIGTERM as a request to stop at the next good moment."""
 
 import signal
-from typing import Optional
+from typing import Any, Dict, Optional
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while its `with` block runs, instead of acting on them.
+    """Records SIGINT and SIGTERM within a `with` block, where they have no other effect.
+
+    It is true once a signal has come.
 
     Attributes:
-        number: Of the signal that came; None as long as none has.
+        number: The signal's number; None before one has come.
     """
 
     def __init__(self):
         self.number: Optional[int] = None
-        self._before = {}
+        self._before: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,5 +34,5 @@ class StopRequest:
 
     @property
     def name(self) -> str:
-        """The signal's name; "another process" where none came to this one."""
-        return signal.Signals(self.number).name if self else "another process"
+        """The signal's name, or "another process" if none came to this one."""
+        return "another process" if self.number is None else signal.Signals(self.number).name

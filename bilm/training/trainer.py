@@ -17,7 +17,7 @@ from bilm.kernels.loading import is_native
 from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
-from bilm.randomness import random_for, seed_paddle
+from bilm.randomness import random_for, seed_for
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import BatchPosition, Corpus, pack_position, unpack_position
@@ -150,7 +150,7 @@ class Trainer:
                 then.
         """
         step = self.step + 1
-        seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
+        paddle.seed(seed_for("dropout", self.options.random_seed, step, distributed.rank()))
         self._reset_states(step)
         loss = paddle.zeros([], "float64")
         for part, rows in enumerate(self._dealer.parts):
@@ -303,9 +303,9 @@ class Trainer:
         document = training["state.json"]
         before = document.get("operators", _operators())
         if before != _operators():
-            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones compute "
-                 "(BILM_KERNEL): figures will differ from an uninterrupted run's by rounding and "
-                 "by what dropout draws")
+            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones "
+                         "compute (BILM_KERNEL): figures will differ from an uninterrupted run's "
+                         "by rounding and by what dropout draws")
         check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
         set_weights(self.model, checkpoint.tensors, f"{source}/model.safetensors")
         unpack_optimizer(
@@ -344,9 +344,9 @@ class Trainer:
     def _restore_states(self, arrays, source):
         num_rows = arrays["hidden"].shape[2]
         if num_rows != self._dealer.rows:
-            _log.warning(f"{source}: was written with {num_rows} rows a batch over all processes, now there"
-                 f" are {self._dealer.rows}: sentences are dealt to the rows anew, and their LSTM "
-                 "states start at zero")
+            _log.warning(f"{source}: was written with {num_rows} rows a batch over all processes, "
+                         f"now there are {self._dealer.rows}: sentences are dealt to the rows "
+                         "anew, and their LSTM states start at zero")
             return
         for part, rows in enumerate(self._dealer.parts):
             self._states[part] = LSTMState(

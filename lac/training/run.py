@@ -9,7 +9,8 @@ from bilm.storage.pretrained import open_model
 from bilm.storage.runs import BEST, checkpoint_path
 from bilm.storage.side_files import read_side_files
 from bilm.storage.tensors import set_weights
-from bilm.training.metrics import MetricsLog, Progress, Speed
+from bilm.training.metrics import MetricsLog
+from bilm.training.progress import Progress, Speed
 from bilm.training.stop_request import StopRequest
 from lac.evaluate import score
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger

@@ -22,7 +22,7 @@ from tests.reference.places import ROOT
 from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 
 IS_CHECKOUT = (ROOT / "tools").is_dir()  # else the tests of an installed package
-OTHERS = ["bilm.hardware", "bilm.kernels.__main__"]
+OTHERS = ["bilm.kernels.__main__"]
 OTHERS += ["benchmark.main", "benchmark.scaling"] * IS_CHECKOUT
 OTHERS += ["classify", "classify_static", "finetune_lm", "similarity"] * IS_CHECKOUT
 

@@ -5,14 +5,8 @@ import types
 
 import pytest
 
-from bilm.training.metrics import (
-    MetricsLog,
-    Progress,
-    Speed,
-    cut_metrics,
-    format_duration,
-    read_metrics,
-)
+from bilm.training.metrics import MetricsLog, cut_metrics, read_metrics
+from bilm.training.progress import Progress, Speed, format_duration
 
 
 def test_a_resumed_log_goes_on_after_the_checkpoint(tmp_path):
@@ -97,7 +91,7 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
 
 def test_speed_leaves_out_what_is_skipped(monkeypatch):
     clock = iter([0.0, 2.0, 2.0, 100.0, 104.0, 104.0])
-    monkeypatch.setattr("bilm.training.metrics.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("bilm.training.progress.time.monotonic", lambda: next(clock))
     speed = Speed(tokens=1000)
     assert speed.lap(1200) == 100.0
     speed.skip(1200)  # 98 seconds of evaluation

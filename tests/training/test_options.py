@@ -6,7 +6,6 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from bilm.commands import pretrain as pretrain_command
-from bilm.commands import pretrain as train
 from bilm.errors import InputError
 from bilm.training.options import FIXED_AT_RESUME, OBSOLETE, TrainingOptions
 
@@ -30,28 +29,20 @@ OUR_FIELDS = {field.name for field in fields(TrainingOptions)}
 def pretrain(monkeypatch):
     """A function that returns the options with which `bilm pretrain` would train."""
     from bilm.training import run
-    from bilm.training import setup as run_setup
 
-    runs = []
+    plans = []
 
-    class Run:
-        def __init__(self, options, quiet):
-            runs.append(options)
+    def train(plan, quiet):
+        assert plan.resumed_run is None and not plan.with_moments
+        plans.append(plan)
+        return {"finished": True}
 
-        def train(self):
-            return {"finished": True}
-
-    def set_up(options, checkpoint, source, with_moments, quiet):
-        assert checkpoint is source is None
-        return options
-
-    monkeypatch.setattr(run, "Run", Run)
-    monkeypatch.setattr(run_setup, "set_up", set_up)
-    monkeypatch.setattr(train, "tune_cpu", lambda threads: threads)
+    monkeypatch.setattr(run, "train", train)
+    monkeypatch.setattr(pretrain_command, "prepare_device", lambda use_gpu, threads: None)
 
     def pretrain(*arguments):
         pretrain_command.main(["--train_path", "corpus_*", *map(str, arguments)])
-        return runs.pop()
+        return plans.pop().options
 
     return pretrain
 
