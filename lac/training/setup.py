@@ -4,9 +4,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+import paddle
+
 from bilm.errors import InputError
 from bilm.network.model import BiLM
-from bilm.randomness import seed_paddle
+from bilm.randomness import seed_for
 from bilm.storage.checkpoint import Checkpoint
 from bilm.storage.pretrained import read_pretrained
 from bilm.storage.runs import RunFolder
@@ -126,7 +128,7 @@ def set_up(
     _check_tags(options, corpora, stored.tags)
     if elmo is not None:
         _keep_bilm(folder, *elmo, checkpoint is not None)
-    seed_paddle("initial weights", options.random_seed)
+    paddle.seed(seed_for("initial weights", options.random_seed))
     tagger = Tagger(stored.config, None if elmo is None else elmo[0], options.finetune_elmo)
     lookup = stored.lookup()
     caches = caches or Caches()
