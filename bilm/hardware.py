@@ -7,8 +7,6 @@ import warnings
 from pathlib import Path
 
 from bilm.errors import InputError
-from bilm.program.options import new_parser
-from bilm.program.parser import Parser
 
 
 def tune_cpu(threads: int = 0) -> int:
@@ -172,20 +170,3 @@ def _is_amd(cpuinfo: str = "/proc/cpuinfo") -> bool:
         return "AuthenticAMD" in Path(cpuinfo).read_text(encoding="utf-8")
     except OSError:
         return False
-
-
-def build_parser() -> Parser:
-    """Return the parser of `python -m bilm.hardware`."""
-    return new_parser("python -m bilm.hardware", main.__doc__, ["python -m bilm.hardware"])
-
-
-def main(arguments=None) -> None:
-    """Print the number of GPUs that Paddle can use here."""
-    build_parser().parse_args(arguments)
-    print(count_gpus())
-
-
-if __name__ == "__main__":
-    from bilm.program.running import run_main
-
-    run_main(main)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bilm.errors import InputError
 from bilm.files import reserve
-from bilm.inference.embedder import plan_blocks
+from bilm.inference.batching import plan_blocks
 from bilm.network.elmo import ELMo
 from lac.lookup import Lookup
 from lac.tensors import as_tensor

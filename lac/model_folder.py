@@ -39,7 +39,7 @@ from bilm.storage.checkpoint import (
 from bilm.storage.ready_models import resolve_model, told_ready_models
 from bilm.storage.runs import BEST, LATEST, latest_checkpoint
 from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
-from bilm.text.shards import numbered_lines
+from bilm.text.lines import numbered_lines
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows

@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 
 from bilm.errors import InputError
-from bilm.inference.embedder import plan_blocks
+from bilm.inference.batching import plan_blocks
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup
 from lac.network.model import Tagger

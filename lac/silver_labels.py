@@ -8,8 +8,8 @@ words of time become one span, as in the hand labels of data/lac/.
 import re
 from typing import Iterator, List
 
-from bilm.text.shards import find_shards, numbered_lines
-from bilm.text.vocabulary import split_words
+from bilm.text.lines import numbered_lines, split_words
+from bilm.text.shards import find_shards
 from lac.tagged_files import TaggedSentence
 
 # jieba's flags to LAC's types; a flag that is not here goes by its first letter

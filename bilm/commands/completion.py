@@ -1,4 +1,4 @@
-"""`bilm completion`."""
+"""Print a script that completes the verbs and flags of `bilm` in a shell."""
 
 from bilm.commands.verbs import GROUPS
 from bilm.program.completion import new_completion_parser, script
@@ -11,5 +11,5 @@ def build_parser() -> Parser:
 
 
 def main(arguments=None) -> None:
-    """Print the script."""
+    """Print the script for the shell that the command line names."""
     print(script("bilm", GROUPS, build_parser().parse_args(arguments).shell))

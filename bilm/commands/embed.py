@@ -6,13 +6,12 @@ import time
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.inference.embedder import LAYERS, UNKNOWN, Embedder
-from bilm.inference.perplexity import OOV_WARNING_RATE
-from bilm.inference.vectors_of_files import Lines, check_output, embed_lines, segmenter_for
+from bilm.inference.options import LAYERS, OOV_WARNING_RATE
 from bilm.network.mixes import VARIANTS
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
+from bilm.text.vocabulary import UNKNOWN
 
 _log = logging.getLogger("bilm")
 
@@ -55,8 +54,13 @@ def main(arguments=None) -> None:
     options = build_parser().parse_args(arguments)
     if options.user_dict and not options.segment:
         raise InputError("--user_dict is for --segment")
+    prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
+    from bilm.inference.embedder import Embedder
+    from bilm.inference.vector_file import check_output
+    from bilm.inference.vectors_of_files import embed_lines, segmenter_for
+    from bilm.text.lines import Lines
+
     check_output(options.output, options.resume)
-    prepare_device(options.use_gpu, options.threads)
     embedder = Embedder(
         options.model,
         options.stateful,
@@ -77,8 +81,10 @@ def main(arguments=None) -> None:
         )
     rate = report["unknown"] / max(1, report["words"])
     if rate > OOV_WARNING_RATE:
-        _log.warning(f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
-             "training text was?")
+        _log.warning(
+            f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
+            "training text was?"
+        )
     write_figures(options.json, report)
     if options.json != "-":
         composed = f", {report['composed']} of them composed" * (options.unknown == "characters")

@@ -2,21 +2,12 @@
 
 import logging
 
-from tqdm import tqdm
-
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.inference.perplexity import (
-    OOV_WARNING_RATE,
-    evaluate,
-    summarise,
-    unigram_perplexity,
-    warn_of_segmentation,
-)
+from bilm.inference.options import OOV_WARNING_RATE
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.text.corpus import Corpus
 
 _log = logging.getLogger("bilm")
 
@@ -45,19 +36,24 @@ def build_parser() -> Parser:
 
 
 def main(arguments=None) -> None:
-    """Evaluate a model folder as the command line says."""
+    """Evaluate a model as the command line says."""
     options = build_parser().parse_args(arguments)
     for name in ("batch_size", "num_steps"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name} must be at least 1, not {getattr(options, name)}")
-    prepare_device(options.use_gpu, options.threads)
+    prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
+    from tqdm import tqdm
+
+    from bilm.inference.perplexity import evaluate, summarise, unigram_perplexity
     from bilm.storage.pretrained import load_language_model
+    from bilm.text.corpus import Corpus
+    from bilm.text.segmentation import warn_of_segmentation
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     corpus = Corpus(options.data, checkpoint.vocabulary)
     train = Corpus(options.unigram, checkpoint.vocabulary) if options.unigram else None
     counts = corpus.count()
-    warn_of_segmentation(checkpoint.segmentation, corpus)
+    warn_of_segmentation(checkpoint.segmentation, corpus.shards)
     with tqdm(
         total=counts.tokens if options.stateful else counts.sentences,
         unit="token" if options.stateful else "sentence",
@@ -82,8 +78,8 @@ def main(arguments=None) -> None:
 def _print(report) -> None:
     for name in ("forward", "backward"):
         if name in report:
-            figures = report[name]
-            print(f"{name}: perplexity {figures['perplexity']:.4f} over {figures['tokens']} tokens")
+            part = report[name]
+            print(f"{name}: perplexity {part['perplexity']:.4f} over {part['tokens']} tokens")
     print(
         f"perplexity {report['perplexity']:.4f}, OOV rate {report['oov_rate']:.2%}, "
         f"{report['sentences']} sentences"

@@ -2,11 +2,10 @@
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.inference.sampling import Sampling, generate
+from bilm.inference.options import Sampling
 from bilm.program.json_output import json_lines
 from bilm.program.options import add_json_option, add_model_options, new_parser
 from bilm.program.parser import Parser
-from bilm.text.vocabulary import split_words
 
 
 def build_parser() -> Parser:
@@ -41,8 +40,10 @@ def main(arguments=None) -> None:
     options = build_parser().parse_args(arguments)
     if options.seed < 0:
         raise InputError(f"--seed must not be negative, not {options.seed}")
-    prepare_device(options.use_gpu, options.threads)
+    prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
+    from bilm.inference.sampling import generate
     from bilm.storage.pretrained import load_language_model
+    from bilm.text.lines import split_words
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     sentences = generate(

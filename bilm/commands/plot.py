@@ -1,4 +1,4 @@
-"""`bilm plot`: draw learning curves from metrics.jsonl files."""
+"""Draw learning curves from the metrics of training runs."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bilm.program.parser import Parser
 
 def build_parser() -> Parser:
     """Return the parser of `bilm plot`."""
-    parser = new_parser("bilm plot", "Draw learning curves from the metrics of training runs.", [
+    parser = new_parser("bilm plot", __doc__, [
         "bilm plot run", "bilm plot run other --start_step 1000 --output curves.svg",
     ])
     add = parser.group("runs").add_argument

@@ -3,17 +3,11 @@
 import sys
 from itertools import islice
 
-from tqdm import tqdm
-
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.inference.scores import as_object, as_rows, score_sentences
-from bilm.inference.vectors_of_files import Lines
 from bilm.program.json_output import json_lines
 from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-
-_LINES_AT_ONCE = 4096  # sorted by length to fill batches
 
 
 def build_parser() -> Parser:
@@ -42,8 +36,13 @@ def main(arguments=None) -> None:
     options = build_parser().parse_args(arguments)
     if options.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, not {options.batch_size}")
-    prepare_device(options.use_gpu, options.threads)
+    prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
+    from tqdm import tqdm
+
+    from bilm.inference.batching import SORTED_SENTENCES
+    from bilm.inference.scores import as_object, as_rows, score_sentences
     from bilm.storage.pretrained import load_language_model
+    from bilm.text.lines import Lines
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)
     vocabulary, is_table = checkpoint.vocabulary, options.json != "-"
@@ -55,7 +54,7 @@ def main(arguments=None) -> None:
         if is_table:
             names = ("forward", "backward")[: model.config.num_directions]
             print("line", "place", "word", "known", *names, sep="\t")
-        while block := list(islice(numbered, _LINES_AT_ONCE)):
+        while block := list(islice(numbered, SORTED_SENTENCES)):
             texts = [words for _, words in block]
             scores = score_sentences(model, vocabulary, texts, options.batch_size)
             for (line, _), score in zip(block, scores):

@@ -1,4 +1,4 @@
-"""`bilm segment`: split raw text into sentences and words."""
+"""Turn raw Chinese text into shards of segmented sentences."""
 
 import time
 
@@ -6,37 +6,14 @@ from bilm.hardware import usable_cores
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.text.segmentation import segment_files
-from bilm.text.segmenters import (
-    NORMALIZATIONS,
-    SEGMENTERS,
-    SegmentationOptions,
-)
-
-
-def main(arguments=None) -> None:
-    """Segment the files named on the command line and print the counts."""
-    options = vars(build_parser().parse_args(arguments))
-    inputs, output, json_path, quiet = (
-        options.pop(name) for name in ("inputs", "output", "json", "quiet")
-    )
-    sizes = {name: options.pop(name) for name in ("lines_per_shard", "workers")}
-    start = time.monotonic()
-    counts = segment_files(
-        inputs, output, SegmentationOptions(**options), **sizes, show_progress=not quiet
-    )
-    write_figures(json_path, counts)
-    if json_path != "-":
-        named = ("sentences", "words", "characters", "shards")
-        summary = ", ".join(f"{counts[name]} {name}" for name in named)
-        print(f"{summary}, {time.monotonic() - start:.1f} seconds")
+from bilm.text.segmenters import NORMALIZATIONS, SEGMENTERS, SegmentationOptions
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm segment`."""
     parser = new_parser(
         "bilm segment",
-        "Turn raw Chinese text into shards of segmented sentences.",
+        __doc__,
         ["bilm segment data/raw/train.txt --output corpus/train",
          "zcat news.gz | bilm segment - --output corpus/news --split_newlines"],
     )
@@ -58,3 +35,23 @@ def build_parser() -> Parser:
         "--workers", type=int, default=usable_cores(), metavar="N", help="processes"
     )
     return parser
+
+
+def main(arguments=None) -> None:
+    """Segment the files named on the command line and print the counts."""
+    from bilm.text.segmentation import segment_files
+
+    options = vars(build_parser().parse_args(arguments))
+    inputs, output, json_path, quiet = (
+        options.pop(name) for name in ("inputs", "output", "json", "quiet")
+    )
+    sizes = {name: options.pop(name) for name in ("lines_per_shard", "workers")}
+    start = time.monotonic()
+    counts = segment_files(
+        inputs, output, SegmentationOptions(**options), **sizes, show_progress=not quiet
+    )
+    write_figures(json_path, counts)
+    if json_path != "-":
+        named = ("sentences", "words", "characters", "shards")
+        summary = ", ".join(f"{counts[name]} {name}" for name in named)
+        print(f"{summary}, {time.monotonic() - start:.1f} seconds")

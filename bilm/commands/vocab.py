@@ -1,29 +1,15 @@
-"""`bilm vocab`: build a vocabulary from segmented text."""
+"""Build a vocabulary from segmented text."""
 
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.text.vocabulary_builder import build_vocabulary
-
-
-def main(arguments=None) -> None:
-    """Build the vocabulary that the command line asks for and print its figures."""
-    options = vars(build_parser().parse_args(arguments))
-    json_path, quiet = options.pop("json"), options.pop("quiet")
-    figures = build_vocabulary(**options, show_progress=not quiet)
-    write_figures(json_path, figures)
-    if json_path != "-":
-        print(f"tokens {figures['tokens']}")
-        print(f"types {figures['types']}")
-        print(f"vocabulary size {figures['vocabulary_size']}")
-        print(f"coverage {figures['coverage_percent']:.2f} %")
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm vocab`."""
     parser = new_parser(
         "bilm vocab",
-        "Build a vocabulary from segmented text.",
+        __doc__,
         ["bilm vocab 'corpus/train/*' --output corpus/vocabulary.txt --min_count 2"],
     )
     add = parser.group("words").add_argument
@@ -38,3 +24,18 @@ def build_parser() -> Parser:
     add_json_option(parser)
     add_quiet_option(parser)
     return parser
+
+
+def main(arguments=None) -> None:
+    """Build the vocabulary that the command line asks for and print its size and coverage."""
+    from bilm.text.vocabulary_builder import build_vocabulary
+
+    options = vars(build_parser().parse_args(arguments))
+    json_path, quiet = options.pop("json"), options.pop("quiet")
+    counts = build_vocabulary(**options, show_progress=not quiet)
+    write_figures(json_path, counts)
+    if json_path != "-":
+        print(f"tokens {counts['tokens']}")
+        print(f"types {counts['types']}")
+        print(f"vocabulary size {counts['vocabulary_size']}")
+        print(f"coverage {counts['coverage_percent']:.2f} %")

@@ -1,1 +1,1 @@
-"""What a trained biLM is for: vectors, perplexity, scores and generated text."""
+"""Uses of a trained biLM: vectors, perplexity, scores and generated text."""

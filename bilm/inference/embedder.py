@@ -2,36 +2,32 @@
 
 import hashlib
 from itertools import chain
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
+import paddle
 
 from bilm.errors import InputError
+from bilm.files import PathLike
+from bilm.inference.batching import BATCH_TOKENS, plan_blocks
+from bilm.inference.options import LAYERS
+from bilm.network.contextual import contextual_layers, reads_layer_below
+from bilm.network.lstm import LSTMState, reverse_rows
 from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
-from bilm.network.row_blocks import full_blocks, rows_within
+from bilm.network.model import BACKWARD, FORWARD
+from bilm.network.row_blocks import full_blocks
 from bilm.storage.checkpoint import weights_of
 from bilm.storage.pretrained import NAME_VOCABULARY, load_model
 from bilm.text.characters import character_ids
-from bilm.text.vocabulary import BOS, EOS, check_sentences
-
-LAYERS = ("all", "top", "mix", "average")
-UNKNOWN = ("unk", "characters")
-
-# Sentences are sorted by length within so many, or so many words, to fill batches with little
-# padding.
-SORTED_SENTENCES = 4096
-SORTED_WORDS = 1 << 20
-# A batch holds at most so many tokens, padding included, and twice as many if it is a single
-# sentence. A longer sentence runs in windows.
-BATCH_TOKENS = 4096
+from bilm.text.vocabulary import BOS, EOS, UNKNOWN, check_sentences
 
 
 class Piece(NamedTuple):
-    """Vectors of some consecutive words of a sentence.
+    """Vectors of consecutive words of a sentence.
 
     Attributes:
         row: The number of the sentence in its batch.
-        start: The first of the words.
+        start: The number of the first word.
         vectors: Shape (layers, words, features), or (words, features) of one or mixed layers.
     """
 
@@ -40,86 +36,55 @@ class Piece(NamedTuple):
     vectors: np.ndarray
 
 
-def plan_blocks(
-    lengths: Iterable[int], batch_size: int, stateful: bool = False
-) -> Iterator[List[List[int]]]:
-    """Yield blocks of batches of sentence numbers; they depend on the lengths alone.
-
-    A block holds consecutive sentences, except empty ones. Within it, sentences of similar
-    length stand together in batches. A stateful batch is one sentence, in the text's order.
-
-    Args:
-        lengths: Words in each sentence.
-        batch_size: Sentences in a batch, at most; fewer where they are long.
-        stateful: Whether state goes from sentence to sentence.
-    """
-    block, words = [], 0
-    for number, length in enumerate(lengths):
-        if not length:
-            continue
-        block.append((-length, number))
-        words += length
-        if stateful or len(block) == SORTED_SENTENCES or words >= SORTED_WORDS:
-            yield [*_batches_of(block, batch_size)]
-            block, words = [], 0
-    if block:
-        yield [*_batches_of(block, batch_size)]
-
-
-def _batches_of(block, batch_size):
-    block.sort()
-    start = 0
-    while start < len(block):
-        rows = rows_within(BATCH_TOKENS, -block[start][0] + 2, batch_size)
-        yield [number for _, number in block[start : start + rows]]
-        start += rows
-
-
 class Embedder:
-    """Gives the words of sentences their contextual vectors.
+    """Computes the contextual vectors of the words of sentences.
 
-    Each sentence stands by itself unless `stateful`: the same sentence has the same vectors
-    whenever and with whatever others it is embedded (to the bit in batches of the same shape, and
-    otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS
-    words run in windows with carried state, so that memory is bounded; the backward direction
-    then runs twice, first from the end to the start to find the state before each window, then
-    window by window.
+    Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
+    embedded with it (to the bit in batches of the same shape, and otherwise within 1e-6 of the
+    larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
+    carried state, so that memory is bounded; the backward direction then runs twice, first from
+    the end to the start to obtain the state before each window, then window by window.
+
+    Examples:
+        >>> embedder = Embedder("sample")
+        >>> [vectors] = embedder.embed([["明天", "会", "下雨", "。"]])
+        >>> vectors.shape == (embedder.num_layers, 4, embedder.features)
+        True
 
     Attributes:
-        vocabulary: The model's; None where it needs none.
-        segmentation: How its training text was segmented; None where not known.
-        num_layers: The first axis of `layers="all"`: LSTM layers and the token layer.
+        vocabulary: The model's; None for a model with a character encoder, which needs none.
+        segmentation: How the training text was segmented; None if not known.
+        num_layers: The first axis of `layers="all"`: the token layer and the LSTM layers.
         features: The last axis: directions * projection.
 
     Args:
-        path: A biLM: see `bilm.storage.pretrained`.
-        stateful: Carry the state from each sentence to the next, through all calls, in both
-            directions, as bilm-tf and AllenNLP do: vectors then depend on what came before.
+        path: A biLM in any form that `bilm.storage.pretrained` lists.
+        stateful: Carry the state from each sentence to the next, across all calls, in both
+            directions, as bilm-tf and AllenNLP do: vectors then depend on earlier sentences.
         layers: "all"; "top", the last one; "average"; or "mix", with the weights in `mix_from`.
-        mix_from: Folder in which `ELMo.save_mixes` or LARK left the weights of a mix.
+        mix_from: Folder in which `ELMo.save_mixes` or LARK saved the weights of a mix.
         variant: "elmo" or "lark"; see `ELMo`.
-        unknown: What stands for a word outside the vocabulary: "unk", the vector of `<UNK>`; or
-            "characters", the mean of the vectors of its characters that are words themselves: see
-            `Vocabulary.pieces`.
-        batch_size: Sentences computed together, at most.
-        vocab_path: A vocabulary file, for a model that comes without.
+        unknown: The vector of a word outside the vocabulary: "unk", that of `<UNK>`; or
+            "characters", the mean of the vectors of its pieces, see `Vocabulary.pieces`.
+        batch_size: Largest number of sentences computed together.
+        vocab_path: A vocabulary file, for a model that comes without one.
 
     Raises:
         InputError: There is no biLM at `path`, it needs a vocabulary and has none, or an option
-            is not one of those above.
+            is not allowed.
     """
 
     def __init__(
         self,
-        path,
+        path: PathLike,
         stateful: bool = False,
         *,
         layers: str = "all",
-        mix_from=None,
+        mix_from: Optional[PathLike] = None,
         variant: str = "elmo",
         unknown: str = "unk",
         batch_size: int = 32,
-        vocab_path=None,
+        vocab_path: Optional[PathLike] = None,
     ):
         _check_options(layers, mix_from, variant, unknown, batch_size)
         self._model, checkpoint = load_model(path, vocab_path)
@@ -136,7 +101,7 @@ class Embedder:
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
         self.mix = self._read_mix(mix_from) if layers == "mix" else None
-        self.state = None  # of the last sentence, if stateful
+        self.state: Optional[LSTMState] = None  # after the last sentence, if stateful
 
     def _read_mix(self, mix_from):
         mixes = read_mixes(mix_from)
@@ -153,7 +118,7 @@ class Embedder:
         return mixes
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of all that the vectors of a text depend on: weights and options."""
+        """Return a SHA-256 of everything that determines vectors: weights and options."""
         digest = hashlib.sha256()
         for name, array in sorted(weights_of(self._model).items()):
             digest.update(name.encode() + array.tobytes())
@@ -165,8 +130,8 @@ class Embedder:
         digest.update(repr(options).encode())
         return digest.hexdigest()
 
-    def shape(self, num_words: int) -> tuple:
-        """Return the shape of the vectors of a sentence of so many words."""
+    def shape(self, num_words: int) -> Tuple[int, ...]:
+        """Return the shape of the vectors of a sentence of `num_words` words."""
         whole = (self.num_layers, num_words, self.features)
         return whole if self._layers == "all" else whole[1:]
 
@@ -178,24 +143,21 @@ class Embedder:
                 list gives an array without words.
 
         Returns:
-            Arrays (num_layers, words, features), or (words, features) unless all layers are
-            asked for.
+            Arrays (num_layers, words, features) with layers="all", else (words, features).
 
         Raises:
-            InputError: A sentence is no list of strings.
+            InputError: A sentence is not a list of strings.
         """
         sentences = check_sentences(sentences)
-        found = [np.empty(self.shape(len(sentence)), np.float32) for sentence in sentences]
+        embedded = [np.empty(self.shape(len(sentence)), np.float32) for sentence in sentences]
         blocks = plan_blocks(map(len, sentences), self.batch_size, self.stateful)
         for batch in chain.from_iterable(blocks):
             for row, start, vectors in self.pieces([sentences[number] for number in batch]):
-                found[batch[row]][..., start : start + vectors.shape[-2], :] = vectors
-        return found
+                embedded[batch[row]][..., start : start + vectors.shape[-2], :] = vectors
+        return embedded
 
     def pieces(self, batch: List[List[str]]) -> Iterator[Piece]:
         """Yield the vectors of the sentences of one batch of `plan_blocks`."""
-        import paddle
-
         with paddle.no_grad():
             if len(batch) == 1 and len(batch[0]) + 2 > BATCH_TOKENS:
                 yield from self._long_pieces(batch[0])
@@ -213,11 +175,7 @@ class Embedder:
         return {name: part.numpy() for name, part in self.state._asdict().items()}
 
     def set_state(self, arrays: Dict[str, np.ndarray]) -> None:
-        """Go on from a state that `get_state` returned."""
-        import paddle
-
-        from bilm.network.lstm import LSTMState
-
+        """Continue from a state that `get_state` returned."""
         self.state = None
         if arrays:
             self.state = LSTMState(*(paddle.to_tensor(arrays[name]) for name in LSTMState._fields))
@@ -227,7 +185,7 @@ class Embedder:
         return self.mix is not None and self.mix.layer_norm
 
     def _reduce(self, layers, norms):
-        """Return what is asked for of layers (layers, words, features)."""
+        """Return the layer or layers asked for, of an array (layers, words, features)."""
         if self._layers == "top":
             return layers[-1]
         if self._layers == "average":
@@ -237,13 +195,10 @@ class Embedder:
         return layers
 
     def _batch_layers(self, batch):
-        import paddle
-
-        from bilm.network.contextual import contextual_layers
-
+        """Return the layers (layers, rows, words, features) of a batch without borders."""
         batch = [self._with_borders(words) for words in batch]
         lengths = [len(words) for words in batch]
-        # so that a sentence's place among the others changes no bit; a state has one row
+        # full blocks: then a sentence's row changes no bit of it; a carried state has one row
         rows = len(batch) if self.stateful else full_blocks(len(batch))
         padding = [EOS] * max(lengths)
         words = [(words + padding)[: max(lengths)] for words in batch]
@@ -261,8 +216,6 @@ class Embedder:
 
     def _embed(self, rows):
         """Return the word vectors (batch, steps, projection) of rows of words."""
-        import paddle
-
         config = self._model.config
         if config.char_cnn is not None:
             ids = np.stack([character_ids(words, config.max_characters) for words in rows])
@@ -290,11 +243,6 @@ class Embedder:
 
     def _windows(self, words, state):
         """Yield the first word and the layers of each window of a sentence."""
-        import paddle
-
-        from bilm.network.lstm import LSTMState
-        from bilm.network.model import BACKWARD, FORWARD
-
         borders = self._variant == "elmo"
         starts = range(0, len(words), BATCH_TOKENS)
         states = [
@@ -318,7 +266,7 @@ class Embedder:
                 halves.append(half)
             layers = paddle.concat(halves, axis=-1).numpy()[:, 0]
             first, last = start, start + layers.shape[1]
-            if borders:  # <S> and </S> are taken off
+            if borders:  # without <S> and </S>
                 layers = layers[:, 1 if start == 0 else 0 :]
                 layers = layers[:, : -1 if last == len(words) else None]
                 first = max(0, start - 1)
@@ -329,12 +277,6 @@ class Embedder:
 
     def _run(self, words, start, direction, state):
         """Return a direction's layers over a window, in the order of the output, and the state."""
-        import paddle
-
-        from bilm.network.contextual import reads_layer_below
-        from bilm.network.lstm import reverse_rows
-        from bilm.network.model import BACKWARD
-
         stop = min(start + BATCH_TOKENS, len(words))
         window = words[start:stop]
         embedded = self._embed([window])

@@ -1,30 +1,22 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
-import logging
 import math
-from itertools import islice
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from itertools import chain, islice
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
+import paddle
 
+from bilm.inference.batching import BATCH_TOKENS, slices, sorted_blocks
+from bilm.network.losses import full_softmax_nats
+from bilm.network.model import BiLM
 from bilm.text.corpus import Corpus, WindowReader
-from bilm.text.segmentation import load_segmentation, segmentation_differences
-from bilm.training.metrics import perplexity_of
 
-_log = logging.getLogger("bilm")
-
-OOV_WARNING_RATE = 0.05
-# Sentences are sorted by length within so many, or so many tokens, to fill batches with little
-# padding.
-_SORTED_SENTENCES = 4096
-_SORTED_TOKENS = 1 << 20
-# A window holds at most so many tokens; longer sentences run in several windows with carried
-# state, which gives the same values.
-_WINDOW_TOKENS = 4096
+Progress = Optional[Callable[[int], object]]
 
 
 class Totals(NamedTuple):
-    """Sums over the evaluated text; addition is exact enough to do in any order.
+    """Sums over the evaluated text.
 
     Attributes:
         nats: Summed cross entropy of each direction.
@@ -42,34 +34,32 @@ class Totals(NamedTuple):
 
 
 def evaluate(
-    model,
+    model: BiLM,
     corpus: Corpus,
     batch_size: int = 32,
     stateful: bool = False,
     num_steps: int = 20,
-    progress=None,
+    progress: Progress = None,
     first: int = 0,
     stride: int = 1,
 ) -> Totals:
-    """Return the summed cross entropy of a corpus; no token is dropped or drawn.
+    """Return the summed cross entropy of a corpus; no token is left out or sampled.
 
-    By default each sentence starts from a zero state, so its value depends on nothing
+    By default each sentence starts from a zero state, so that its value depends on nothing
     else. Targets include `</S>` forward and `<S>` backward.
 
     Args:
-        model: A `BiLM`; it is in the mode it was in when this returns.
+        model: Evaluated in evaluation mode, then returned to its present mode.
         corpus: The text.
-        batch_size: Sentences, or rows, computed together; changes rounding only.
-        stateful: Run windows of num_steps with carried state over consecutive sentences,
-            as in training. Then batch_size decides which sentences follow each other.
+        batch_size: Sentences, or rows, computed together; affects rounding only.
+        stateful: Run windows of num_steps with carried state over consecutive sentences, as in
+            training. Then batch_size determines which sentences follow each other.
         num_steps: Steps of a window if stateful.
         progress: Called with the number of sentences, or of tokens if stateful, after each batch.
-        first: Evaluate only the batches first, first + stride, ...: so several processes
-            share the work. Not if stateful.
+        first: Evaluate only the batches first, first + stride, ..., so that several processes
+            can share the work. Ignored if stateful.
         stride: See first.
     """
-    import paddle
-
     was_training = model.training
     model.eval()
     try:
@@ -85,7 +75,8 @@ def evaluate(
 def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     nats = np.zeros(model.config.num_directions)
     tokens = words = unknown = sentences = 0
-    batches = sentence_batches((ids for ids, _ in corpus.sentences()), batch_size)
+    blocks = sorted_blocks(ids for ids, _ in corpus.sentences())
+    batches = chain.from_iterable(slices(block, batch_size) for block in blocks)
     for batch in islice(batches, first, None, stride):
         for direction in range(len(nats)):
             ordered = batch if direction == 0 else [ids[::-1] for ids in batch]
@@ -101,45 +92,21 @@ def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     return Totals(nats, tokens, words, unknown, sentences)
 
 
-def sentence_batches(sentences: Iterable[np.ndarray], size: int) -> Iterator[List[np.ndarray]]:
-    """Yield batches of at most `size` sentences of similar length, the longest first.
-
-    Sentences are arrays of token ids, shape (tokens,). Similar length is among neighbours, of which
-    so many are held as bounded memory allows.
-    """
-    for block in _blocks(sentences):
-        block.sort(key=len, reverse=True)
-        for start in range(0, len(block), size):
-            yield block[start : start + size]
-
-
-def _blocks(sentences):
-    block, tokens = [], 0
-    for ids in sentences:
-        block.append(ids)
-        tokens += len(ids)
-        if len(block) >= _SORTED_SENTENCES or tokens >= _SORTED_TOKENS:
-            yield block
-            block, tokens = [], 0
-    if block:
-        yield block
-
-
-def sentence_nats(model, direction: int, sentences: List[np.ndarray]) -> List[np.ndarray]:
-    """Return the cross entropy of each token but the first of sentences, in nats.
+def sentence_nats(model: BiLM, direction: int, sentences: List[np.ndarray]) -> List[np.ndarray]:
+    """Return the cross entropy, in nats, of each token of sentences except the first.
 
     Args:
-        model: A `BiLM` in evaluation mode; no gradient must be asked for.
+        model: In evaluation mode; gradients must be off.
         direction: FORWARD or BACKWARD.
         sentences: Ids in reading order, with both borders; longest sentences first.
 
     Returns:
         float32 arrays of shape (tokens - 1,), in the order of the sentences.
     """
-    found = [[] for _ in sentences]
+    parts: List[List[np.ndarray]] = [[] for _ in sentences]
     state, steps_done = None, 0
     while sentences:
-        steps = max(1, _WINDOW_TOKENS // len(sentences))
+        steps = max(1, BATCH_TOKENS // len(sentences))
         steps = min(steps, len(sentences[0]) - 1 - steps_done)
         inputs = np.full((len(sentences), steps), model.config.eos_id)
         targets, mask = inputs.copy(), np.zeros(inputs.shape, bool)
@@ -151,19 +118,15 @@ def sentence_nats(model, direction: int, sentences: List[np.ndarray]) -> List[np
         nats, state = _window_nats(model, direction, inputs, targets, mask, state)
         ends = np.cumsum(mask.sum(axis=1))[:-1]
         for row, part in enumerate(np.split(nats, ends)):
-            found[row].append(part)
+            parts[row].append(part)
         steps_done += steps
         sentences = [ids for ids in sentences if len(ids) - 1 > steps_done]
         state = type(state)(*(values[:, : len(sentences)] for values in state))
-    return [np.concatenate(parts) for parts in found]
+    return [np.concatenate(windows) for windows in parts]
 
 
 def _window_nats(model, direction, inputs, targets, mask, state):
-    """Return the nats of the places in `mask`, row by row, and the new state."""
-    import paddle
-
-    from bilm.network.losses import full_softmax_nats
-
+    """Return the nats at the positions in `mask`, row by row, and the new state."""
     hidden, state = model.predict_from(direction, paddle.to_tensor(inputs), state)
     places = np.flatnonzero(mask)
     hidden = hidden.reshape([-1, hidden.shape[-1]])
@@ -201,8 +164,13 @@ def _evaluate_stateful(model, corpus, batch_size, num_steps, progress):
     return Totals(nats, tokens, words, unknown, sentences)
 
 
-def summarise(totals: Totals) -> dict:
-    """Return the figures of an evaluation as a JSON object.
+def perplexity_of(nats: float) -> float:
+    """Return exp(nats), at most the largest float."""
+    return math.exp(min(nats, 709.0))
+
+
+def summarise(totals: Totals) -> Dict[str, object]:
+    """Return the results of an evaluation as a JSON object.
 
     Returns:
         `forward` and `backward` with nats, tokens and perplexity each; `perplexity`, the
@@ -227,12 +195,12 @@ def summarise(totals: Totals) -> dict:
 def unigram_perplexity(train: Corpus, test: Corpus) -> float:
     """Return the perplexity of a unigram model on the tokens that `evaluate` predicts.
 
-    Probabilities are the counts of `train` plus one, over both directions' targets: words,
-    and one boundary a sentence.
+    Probabilities are proportional to the counts in `train` plus one, of words and of one
+    boundary a sentence.
 
     Args:
-        train: What is counted, with the same vocabulary as `test`.
-        test: What is predicted; it must hold a sentence.
+        train: The text to count, with the same vocabulary as `test`.
+        test: The text to predict; it must hold a sentence.
 
     Raises:
         InputError: A line of either is not UTF-8.
@@ -244,23 +212,3 @@ def unigram_perplexity(train: Corpus, test: Corpus) -> float:
     probabilities = counts[0] / counts[0].sum()
     occurrences = counts[1] - 1
     return math.exp(-(occurrences * np.log(probabilities)).sum() / occurrences.sum())
-
-
-def warn_of_segmentation(trained: Optional[dict], corpus: Corpus) -> None:
-    """Warn of each folder of `corpus` that was segmented in another way than `trained` tells.
-
-    Args:
-        trained: Of a model; None, where it is not known, warns of nothing.
-        corpus: Its folders' segmentation.json is read, where there is one.
-
-    Raises:
-        InputError: A segmentation.json is damaged.
-    """
-    for folder in sorted({shard.parent for shard in corpus.shards}):
-        present = load_segmentation(folder)
-        differences = segmentation_differences(trained, present) if trained and present else []
-        if differences:
-            _log.warning(
-                f"{folder} was segmented differently than the model's training text: "
-                + "; ".join(differences)
-            )

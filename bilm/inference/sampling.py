@@ -3,32 +3,20 @@
 from typing import List, NamedTuple, Sequence
 
 import numpy as np
+import paddle
 
 from bilm.errors import InputError
-from bilm.text.vocabulary import SPECIAL_TOKENS
-
-
-class Sampling(NamedTuple):
-    """How the next word is drawn.
-
-    Attributes:
-        temperature: Logits are divided by it; below 1 likely words become likelier. 0 always
-            takes the likeliest word.
-        top_k: Draw from so many of the likeliest words; 0: from all.
-        top_p: Draw from the fewest likeliest words that together have this probability.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
+from bilm.inference.options import Sampling
+from bilm.network.model import BACKWARD, FORWARD, BiLM
+from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
 class Sentence(NamedTuple):
     """A generated sentence.
 
     Attributes:
-        words: Its words in text order, the given ones included.
-        is_complete: Whether it came to its border within the largest number of words.
+        words: In text order, the given ones included.
+        is_complete: Whether its border was drawn before it had the largest number of words.
     """
 
     words: List[str]
@@ -36,8 +24,8 @@ class Sentence(NamedTuple):
 
 
 def generate(
-    model,
-    vocabulary,
+    model: BiLM,
+    vocabulary: Vocabulary,
     given: Sequence[str] = (),
     num_sentences: int = 1,
     max_words: int = 50,
@@ -48,22 +36,18 @@ def generate(
     """Return sentences drawn word by word; `<UNK>` is never drawn.
 
     Args:
-        model: A `BiLM` in evaluation mode.
-        vocabulary: Its `Vocabulary`.
+        model: In evaluation mode.
+        vocabulary: The model's.
         given: Words that each sentence starts with or, backward, ends with.
-        num_sentences: How many.
-        max_words: Words of a sentence, at most, the given ones included.
+        num_sentences: Number of sentences.
+        max_words: Largest number of words of a sentence, the given ones included.
         sampling: How words are drawn.
         backward: Draw from the backward direction, from the end to the start.
-        seed: The same seed gives the same sentences, however many are asked for.
+        seed: Sentence n depends on the seed and on n, not on num_sentences.
 
     Raises:
         InputError: A value is out of range, or a given word is not in the vocabulary.
     """
-    import paddle
-
-    from bilm.network.model import BACKWARD, FORWARD
-
     _check(model, vocabulary, given, num_sentences, max_words, sampling, backward)
     direction = BACKWARD if backward else FORWARD
     start, end = vocabulary.bos_id, vocabulary.eos_id

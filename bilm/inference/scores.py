@@ -1,20 +1,24 @@
 """Log-probability, in nats, of every word and sentence of a text, in both directions."""
 
-from typing import Dict, Iterator, List, NamedTuple
+from typing import Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
+import paddle
 
+from bilm.inference.batching import slices
 from bilm.inference.perplexity import sentence_nats
+from bilm.network.model import BiLM
+from bilm.text.vocabulary import Vocabulary
 
 
 class Score(NamedTuple):
     """The log-probabilities of a sentence.
 
     Attributes:
-        words: Its words.
-        forward: log p(word | words before it), one a word, and last that of `</S>`.
-        backward: log p(word | the words after it), one a word, and last that of `<S>`; empty
-            if the model has no backward direction.
+        words: The words of the sentence.
+        forward: log p(word | words before it) of each word, then of `</S>`.
+        backward: log p(word | words after it) of each word, then of `<S>`; empty if the model
+            has no backward direction.
     """
 
     words: List[str]
@@ -22,34 +26,32 @@ class Score(NamedTuple):
     backward: np.ndarray
 
 
-def score_sentences(model, vocabulary, sentences, batch_size: int = 32) -> List[Score]:
+def score_sentences(
+    model: BiLM, vocabulary: Vocabulary, sentences: Sequence[Sequence[str]], batch_size: int = 32
+) -> List[Score]:
     """Return the scores of sentences, exact over the full vocabulary.
 
-    A word outside the vocabulary has the probability of `<UNK>`. A sentence of no words has
-    that of its border only.
+    A word outside the vocabulary has the probability of `<UNK>`. A sentence without words has
+    only that of its border.
 
     Args:
-        model: A `BiLM` in evaluation mode.
-        vocabulary: Its `Vocabulary`.
+        model: In evaluation mode.
+        vocabulary: The model's.
         sentences: Lists of words.
-        batch_size: Sentences computed together; changes rounding only.
+        batch_size: Sentences computed together; affects rounding only.
     """
-    import paddle
-
     ids = [np.array([vocabulary.bos_id, *vocabulary.encode(words), vocabulary.eos_id])
            for words in sentences]
-    order = sorted(range(len(ids)), key=lambda number: -len(ids[number]))
-    found: Dict[int, list] = {}
+    longest_first = sorted(range(len(ids)), key=lambda number: len(ids[number]), reverse=True)
+    log_probabilities: List[List[np.ndarray]] = [[] for _ in ids]  # forward, backward of each
     with paddle.no_grad():
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for batch in slices(longest_first, batch_size):
             for direction in range(model.config.num_directions):
                 rows = [ids[number][:: -1 if direction else 1] for number in batch]
                 for number, nats in zip(batch, sentence_nats(model, direction, rows)):
-                    found.setdefault(number, []).append(-nats)
+                    log_probabilities[number].append(-nats)
     scores = []
-    for number, words in enumerate(sentences):
-        forward, *rest = found[number]
+    for words, (forward, *rest) in zip(sentences, log_probabilities):
         backward = rest[0] if rest else np.empty(0, np.float32)
         # read from the end: the last word comes first, and the border stays last
         backward = np.concatenate([backward[:-1][::-1], backward[-1:]])
@@ -57,8 +59,8 @@ def score_sentences(model, vocabulary, sentences, batch_size: int = 32) -> List[
     return scores
 
 
-def as_rows(line: int, score: Score, vocabulary) -> Iterator[str]:
-    """Yield the lines of a table: line, place, word, whether known, forward, backward.
+def as_rows(line: int, score: Score, vocabulary: Vocabulary) -> Iterator[str]:
+    """Yield the rows of a table: line, place, word, whether known, forward, backward.
 
     The place "end" has the borders (`</S>` forward, `<S>` backward), "sum" the whole sentence.
     """
@@ -73,20 +75,20 @@ def as_rows(line: int, score: Score, vocabulary) -> Iterator[str]:
     yield "\t".join([str(line), "sum", "", "", *sums])
 
 
-def as_object(line: int, score: Score, vocabulary) -> dict:
-    """Return a JSON object with what `as_rows` tells."""
-    found = {
+def as_object(line: int, score: Score, vocabulary: Vocabulary) -> Dict[str, object]:
+    """Return the content of `as_rows` as a JSON object."""
+    entry = {
         "line": line,
         "words": score.words,
         "known": [word in vocabulary for word in score.words],
     }
     for name, part in zip(("forward", "backward"), _halves(score)):
-        found[name] = {
+        entry[name] = {
             "words": [float(_number(value)) for value in part[:-1]],
             "end": float(_number(part[-1])),
             "sum": float(_number(part.sum(dtype=np.float64))),
         }
-    return found
+    return entry
 
 
 def _halves(score):

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bilm.errors import InputError
-from bilm.files import reserve, sync_folder, write_bytes_atomically
+from bilm.files import PathLike, reserve, sync_folder, write_bytes_atomically
 
 SENTENCE_INDEX = "sentence_to_index"
 _FINGERPRINT = "fingerprint"
@@ -260,7 +260,26 @@ def _offset(file, line) -> int:
     return -1 if offset is None else offset
 
 
-def is_complete(path, fingerprint: str) -> bool:
+def check_output(output: PathLike, resume: bool = False) -> None:
+    """Raise an InputError if a file of vectors cannot be written to `output`.
+
+    Args:
+        output: The file.
+        resume: Whether the file may already exist.
+
+    Raises:
+        InputError: Its folder does not exist, it is a folder itself, or it already exists.
+    """
+    output = Path(output)
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.absolute().parent}; make it first")
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; give the name of a file")
+    if output.exists() and not resume:
+        raise InputError(f"{output} is there already; remove it or choose another name")
+
+
+def is_complete(path: PathLike, fingerprint: str) -> bool:
     """Return whether `path` is a finished file of exactly these vectors."""
     with suppress(OSError), h5py.File(path, "r", locking=False) as file:
         return file.attrs.get(_FINGERPRINT) == fingerprint

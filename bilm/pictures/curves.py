@@ -76,8 +76,10 @@ class RunFigures:
         drawn = [value if _can_be_drawn(value) else math.nan for _, value in found]
         missing = sum(map(math.isnan, drawn))
         if missing:
-            _log.warning(f"{self.run}: {missing} of {len(drawn)} values of {event} {figure} are not "
-                 "finite and are left out")
+            _log.warning(
+                f"{self.run}: {missing} of {len(drawn)} values of {event} {figure} are not finite "
+                "and are left out"
+            )
         return Series([step for step, _ in found], drawn)
 
 

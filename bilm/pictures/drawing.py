@@ -63,8 +63,10 @@ class Fonts:
         """Tell what to install, in the first call; further ones do nothing."""
         if not self._is_warned:
             self._is_warned = True
-            _log.warning("no installed font has all characters of this picture, so some text is left out "
-                 "or spelt in ASCII; for Chinese install Noto Sans CJK (Debian: fonts-noto-cjk)")
+            _log.warning(
+                "no installed font has all characters of this picture, so some text is left out or "
+                "spelt in ASCII; for Chinese install Noto Sans CJK (Debian: fonts-noto-cjk)"
+            )
 
     def _has(self, character):
         # no font has control characters; a line break would break the layout

@@ -4,10 +4,10 @@ import argparse
 import re
 import sys
 import textwrap
-from difflib import get_close_matches
-from typing import Iterable, Sequence
+from typing import Sequence
 
 import bilm
+from bilm.errors import suggestion
 
 
 class Parser(argparse.ArgumentParser):
@@ -83,15 +83,6 @@ class Parser(argparse.ArgumentParser):
         message = " ".join(message.splitlines())
         end = " " if message.endswith("?") else "; "
         self.exit(2, f"error: {message}{end}`{self.prog} --help` lists all\n")
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ...?" with what is like `word`, or "" where nothing is."""
-    names = {name.lstrip("-"): name for name in known}
-    bare = word.lstrip("-")
-    near = [name for name in names if len(bare) > 2 and name.startswith(bare)]
-    near = near[:3] or get_close_matches(bare, names, n=1)
-    return f"; did you mean {' or '.join(names[name] for name in near)}?" if near else ""
 
 
 class _SeenBefore(argparse.Action):

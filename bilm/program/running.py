@@ -10,8 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Tuple
 
-from bilm.errors import InputError, out_of_memory
-from bilm.program.parser import suggestion
+from bilm.errors import InputError, out_of_memory, suggestion
 
 # Exit statuses, as docs/command_line.md tells them; 130 and 141 are 128 + a signal's number.
 INTERNAL_ERROR, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141

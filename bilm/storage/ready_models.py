@@ -6,7 +6,7 @@ lac/models/.
 
 from pathlib import Path
 
-from bilm.program.parser import suggestion
+from bilm.errors import suggestion
 
 _TOP = Path(__file__).resolve().parents[2]
 

@@ -1,23 +1,26 @@
-"""Segmented text as training batches: sentences in, windows of contiguous streams out.
+"""Segmented text as training batches: windows of contiguous streams of sentences.
 
-Everything streams in bounded memory, and a position in the corpus is a small value that
-can be saved and gone back to exactly.
+Text is streamed in bounded memory. A position in the corpus is a small value, which can be saved
+and from which reading continues exactly.
 """
 
 import codecs
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.randomness import random_for
-from bilm.text.counting import CorpusCounts, count_shard, sha256_of_text
-from bilm.text.shards import find_shards, not_utf8, open_shard
+from bilm.text.counting import CorpusCounts, Progress, count_shard, sha256_of_text
+from bilm.text.lines import not_utf8, open_bytes
+from bilm.text.shards import find_shards
 from bilm.text.vocabulary import Vocabulary
 
-# Sentences are shuffled within blocks of at most so many sentences and bytes of text.
+# Sentences are shuffled within blocks of at most this many sentences and bytes of text.
 BLOCK_SENTENCES = 10_000
 _BLOCK_BYTES = 16 << 20
 
@@ -28,10 +31,10 @@ class StreamPosition:
 
     Attributes:
         epoch: Complete passes over the corpus.
-        shard: Shards of this epoch that are done.
-        offset: Byte of the (decompressed) shard at which the present block starts.
+        shard: Shards of this epoch that have been read.
+        offset: Byte of the (decompressed) shard at which the current block starts.
         line: Lines before that byte.
-        sentence: Sentences of the block that are done.
+        sentence: Sentences of the block that have been read.
     """
 
     epoch: int = 0
@@ -48,8 +51,8 @@ class Batch(NamedTuple):
         inputs: Token ids, shape (directions, batch, steps), int64; direction 1 reads
             each sentence from its end.
         targets: The token that follows each input, same shape.
-        mask: Which positions hold a token, shape (batch, steps); None: all of them, as
-            everywhere but at the end of the last epoch.
+        mask: Whether each position holds a token, shape (batch, steps); None: all do, which is
+            the case except at the end of the last epoch.
         num_tokens: Positions that hold a token, counted for one direction.
         position: Where the next batch starts.
     """
@@ -62,12 +65,12 @@ class Batch(NamedTuple):
 
 
 class BatchPosition(NamedTuple):
-    """Where a batch starts: what each row has not read yet, and the stream behind the rows.
+    """Where a batch starts: the unread part of each row, and the stream that feeds the rows.
 
     Attributes:
         stream: Position of the next sentence.
-        rows: For each row its present sentence (token ids with `<S>` and `</S>`) and how many
-            of its inputs are done; behind them, such sentences that wait for a row.
+        rows: For each row its current sentence (token ids with `<S>` and `</S>`) and the number
+            of its inputs that have been read; then the sentences that wait for a row.
     """
 
     stream: StreamPosition
@@ -78,47 +81,49 @@ class Corpus:
     """The sentences of some shards, as token ids.
 
     Args:
-        patterns: Globs, files or folders of segmented text (see `bilm.text.shards`).
-        vocabulary: Gives the ids.
+        patterns: Globs, files or folders of segmented text, see `bilm.text.shards.find_shards`.
+        vocabulary: Maps words to ids.
 
     Raises:
         InputError: A pattern matches nothing.
     """
 
-    def __init__(self, patterns, vocabulary: Vocabulary):
-        self.shards = find_shards([patterns] if isinstance(patterns, str) else patterns)
+    def __init__(
+        self, patterns: Union[PathLike, Iterable[PathLike]], vocabulary: Vocabulary
+    ):
+        self.shards: List[Path] = find_shards(patterns)
         self.vocabulary = vocabulary
         self.sizes = [shard.stat().st_size for shard in self.shards]
         self._digests: List[str] = []
 
-    def fingerprints(self, progress=None) -> List[list]:
+    def fingerprints(self, progress: Progress = None) -> List[list]:
         """Return [file name, bytes, SHA-256 of the text] of each shard, in order.
 
-        All of it is read, unless `count` has done so.
+        The whole corpus is read, unless `count` has done so.
 
         Args:
-            progress: As `count` takes it.
+            progress: Called with the number of bytes after each part that was read.
         """
         if not self._digests:
             self._digests = [sha256_of_text(shard, progress) for shard in self.shards]
         names = (shard.name for shard in self.shards)
         return [list(entry) for entry in zip(names, self.sizes, self._digests)]
 
-    def count(self, progress=None) -> CorpusCounts:
-        """Return what the corpus holds, by one fast pass over its bytes.
+    def count(self, progress: Progress = None) -> CorpusCounts:
+        """Return the counts of the corpus, by one fast pass over its bytes.
 
         Args:
             progress: Called with the number of bytes after each part that was read.
 
         Raises:
-            InputError: There is no word in it, or a line is not UTF-8.
+            InputError: It has no words, or a line is not UTF-8.
         """
-        found = [count_shard(shard, progress) for shard in self.shards]
-        self._digests = [digest for _, digest in found]
-        result = CorpusCounts(*map(sum, zip(*(counts for counts, _ in found))))
-        if not result.words:
+        counts, digests = zip(*(count_shard(shard, progress) for shard in self.shards))
+        self._digests = list(digests)
+        total = CorpusCounts(*map(sum, zip(*counts)))
+        if not total.words:
             raise InputError(f"{self._names()}: no words; expected one segmented sentence a line")
-        return result
+        return total
 
     def sentences(
         self,
@@ -131,17 +136,16 @@ class Corpus:
         """Yield each sentence as token ids with `<S>` and `</S>`, and the position after it.
 
         Args:
-            position: Where to start; with the same other arguments the sentences from
-                there on are the same as in a run from the beginning.
-            epochs: Passes over the corpus, counted from its very beginning.
+            position: Where to start. If the other arguments are the same, the sentences that
+                follow are those of a run from the beginning.
+            epochs: Passes over the corpus, counted from the beginning of the first.
             shuffle: Whether to shuffle the shards of each epoch, and sentences within
                 blocks of block_sentences.
-            seed: Decides every order.
-            block_sentences: Bounds memory.
+            seed: Determines every order.
+            block_sentences: Largest number of sentences in memory.
 
         Raises:
-            InputError: A line is not UTF-8, or a shard has changed since the start; the message
-                names the file, and the line.
+            InputError: A line is not UTF-8, or a shard has changed since the start.
         """
         for epoch in range(position.epoch, epochs):
             order = np.arange(len(self.shards))
@@ -153,7 +157,7 @@ class Corpus:
                 for block in _blocks(
                     self.shards[shard], self.vocabulary, position, block_sentences
                 ):
-                    self._check_size(shard)  # what was read may be a part of what was there
+                    self._check_size(shard)  # the block may be cut short by a change
                     picks = np.arange(len(block.sentences))
                     if shuffle:
                         random = random_for("sentences", seed, epoch, shard, block.line)
@@ -168,9 +172,9 @@ class Corpus:
 
     def _check_size(self, number):
         shard, expected = self.shards[number], self.sizes[number]
-        found = shard.stat().st_size if shard.is_file() else None
-        if found != expected:
-            now = "is not there any more" if found is None else f"has {found} bytes now"
+        size = shard.stat().st_size if shard.is_file() else None
+        if size != expected:
+            now = "is not there any more" if size is None else f"has {size} bytes now"
             raise InputError(f"{shard}: had {expected} bytes when this started, and {now}; the "
                              "text must not change during the run")
 
@@ -188,7 +192,7 @@ class _Block(NamedTuple):
 def _blocks(shard, vocabulary, position, block_sentences):
     """Yield the blocks of a shard, from the one at `position` on."""
     offset, line = position.offset, position.line
-    with open_shard(shard) as file:
+    with open_bytes(shard) as file:
         file.seek(offset)
         while True:
             block, start = _Block(offset, line, []), offset
@@ -211,28 +215,27 @@ def _encode(vocabulary, text, shard, line):
     if line == 1 and text.startswith(codecs.BOM_UTF8):
         text = text[3:]
     try:
-        return vocabulary.encode_line(text)
+        return vocabulary.encode_line(text)  # bytes, for speed: this runs while a model trains
     except UnicodeDecodeError as error:
         raise not_utf8(shard, line, error) from None
 
 
 class WindowReader:
-    """Deals sentences to the rows of a batch and cuts the rows into windows.
+    """Distributes sentences over the rows of a batch and cuts the rows into windows.
 
-    As in LARK and bilm-tf, every row is a stream of contiguous sentences, a row that
-    comes to its sentence's end takes the next one, and consecutive batches continue each
-    other row by row. Both directions hold the same sentence at the same place. Iterating
-    yields `Batch`es; at the end of the last epoch rows that ran out are masked, so no
-    sentence is lost.
+    As in LARK and bilm-tf, every row is a stream of contiguous sentences: at the end of its
+    sentence a row takes the next one, and each batch continues the previous one row by row. Both
+    directions hold the same sentence at the same place. Iterating yields `Batch`es; at the end of
+    the last epoch rows that ran out are masked, so that no sentence is lost.
 
     Args:
-        corpus: Where sentences come from.
-        batch_size: Rows.
+        corpus: The sentences.
+        batch_size: Number of rows.
         num_steps: Steps of a window.
         directions: 2, or 1 for the forward direction alone.
-        position: Where to start; None means at the beginning. It may be one of other rows: the
-            sentences of those that are too many are read on as soon as a row is free.
-        **order: epochs, shuffle and seed, as in `Corpus.sentences`.
+        position: Where to start; None means at the beginning. It may have another number of rows:
+            the sentences of surplus rows continue as soon as a row is free.
+        **order: epochs, shuffle, seed and block_sentences of `Corpus.sentences`.
     """
 
     def __init__(
@@ -242,7 +245,7 @@ class WindowReader:
         num_steps: int,
         directions: int = 2,
         position: Optional[BatchPosition] = None,
-        **order,
+        **order: int,
     ):
         position = position or BatchPosition(StreamPosition(), ())
         missing = batch_size - len(position.rows)
@@ -294,12 +297,13 @@ def _is_read(sentence, done) -> bool:
     return done >= len(sentence) - 1  # </S> is no input
 
 
-def pack_position(position: BatchPosition) -> Tuple[dict, dict]:
+def pack_position(position: BatchPosition) -> Tuple[dict, Dict[str, np.ndarray]]:
     """Return `position` as a JSON object and arrays, for a checkpoint.
 
     Returns:
-        The place in the stream; and `row_tokens`, the rows' sentences one after the other, with
-        `row_lengths` (rows,), how many tokens each has, and `row_done` (rows,), how many are read.
+        The position in the stream; and the arrays `row_tokens`, the concatenated sentences of the
+        rows, `row_lengths` (rows,), their lengths in tokens, and `row_done` (rows,), the tokens
+        that have been read.
     """
     rows = position.rows
     arrays = {
@@ -310,8 +314,8 @@ def pack_position(position: BatchPosition) -> Tuple[dict, dict]:
     return asdict(position.stream), arrays
 
 
-def unpack_position(stream: dict, arrays: dict) -> BatchPosition:
-    """Return the position from what `pack_position` made of it."""
+def unpack_position(stream: dict, arrays: Dict[str, np.ndarray]) -> BatchPosition:
+    """Return the position that `pack_position` packed."""
     ends = np.cumsum(arrays["row_lengths"])
     sentences = np.split(arrays["row_tokens"], ends[:-1])
     rows = tuple((ids, int(done)) for ids, done in zip(sentences, arrays["row_done"]))

@@ -1,4 +1,4 @@
-"""What a shard of a corpus holds, by one fast pass over its bytes."""
+"""Counts and checksum of a shard, by one fast pass over its bytes."""
 
 import codecs
 import hashlib
@@ -6,7 +6,8 @@ from typing import Callable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from bilm.text.shards import not_utf8, open_shard
+from bilm.files import PathLike
+from bilm.text.lines import decode_line, open_bytes
 
 Progress = Optional[Callable[[int], None]]
 
@@ -16,11 +17,11 @@ _ASCII_SPACES[[9, 10, 11, 12, 13, 32]] = True
 
 
 class CorpusCounts(NamedTuple):
-    """What a corpus holds. Tokens are words plus one sentence boundary a sentence.
+    """Counts of a corpus.
 
     Attributes:
         sentences: Lines with a word.
-        words: Separated by ASCII white space.
+        words: Words, separated by ASCII white space.
         blank_lines: Lines without a word.
     """
 
@@ -30,15 +31,15 @@ class CorpusCounts(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Words and one sentence boundary a sentence: what one direction predicts."""
+        """The predictions of one direction: words, and one boundary for each sentence."""
         return self.words + self.sentences
 
 
-def count_shard(shard, progress: Progress = None) -> Tuple[CorpusCounts, str]:
-    """Return what a shard holds and the SHA-256 of its text; a line without a word is blank.
+def count_shard(shard: PathLike, progress: Progress = None) -> Tuple[CorpusCounts, str]:
+    """Return the counts of a shard and the SHA-256 of its text, decompressed.
 
     Args:
-        shard: Path of the file.
+        shard: The file.
         progress: Called with the number of bytes after each part that was read.
 
     Raises:
@@ -49,7 +50,7 @@ def count_shard(shard, progress: Progress = None) -> Tuple[CorpusCounts, str]:
     last = b""
     decoder = codecs.getincrementaldecoder("utf-8")()
     digest = hashlib.sha256()
-    with open_shard(shard) as file:
+    with open_bytes(shard) as file:
         while block := file.read(_COUNT_BYTES):
             digest.update(block)
             _check_utf8(decoder, block, False, shard)
@@ -75,29 +76,27 @@ def count_shard(shard, progress: Progress = None) -> Tuple[CorpusCounts, str]:
 
 
 def _check_utf8(decoder, block, final, shard):
+    """Raise an InputError if a block is not UTF-8; decoding blocks is faster than lines."""
     try:
         decoder.decode(block, final)
     except UnicodeDecodeError:
-        with open_shard(shard) as file:  # once more, to tell the line
+        with open_bytes(shard) as file:  # again, to name the line
             for number, line in enumerate(file, start=1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    raise not_utf8(shard, number, error) from None
+                decode_line(line, shard, number)
 
 
-def sha256_of_text(shard, progress: Progress = None) -> str:
-    """Return the SHA-256 of a shard's text, decompressed, as `count_shard` does.
+def sha256_of_text(shard: PathLike, progress: Progress = None) -> str:
+    """Return the SHA-256 of a shard's text, decompressed.
 
     Args:
-        shard: Path of the file.
-        progress: As `count_shard` takes it.
+        shard: The file.
+        progress: Called with the number of bytes after each part that was read.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: A gzip file is damaged.
     """
     digest = hashlib.sha256()
-    with open_shard(shard) as file:
+    with open_bytes(shard) as file:
         while block := file.read(_COUNT_BYTES):
             digest.update(block)
             if progress:

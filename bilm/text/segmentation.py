@@ -1,9 +1,7 @@
-"""Raw Chinese text to corpus shards: one sentence a line, words separated by single spaces.
-
-Run as `python -m bilm.text.segmentation INPUT... --output DIR`.
-"""
+"""Raw Chinese text to corpus shards: one sentence a line, words separated by single spaces."""
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -13,17 +11,17 @@ from contextlib import closing
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Iterable, List, Optional, Union
 
 from bilm.errors import InputError
-from bilm.text.segmenters import (
-    SegmentationOptions,
-    load_segmenter,
-    segment_sentence,
-)
+from bilm.files import PathLike, read_json, write_json
+from bilm.text.lines import progress_bar
+from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.text.sentences import find_inputs, read_sentences
-from bilm.text.shards import SEGMENTATION_FILE, new_shards, progress_bar, write_shards
+from bilm.text.shards import SEGMENTATION_FILE, new_shards, write_shards
 from bilm.text.vocabulary import SPECIAL_TOKENS
+
+_log = logging.getLogger("bilm")
 
 COUNTS = ("files", "sentences", "words", "characters", "shards", "special_tokens")
 
@@ -33,33 +31,33 @@ _HARMLESS = {token: token.translate(str.maketrans("<>", "＜＞")) for token in 
 
 
 def segment_files(
-    inputs,
-    output,
+    inputs: Union[PathLike, Iterable[PathLike]],
+    output: PathLike,
     options: Optional[SegmentationOptions] = None,
     lines_per_shard: int = 100_000,
     workers: int = 1,
     show_progress: bool = False,
-) -> dict:
+) -> Dict[str, int]:
     """Segment raw text into shards sentence_file_00000, ... and segmentation.json in `output`.
 
     The shards are the same for any number of workers. They appear in `output` when all are
     complete; when this raises, nothing is left. A word that reads like a special token
     (`<S>`, `</S>`, `<UNK>`) is written with full-width brackets (＜S＞, ...), so that it
-    does not become one. One run at a time may write into a folder.
+    does not become one. Only one run at a time may write into a folder.
 
     Args:
-        inputs: UTF-8 text files, those in .gz decompressed; folders, which stand for all
-            files in them at any depth except hidden ones; "-" for standard input.
-        output: Folder without shards; created if need be.
-        options: Where sentences and words end; None means the defaults.
+        inputs: UTF-8 text files, decompressed if their names end in .gz; folders, which stand for
+            all files in them at any depth except hidden ones; "-" for standard input.
+        output: Folder without shards; created if necessary.
+        options: Default: `SegmentationOptions()`.
         lines_per_shard: Number of sentences in each shard but the last.
-        workers: Number of processes; 1 means this one. More need the guard
-            `if __name__ == "__main__":` in a script that calls this.
+        workers: Number of processes; 1 means this one. With more, a script that calls this needs
+            the guard `if __name__ == "__main__":`.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
 
     Returns:
         The numbers of files, sentences, words, characters (of the words), shards, and
-        special_tokens (words that read like one).
+        special_tokens (words that read like a special token).
 
     Raises:
         InputError: A value is out of range, an input is missing, empty or not UTF-8, the
@@ -85,38 +83,49 @@ def segment_files(
         if not counts["sentences"]:
             raise InputError("the input holds no words; check that it is the text you meant")
         description["counts"] = {name: counts[name] for name in COUNTS}
-        text = json.dumps(description, indent=2) + "\n"
-        (folder / SEGMENTATION_FILE).write_text(text, encoding="utf-8")
+        write_json(folder / SEGMENTATION_FILE, description)
     return description["counts"]
 
 
-def load_segmentation(folder) -> Optional[dict]:
-    """Return how the shards in `folder` were segmented, or None when it is not recorded.
+def load_segmentation(folder: PathLike) -> Optional[dict]:
+    """Return the content of segmentation.json in `folder`, or None if there is no such file.
 
     Raises:
-        InputError: The folder's segmentation.json is no JSON object.
+        InputError: It is not a JSON object.
     """
-    path = Path(folder) / SEGMENTATION_FILE
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(Path(folder) / SEGMENTATION_FILE)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}; segment the text again") from None
-    if not isinstance(description, dict):
-        raise InputError(f"{path}: expected a JSON object; segment the text again")
-    return description
+    except InputError as error:
+        raise InputError(f"{error}; segment the text again") from None
 
 
-def segmentation_differences(first: dict, second: dict) -> list:
-    """Return a line for each key, except the counts, in which two segmentations differ.
+def warn_of_segmentation(trained: Optional[dict], shards: Iterable[Path]) -> None:
+    """Warn of each folder whose text was segmented differently than a model's training text.
 
     Args:
-        first: What `load_segmentation` returned.
-        second: Likewise, of another corpus or model.
+        trained: Segmentation of the training text; None: unknown, nothing is compared.
+        shards: Files beside which segmentation.json is looked for.
 
-    Returns:
-        Lines such as "options.hmm: true and false", sorted; empty when all is equal.
+    Raises:
+        InputError: A segmentation.json is damaged.
+    """
+    for folder in sorted({shard.parent for shard in shards}):
+        segmentation = load_segmentation(folder)
+        if trained and segmentation:
+            differences = segmentation_differences(trained, segmentation)
+            if differences:
+                _log.warning(
+                    f"{folder} was segmented differently than the model's training text: "
+                    + "; ".join(differences)
+                )
+
+
+def segmentation_differences(first: dict, second: dict) -> List[str]:
+    """Return a line for each key, except the counts, in which two segmentations differ.
+
+    The lines, such as "options.hmm: true and false", are sorted.
     """
     first, second = _flatten(first), _flatten(second)
     return [
@@ -167,7 +176,7 @@ def _prepare_worker(options):
 
 
 def _exit_with_parent():
-    parent_process().join()  # returns also when the parent was killed
+    parent_process().join()  # also returns when the parent was killed
     os._exit(1)
 
 

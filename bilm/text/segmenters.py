@@ -1,4 +1,4 @@
-"""Segmenters: what cuts a sentence into words, and the options that decide where."""
+"""Segmenters, which split a sentence into words, and their options."""
 
 import os
 import re
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Callable, Iterable, Optional
+from types import ModuleType
+from typing import Callable, Iterable, List, Optional
 
 from bilm.errors import InputError
 from bilm.files import sha256_of
-from bilm.text.shards import not_utf8
+from bilm.text.lines import decode_line
 
 SEGMENTERS = ("jieba", "rjieba", "space")
 NORMALIZATIONS = ("none", "nfkc")
@@ -24,11 +25,11 @@ _JIEBA_PIECE = re.compile(r".{1,1999}[\s，。、；：？！]|.{1,2000}", re.DO
 
 @dataclass(frozen=True)
 class SegmentationOptions:
-    """What decides where sentences and words end.
+    """Options that determine where sentences and words end.
 
     Args:
         segmenter: "jieba", "rjieba" (much faster, nearly the same words) or "space" (the
-            words are separated already).
+            words are already separated).
         user_dict: File with more words for jieba, one a line: word, count and tag (both
             optional), separated by spaces.
         hmm: Whether jieba and rjieba guess words that are not in their dictionary.
@@ -37,8 +38,7 @@ class SegmentationOptions:
         split_newlines: Whether every line end ends a sentence.
 
     Raises:
-        InputError: A value is not one of those named, or a user dictionary is given to
-            another segmenter than jieba.
+        InputError: A value is not allowed, or a user dictionary is given without jieba.
     """
 
     segmenter: str = "jieba"
@@ -86,12 +86,12 @@ class SegmentationOptions:
 
 
 def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:
-    """Return the function that cuts a sentence into words; white space may be among them.
+    """Return a function that splits a sentence into words, white space among them.
 
     jieba's dictionary is read from its file, not from the copy that jieba keeps in the
-    folder for temporary files, so that the words belong to the recorded checksum.
-    Nothing is logged, and words added to `jieba` itself have no effect. (jieba keeps the
-    words that a dictionary forces apart in one place for all tokenizers; this clears it.)
+    folder for temporary files, so that it matches the recorded checksum. Nothing is logged, and
+    words added to `jieba` itself have no effect. (All of jieba's tokenizers share the words that
+    a dictionary forces apart; this clears them.)
 
     Raises:
         InputError: The segmenter is not installed.
@@ -104,7 +104,7 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
     tokenizer = jieba.Tokenizer()
     tokenizer.FREQ, tokenizer.total = _jieba_dictionary()
     tokenizer.initialized = True
-    jieba.finalseg.Force_Split_Words.clear()  # of all tokenizers: left by another dictionary
+    jieba.finalseg.Force_Split_Words.clear()  # shared by all tokenizers, left by another one
     if options.user_dict is not None:
         tokenizer.FREQ = dict(tokenizer.FREQ)
         with open(options.user_dict, "rb") as file:
@@ -119,14 +119,14 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
 
 def segment_sentence(
     sentence: str, cut: Callable[[str], Iterable[str]], normalize: str = "none"
-) -> list:
-    """Return the words of `sentence`: never empty, without white space inside.
+) -> List[str]:
+    """Return the words of `sentence`, none empty or with white space inside.
 
-    Special tokens are left as they are: see `segment_files`.
+    Special tokens are not changed, see `segment_files`.
 
     Args:
         sentence: Raw text.
-        cut: What `load_segmenter` returned.
+        cut: A function that `load_segmenter` returned.
         normalize: "nfkc" or "none".
     """
     if normalize == "nfkc":
@@ -134,20 +134,17 @@ def segment_sentence(
     return " ".join(cut(sentence)).split()
 
 
-def import_quietly(name: str):
-    """Return the module of a segmenter, without the warnings that its import gives rise to.
-
-    Args:
-        name: Of the module, such as "jieba.posseg".
+def import_quietly(name: str) -> ModuleType:
+    """Import a module of a segmenter, such as "jieba.posseg", without warnings.
 
     Raises:
         InputError: Its package is not installed.
-        ModuleNotFoundError: What that package needs is not.
+        ModuleNotFoundError: A dependency of the package is not installed.
     """
     package = name.partition(".")[0]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # jieba's old code gives rise to some
+            warnings.simplefilter("ignore")  # about jieba's old code
             return import_module(name)
     except ModuleNotFoundError as error:
         if error.name != package:
@@ -168,13 +165,9 @@ def _jieba_dictionary_file():
 def _check_user_dictionary(path):
     if not os.path.isfile(path):
         raise InputError(f"no such file: {path}; check --user_dict")
-    with open(path, "rb") as file:
+    with open(path, "rb") as file:  # as jieba reads it: never decompressed
         for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise not_utf8(path, number, error) from None
-            if "\t" in text.strip():
+            if "\t" in decode_line(line, path, number).strip():
                 raise InputError(
                     f"{path}, line {number}: found a tab; separate word, count and tag by spaces"
                 )

@@ -1,27 +1,30 @@
-"""Raw text files to sentences: which files, how they are read, and where sentences end."""
+"""Raw text files to sentences: which files are read, and where sentences end."""
 
 import codecs
 import os
 import re
-import sys
 import unicodedata
-from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
+from typing import Iterable, Iterator, List, Optional, Union
+
+from tqdm import tqdm
 
 from bilm.errors import InputError
-from bilm.text.shards import SEGMENTATION_FILE, not_utf8, open_shard, read_lines
+from bilm.files import PathLike
+from bilm.text.lines import not_utf8, open_input, read_lines
+from bilm.text.shards import SEGMENTATION_FILE
 
 MAX_SENTENCE_CHARACTERS = 100_000  # a longer one ends with its line, to bound memory
 
-_MAX_LINE_BYTES = 4 << 20  # a longer line is read as several, to bound memory
+_MAX_LINE_BYTES = 4 << 20  # a longer line is read in parts, to bound memory
 _CLOSERS = re.escape("”’」』）】》〉〕］｝〗〙〛｣﹂﹄﹞»›)]}")
 _STRAIGHT_QUOTES = "\"'＂＇"  # they open as well as close
 _WIDE_PUNCTUATION = "“”‘’…—·"  # of ambiguous width to Unicode, wide in Chinese text
 
 
-def find_inputs(inputs) -> list:
-    """Return the names of the files that `inputs` mean, in that order, without duplicates.
+def find_inputs(inputs: Union[PathLike, Iterable[PathLike]]) -> List[str]:
+    """Return the names of the files that `inputs` stand for, in that order, without duplicates.
 
     Args:
         inputs: Files; folders, which stand for all files in them at any depth, sorted,
@@ -46,11 +49,13 @@ def find_inputs(inputs) -> list:
     return list(dict.fromkeys(names))
 
 
-def read_sentences(names, progress=None, **options):
-    """Yield the sentences of the files of the given names; the end of a file ends a sentence.
+def read_sentences(
+    names: Iterable[str], progress: Optional[tqdm] = None, **options: bool
+) -> Iterator[str]:
+    """Yield the sentences of files; the end of a file ends a sentence.
 
     Args:
-        names: What `find_inputs` returned.
+        names: Names that `find_inputs` returned.
         progress: Progress bar to move by the bytes read.
         options: Those of `split_sentences`.
 
@@ -62,20 +67,23 @@ def read_sentences(names, progress=None, **options):
 
 
 def split_sentences(
-    lines, split_semicolons: bool = False, split_newlines: bool = False, spaced: bool = False
-):
-    """Yield the sentences of a text, without white space at their ends, never empty.
+    lines: Iterable[str],
+    split_semicolons: bool = False,
+    split_newlines: bool = False,
+    spaced: bool = False,
+) -> Iterator[str]:
+    """Yield the sentences of a text, none empty, without white space at their ends.
 
     A sentence ends after a run of 。？！ and the closing quotes and brackets that follow it,
     even those at the start of the next line; at a blank line; at the end of the text. A
-    straight quote after 。？！ is taken for a closing one, but at the start of a line for
-    an opening one. Other line ends vanish between two CJK characters and become a space
-    elsewhere. ASCII punctuation ends no sentence. A line is never cut for its length, but
-    a sentence of more than MAX_SENTENCE_CHARACTERS ends with its line.
+    straight quote after 。？！ counts as a closing one, but at the start of a line as an
+    opening one. Other line ends vanish between two CJK characters and become a space
+    elsewhere. ASCII punctuation ends no sentence. A line is never split because of its length,
+    but a sentence of more than MAX_SENTENCE_CHARACTERS ends with its line.
 
     Args:
-        lines: Lines of text, with or without their line ends; an open text file will do.
-        split_semicolons: Whether ； ends a sentence, too.
+        lines: Lines of text, with or without their line ends, such as an open text file.
+        split_semicolons: Whether ； also ends a sentence.
         split_newlines: Whether every line end ends a sentence.
         spaced: Whether spaces separate the words, so that joined lines always need one.
     """
@@ -86,10 +94,10 @@ def split_sentences(
             yield sentence
 
 
-def cut_sentences(text: str):
-    """Yield the sentences of a text such that joined they are the text, white space and all.
+def cut_sentences(text: str) -> Iterator[str]:
+    """Yield the sentences of a text, which concatenated are exactly the text.
 
-    A sentence ends where `split_sentences` ends it with split_newlines.
+    They end where `split_sentences` with split_newlines ends them.
     """
     start = 0
     for match in _ANY_END.finditer(text):
@@ -100,13 +108,13 @@ def cut_sentences(text: str):
 
 
 def ends_sentence(text: str) -> bool:
-    """Return whether the text's last characters are a sentence's end."""
+    """Return whether the text ends with the end of a sentence."""
     matches = [match.end() for match in _ANY_END.finditer(text)]
     return bool(matches) and matches[-1] == len(text)
 
 
 def _end_of(ends):
-    """Return the pattern of a sentence's end: a run of `ends` and what closes after it."""
+    """Return the pattern of a sentence's end: a run of `ends` and the closers after it."""
     return rf"[{ends}](?:\s*[{ends}{_CLOSERS}]|[{_STRAIGHT_QUOTES}])*"
 
 
@@ -116,7 +124,7 @@ _ANY_END = re.compile(rf"{_end_of('。？！')}|[\r\n]+")
 def _split(lines, ends, split_newlines, spaced):
     sentence_end = re.compile(_end_of(ends))
     late_end = re.compile(rf"(?:\s*[{ends}{_CLOSERS}])*")
-    pending, ended = "", False  # the last sentence so far, and whether only closers may follow
+    pending, ended = "", False  # the unfinished sentence, and whether only closers may follow
     for line in lines:
         line, start = line.strip(), 0
         pending += _gap(pending, line, spaced)
@@ -149,9 +157,10 @@ def _is_wide(character):
 
 
 def _decoded_lines(name, progress):
-    decoder = codecs.getincrementaldecoder("utf-8")()  # a part of a line may end in a character
+    # not `numbered_lines`: a part of a long line may end in the middle of a character
+    decoder = codecs.getincrementaldecoder("utf-8")()
     number = 1
-    with nullcontext(sys.stdin.buffer) if name == "-" else open_shard(name) as file:
+    with open_input(name) as file:
         for line in chain(read_lines(file, progress, _MAX_LINE_BYTES), [b""]):
             try:
                 text = decoder.decode(line, final=not line)

@@ -1,63 +1,63 @@
-"""The words that a biLM knows, in LARK's file format; and how to count them from a corpus."""
+"""The words that a biLM knows, in LARK's file format."""
 
-import re
 from collections import Counter
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.text.shards import numbered_lines
+from bilm.files import PathLike
+from bilm.text.lines import numbered_lines
 
-_WORD = re.compile(r"[^ \t\n\r\v\f]+")
 MAX_PIECES = 16  # characters of an unknown word that are looked up
+# What stands for a word outside the vocabulary: `<UNK>`, or its pieces (see `Vocabulary.pieces`).
+UNKNOWN = ("unk", "characters")
 BOS, EOS, UNK = "<S>", "</S>", "<UNK>"
 SPECIAL_TOKENS = (BOS, EOS, UNK)
 # LARK's preparation scripts leave this marker in the file; it is not a word and has no id.
 _MARKER = "!!!MAXTERMID"
 
 
-def split_words(line: str) -> List[str]:
-    """Return the words of a line: what stands between ASCII white space.
-
-    So LARK separates them: an ideographic space (U+3000) is part of a word.
-    """
-    return _WORD.findall(line)
-
-
 def check_sentences(sentences: Iterable[Iterable[str]]) -> List[List[str]]:
     """Return sentences as lists of words.
 
     Raises:
-        InputError: One is a string, or holds something else than strings.
+        InputError: One is a string, or contains something other than strings.
     """
     if isinstance(sentences, str):
         raise InputError(f"expected a list of sentences, found the string {sentences!r}")
-    found = []
+    checked = []
     for number, sentence in enumerate(sentences):
         if isinstance(sentence, str):
             raise InputError(
                 f"sentence {number} must be a list of words, not the string {sentence!r}"
             )
-        found.append(list(sentence))
-        wrong = next((word for word in found[-1] if not isinstance(word, str)), None)
+        checked.append(list(sentence))
+        wrong = next((word for word in checked[-1] if not isinstance(word, str)), None)
         if wrong is not None:
             raise InputError(f"sentence {number}: a word must be a string, not {wrong!r}")
-    return found
+    return checked
 
 
 class Vocabulary:
     """An ordered set of words; the id of a word is its position.
 
     File format (LARK, and bilm-tf before it): UTF-8, one word a line; a line
-    `!!!MAXTERMID` is skipped and takes no id; `<S>`, `</S>` and `<UNK>` must be there.
+    `!!!MAXTERMID` is skipped and takes no id; `<S>`, `</S>` and `<UNK>` are required.
+
+    Examples:
+        >>> vocabulary = Vocabulary([*SPECIAL_TOKENS, "今天", "下雨"])
+        >>> vocabulary.encode(["明天", "下雨"])
+        [2, 4]
+        >>> vocabulary.decode([3, 4])
+        ['今天', '下雨']
 
     Args:
         words: The words in the order of their ids.
         source: Where they come from, for error messages.
 
     Raises:
-        InputError: A word is empty, holds white space, is that marker or appears twice,
+        InputError: A word is empty, contains white space, is that marker or appears twice,
             or a special token is missing.
     """
 
@@ -88,20 +88,20 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._ids
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.words == other.words
 
     __hash__ = None
 
-    def encode(self, tokens: Iterable[str]) -> list:
+    def encode(self, tokens: Iterable[str]) -> List[int]:
         """Return the ids of `tokens`, unk_id for unknown ones. No `<S>` or `</S>` is added."""
         return [self._ids.get(token, self.unk_id) for token in tokens]
 
-    def encode_line(self, line: bytes) -> list:
-        """Return the ids of the words of one corpus line, as `encode` does.
+    def encode_line(self, line: bytes) -> List[int]:
+        """Return the ids of the words of one corpus line, unk_id for unknown ones.
 
-        Words are separated by ASCII white space, as LARK separates them: an ideographic
-        space (U+3000) is part of a word.
+        Words are separated by ASCII white space, as in LARK: an ideographic space (U+3000) is
+        part of a word.
 
         Args:
             line: UTF-8 text, with or without its line end.
@@ -122,7 +122,7 @@ class Vocabulary:
             int64 arrays (batch, steps) and (batch,); eos_id fills the rows.
 
         Raises:
-            InputError: A sentence is no list of strings.
+            InputError: A sentence is not a list of strings.
         """
         sentences = check_sentences(sentences)
         lengths = np.array([len(tokens) for tokens in sentences], np.int64)
@@ -132,10 +132,10 @@ class Vocabulary:
         return rows, lengths
 
     def pieces(self, word: str) -> List[int]:
-        """Return the ids that stand for a word: its own, or those of an unknown word's characters.
+        """Return the ids that stand for a word: its own id, or those of its characters.
 
-        These are the characters that are words themselves, MAX_PIECES at most; if there are
-        none, or the word is `<UNK>`, it is unk_id.
+        Of an unknown word these are the first MAX_PIECES of the characters that are themselves
+        words, or unk_id if there are none.
         """
         if word in self._ids:
             return [self._ids[word]]
@@ -143,38 +143,38 @@ class Vocabulary:
         return ids[:MAX_PIECES] or [self.unk_id]
 
     def pad_pieces(self, sentences: Sequence[Sequence[str]]) -> Tuple[np.ndarray, np.ndarray]:
-        """Return the pieces of sentences' words as rows of equal length, and the lengths.
+        """Return the pieces of each word as rows of equal length, and the sentences' lengths.
 
         Args:
             sentences: Lists of words. No `<S>` or `</S>` is added.
 
         Returns:
-            int64 arrays (batch, steps, pieces) and (batch,); eos_id is the only piece of what fills
-            the rows, -1 stands where a word has no more pieces.
+            int64 arrays (batch, steps, pieces) and (batch,). Words are filled up with -1; rows
+            are filled up with words whose only piece is eos_id.
 
         Raises:
-            InputError: A sentence is no list of strings.
+            InputError: A sentence is not a list of strings.
         """
-        found = [[self.pieces(word) for word in tokens] for tokens in check_sentences(sentences)]
-        lengths = np.array([len(words) for words in found], np.int64)
-        width = max((len(ids) for words in found for ids in words), default=1)
-        rows = np.full((len(found), max([*lengths, 0]), width), -1, np.int64)
+        pieces = [[self.pieces(word) for word in tokens] for tokens in check_sentences(sentences)]
+        lengths = np.array([len(words) for words in pieces], np.int64)
+        width = max((len(ids) for words in pieces for ids in words), default=1)
+        rows = np.full((len(pieces), max([*lengths, 0]), width), -1, np.int64)
         rows[:, :, :1] = self.eos_id
-        for row, words in zip(rows, found):
+        for row, words in zip(rows, pieces):
             for place, ids in zip(row, words):
                 place[: len(ids)] = ids
         return rows, lengths
 
-    def decode(self, token_ids: Iterable[int]) -> list:
-        """Return the words that have the given ids."""
+    def decode(self, token_ids: Iterable[int]) -> List[str]:
+        """Return the words with the given ids."""
         return [self.words[token_id] for token_id in token_ids]
 
     def to_text(self) -> str:
-        """Return the content of the vocabulary's file."""
+        """Return the content of the vocabulary file."""
         return "".join(word + "\n" for word in self.words)
 
     @classmethod
-    def load(cls, path) -> "Vocabulary":
+    def load(cls, path: PathLike) -> "Vocabulary":
         """Return the vocabulary in the file at `path`.
 
         Raises:
@@ -200,11 +200,11 @@ class Vocabulary:
         return cls(words, source=str(path))
 
     @classmethod
-    def from_pretrained(cls, path) -> "Vocabulary":
-        """Return the vocabulary of the biLM at `path`.
+    def from_pretrained(cls, path: PathLike) -> "Vocabulary":
+        """Return the vocabulary of the biLM at `path`; a LARK checkpoint has none.
 
         Args:
-            path: See `bilm.storage.pretrained` for what it may be; LARK's checkpoints have none.
+            path: A biLM in any form that `bilm.storage.pretrained` lists.
 
         Raises:
             InputError: There is no biLM at `path`, or it has no vocabulary.
@@ -221,7 +221,7 @@ class Vocabulary:
 
         Args:
             counts: How often each word occurs. Special tokens and the marker that `load`
-                skips do not count.
+                skips are ignored.
             min_count: Words that occur less often are left out.
             max_size: Largest size of the vocabulary, special tokens included.
 

@@ -1,40 +1,35 @@
-"""Segmented corpus to vocabulary file: count the words, keep the frequent ones.
-
-Run as `python -m bilm.text.vocabulary_builder PATTERN... --output FILE`.
-"""
+"""Segmented corpus to vocabulary file: count the words, keep the frequent ones."""
 
 from collections import Counter
 from pathlib import Path
-from typing import Optional
+from typing import Dict, Iterable, Optional, Sequence, Union
 
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
-from bilm.text.shards import find_shards, not_utf8, open_shard, progress_bar, read_lines
+from bilm.files import PathLike, write_text_atomically
+from bilm.text.lines import decode_line, open_bytes, progress_bar, read_lines
+from bilm.text.shards import find_shards
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
-def count_words(shards, show_progress: bool = False) -> Counter:
-    """Return how often each word occurs in the files; special tokens are not counted.
+def count_words(shards: Sequence[PathLike], show_progress: bool = False) -> Counter:
+    """Return how often each word occurs in some files; special tokens are not counted.
 
-    Words are separated as in `Vocabulary.encode_line`. The files are streamed; only the
-    different words are kept.
+    Words are separated by ASCII white space. The files are streamed; only the distinct words are
+    kept.
 
     Args:
-        shards: What `find_shards` returned.
+        shards: Files of segmented text; .gz is decompressed.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
 
     Raises:
         InputError: A line is not UTF-8, or a gzip file is damaged.
-    """  # noqa: DOC501 - `not_utf8` makes that InputError
-    counts = Counter()  # of words as bytes
+    """
+    counts = Counter()  # of words as bytes, which are split faster than text
     with progress_bar(shards, show_progress) as progress:
         for shard in shards:
-            with open_shard(shard) as file:
+            with open_bytes(shard) as file:
                 for number, line in enumerate(read_lines(file, progress), start=1):
-                    try:
-                        line.decode("utf-8")
-                    except UnicodeDecodeError as error:
-                        raise not_utf8(shard, number, error) from None
+                    decode_line(line, shard, number)
                     counts.update(line.split())
     for token in SPECIAL_TOKENS:
         counts.pop(token.encode("utf-8"), None)
@@ -42,24 +37,24 @@ def count_words(shards, show_progress: bool = False) -> Counter:
 
 
 def build_vocabulary(
-    patterns,
-    output,
+    patterns: Union[PathLike, Iterable[PathLike]],
+    output: PathLike,
     min_count: int = 1,
     max_size: Optional[int] = None,
     show_progress: bool = False,
-) -> dict:
+) -> Dict[str, Union[int, float]]:
     """Write the vocabulary of a corpus to the file `output`, which it replaces.
 
     Args:
-        patterns: Corpus files, folders or globs, as for `find_shards`.
-        output: The vocabulary's file.
+        patterns: Corpus files, folders or globs, see `find_shards`.
+        output: The vocabulary file.
         min_count: Words that occur less often are left out.
         max_size: Largest size of the vocabulary, special tokens included; None: no limit.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
 
     Returns:
-        tokens (words in the corpus), types (different ones), vocabulary_size (special tokens
-        included) and coverage_percent (tokens whose word is in the vocabulary).
+        tokens (words in the corpus), types (distinct words), vocabulary_size (special tokens
+        included) and coverage_percent (share of tokens whose word is in the vocabulary).
 
     Raises:
         InputError: A value is out of range, a pattern matches nothing, the output is one of

@@ -1,7 +1,6 @@
 """Figures of a run, one JSON object a line: RUN/metrics.jsonl, and VisualDL."""
 
 import json
-import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,8 +142,3 @@ def _visual_writer(run):
     except ImportError:
         return None
     return LogWriter(logdir=str(Path(run) / "visualdl"))
-
-
-def perplexity_of(nats: float) -> float:
-    """Return exp(nats), or the largest number that is still a float."""
-    return math.exp(min(nats, 709.0))

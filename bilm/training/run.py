@@ -11,11 +11,11 @@ import numpy as np
 import paddle
 
 from bilm.errors import InputError, out_of_memory
-from bilm.inference.perplexity import Totals, evaluate, summarise
+from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
 from bilm.storage.checkpoint import save_checkpoint
 from bilm.storage.runs import RunFolder, checkpoint_path
 from bilm.training import distributed
-from bilm.training.metrics import MetricsLog, perplexity_of
+from bilm.training.metrics import MetricsLog
 from bilm.training.plan import Plan, read_checkpoint
 from bilm.training.progress import Progress, Speed
 from bilm.training.setup import Setup, set_up

@@ -12,13 +12,12 @@ import paddle
 from tqdm import tqdm
 
 from bilm.errors import InputError
-from bilm.inference.perplexity import warn_of_segmentation
 from bilm.network.model import BiLM
 from bilm.storage.checkpoint import Checkpoint, set_weights, weights_of
 from bilm.storage.pretrained import OPTIMIZER_FILE, read_pretrained
 from bilm.storage.runs import RunFolder
 from bilm.text.corpus import Corpus
-from bilm.text.segmentation import load_segmentation
+from bilm.text.segmentation import load_segmentation, warn_of_segmentation
 from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.options import TrainingOptions
@@ -129,9 +128,9 @@ def _agree(options, corpus, trainer):
 def _warn_of_the_text(corpus, dev, segmentation, pretrained):
     _warn_of_unknown_words(corpus)
     for text in filter(None, (corpus, dev)):
-        warn_of_segmentation(segmentation, text)
+        warn_of_segmentation(segmentation, text.shards)
     if pretrained:
-        warn_of_segmentation(pretrained.segmentation, corpus)
+        warn_of_segmentation(pretrained.segmentation, corpus.shards)
 
 
 def _vocabulary(options, checkpoint):

@@ -17,7 +17,7 @@ from bilm.kernels.loading import is_native
 from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
-from bilm.randomness import random_for, seed_paddle
+from bilm.randomness import random_for, seed_for
 from bilm.storage.checkpoint import Checkpoint, set_weights, weights_of
 from bilm.text.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.training import distributed
@@ -149,7 +149,7 @@ class Trainer:
                 then.
         """
         step = self.step + 1
-        seed_paddle("dropout", self.options.random_seed, step, distributed.rank())
+        paddle.seed(seed_for("dropout", self.options.random_seed, step, distributed.rank()))
         self._reset_states(step)
         loss = paddle.zeros([], "float64")
         for part, rows in enumerate(self._dealer.parts):

@@ -15,7 +15,7 @@ import sys
 
 from bilm.program.options import add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.text.shards import numbered_lines, progress_bar
+from bilm.text.lines import numbered_lines, progress_bar
 from lac.commands.options import add_tagger_options
 from lac.tag_files import _LINES, FORMATS, tag_lines
 from lac.tagging import LAC

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Optional
 
 from bilm.errors import InputError
-from bilm.inference.embedder import UNKNOWN
 from bilm.network.mixes import VARIANTS
+from bilm.text.vocabulary import UNKNOWN
 from lac.tag_schemes import SCHEMES
 
 

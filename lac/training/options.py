@@ -5,9 +5,9 @@ from functools import partial
 from typing import Optional
 
 from bilm.errors import InputError
-from bilm.inference.embedder import UNKNOWN
 from bilm.network.mixes import VARIANTS
 from bilm.program.options import not_chosen, option, out_of_range
+from bilm.text.vocabulary import UNKNOWN
 
 # LARK's flags that mean nothing here: flag and what became of it.
 OBSOLETE = (

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+import paddle
+
 from bilm.errors import InputError
-from bilm.randomness import seed_paddle
+from bilm.randomness import seed_for
 from bilm.storage.pretrained import read_pretrained
 from bilm.storage.runs import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
@@ -134,7 +136,7 @@ def set_up(
     own_bilm = folder.path / ELMO_FOLDER
     if bilm is not None and not (resumed and (own_bilm / CONFIG_FILE).is_file()):
         bilm.save_pretrained(own_bilm, elmo_words, segmentation)
-    seed_paddle("initial weights", options.random_seed)
+    paddle.seed(seed_for("initial weights", options.random_seed))
     tagger = Tagger(stored.config, bilm, options.finetune_elmo)
     lookup = stored.lookup()
     caches = caches or Caches()

@@ -10,7 +10,7 @@ import paddle
 from paddle.regularizer import L2Decay
 
 from bilm.errors import InputError
-from bilm.randomness import random_for, seed_paddle
+from bilm.randomness import random_for, seed_for
 from bilm.training.optimizer import (
     apply_gradients,
     build_optimizer,
@@ -123,7 +123,7 @@ class TaggerTrainer:
         targets = np.zeros(ids.words.shape, np.int64)
         for row, sentence in zip(targets, sentences):
             row[: len(sentence.tags)] = [self._tag_ids[tag] for tag in sentence.tags]
-        seed_paddle("dropout", self.options.random_seed, step)
+        paddle.seed(seed_for("dropout", self.options.random_seed, step))
         self.tagger.train()
         cache = self._cache
         emissions = self.tagger(

@@ -16,14 +16,13 @@ import pytest
 from bilm.commands import compare
 from bilm.commands import segment as segment_command
 from bilm.commands import vocab as vocab_command
-from bilm.errors import InputError
+from bilm.errors import InputError, suggestion
 from bilm.program.options import new_parser
-from bilm.program.parser import suggestion
 from tests.reference.places import ROOT
 from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 
 IS_CHECKOUT = (ROOT / "tools").is_dir()  # else the tests of an installed package
-OTHERS = ["bilm.hardware", "bilm.kernels.__main__"]
+OTHERS = ["bilm.kernels.__main__"]
 OTHERS += ["benchmark.main", "benchmark.scaling"] * IS_CHECKOUT
 OTHERS += ["classify", "classify_static", "finetune_lm", "similarity"] * IS_CHECKOUT
 

@@ -5,8 +5,9 @@ import paddle
 import pytest
 
 from bilm import ELMo, InputError
-from bilm.inference import embedder as embed_module
-from bilm.inference.embedder import Embedder, plan_blocks
+from bilm.inference import batching
+from bilm.inference import embedder as embedder_module
+from bilm.inference.embedder import Embedder
 from bilm.storage.checkpoint import weights_of
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_elmo
@@ -14,8 +15,18 @@ from tests.reference.embedded_words import VOCABULARY, WORDS, sentences_of
 
 
 @pytest.fixture
-def small_windows(monkeypatch):
-    monkeypatch.setattr(embed_module, "BATCH_TOKENS", 7)
+def limit_tokens(monkeypatch):
+    """A function that limits the tokens of a batch, and with them the windows."""
+    def limit_tokens(tokens):
+        for module in (batching, embedder_module):
+            monkeypatch.setattr(module, "BATCH_TOKENS", tokens)
+
+    return limit_tokens
+
+
+@pytest.fixture
+def small_windows(limit_tokens):
+    limit_tokens(7)
 
 
 def reference(model, sentence, variant="elmo"):
@@ -38,10 +49,11 @@ def test_vectors_equal_the_numpy_reference(model, folder, variant):
 
 @pytest.mark.parametrize("variant", ["elmo", "lark"])
 @pytest.mark.parametrize("length", [5, 6, 12, 13, 14, 15, 40])
-def test_long_sentences_run_in_windows_with_the_same_values(folder, small_windows, variant, length):
+def test_long_sentences_run_in_windows_with_the_same_values(folder, limit_tokens, variant, length):
     sentences = sentences_of([length, 3])
+    limit_tokens(7)
     found = Embedder(folder, variant=variant).embed(sentences)
-    embed_module.BATCH_TOKENS = 4096
+    limit_tokens(4096)
     expected = Embedder(folder, variant=variant).embed(sentences)
     for first, second in zip(found, expected):
         np.testing.assert_allclose(first, second, atol=1e-6, rtol=0)
@@ -88,9 +100,9 @@ def test_layers_are_chosen_or_mixed(model, folder, tmp_path):
 
 
 @pytest.mark.parametrize("windows", [False, True])
-def test_a_mix_with_layer_norm_is_that_of_elmo(model, folder, tmp_path, monkeypatch, windows):
+def test_a_mix_with_layer_norm_is_that_of_elmo(model, folder, tmp_path, limit_tokens, windows):
     if windows:
-        monkeypatch.setattr(embed_module, "BATCH_TOKENS", 7)
+        limit_tokens(7)
     elmo = ELMo(model, layer_norm=True)
     elmo.eval()
     elmo.save_mixes(tmp_path)
@@ -104,11 +116,11 @@ def test_a_mix_with_layer_norm_is_that_of_elmo(model, folder, tmp_path, monkeypa
 
 @pytest.mark.parametrize("variant", ["elmo", "lark"])
 @pytest.mark.parametrize("windows", [False, True])
-def test_a_stateful_embedder_goes_on_where_it_was(model, folder, monkeypatch, variant, windows):
+def test_a_stateful_embedder_goes_on_where_it_was(model, folder, limit_tokens, variant, windows):
     from bilm.network.contextual import contextual_layers
 
     if windows:
-        monkeypatch.setattr(embed_module, "BATCH_TOKENS", 5)
+        limit_tokens(5)
     sentences = sentences_of([9, 2, 0, 9])
     sentences[3] = sentences[0]
     embedder = Embedder(folder, stateful=True, variant=variant)
@@ -142,21 +154,6 @@ def test_unknown_words_get_the_mean_of_their_known_characters(model, folder):
     (plain,) = Embedder(folder).embed([sentence])
     np.testing.assert_allclose(plain[0, 1:, :6], [row["<UNK>"]] * 3, atol=1e-6)
     assert np.abs(found[2, 0] - plain[2, 0]).max() > 1e-4  # the states see it, too
-
-
-def test_blocks_of_batches_depend_on_lengths_alone(monkeypatch):
-    monkeypatch.setattr(embed_module, "SORTED_SENTENCES", 5)
-    lengths = [3, 0, 9, 3, 1, 8, 2, 2]
-    assert list(plan_blocks(lengths, 2)) == [[[2, 5], [0, 3], [4]], [[6, 7]]]
-    assert list(plan_blocks(lengths, 2, stateful=True)) == [[[n]] for n in (0, 2, 3, 4, 5, 6, 7)]
-    monkeypatch.setattr(embed_module, "BATCH_TOKENS", 48)  # 8 rows of 6 steps, or one long one
-    assert list(plan_blocks([3, 3, 30, 4], 9)) == [[[2], [3, 0, 1]]]
-    assert list(plan_blocks([3, 3, 5, 5], 9)) == [[[2], [3], [0, 1]]]
-    monkeypatch.setattr(embed_module, "SORTED_SENTENCES", 99)
-    assert list(plan_blocks([4] * 20, 17)) == [[[*range(8)], [*range(8, 16)], [*range(16, 20)]]]
-    monkeypatch.setattr(embed_module, "SORTED_WORDS", 10)
-    assert list(plan_blocks([9, 3, 4, 2], 1)) == [[[0], [1]], [[2], [3]]]
-    assert list(plan_blocks([], 4)) == list(plan_blocks([0, 0], 4)) == []
 
 
 @pytest.mark.parametrize("options, message", [

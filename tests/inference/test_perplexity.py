@@ -2,7 +2,6 @@
 
 import json
 import math
-from importlib import import_module
 
 import numpy as np
 import paddle
@@ -10,6 +9,7 @@ import pytest
 
 from bilm.commands.evaluate import main
 from bilm.errors import InputError
+from bilm.inference import batching, perplexity
 from bilm.inference.perplexity import Totals, evaluate, summarise, unigram_perplexity
 from bilm.network.config import BiLMConfig
 from bilm.network.model import BiLM
@@ -21,7 +21,6 @@ from tests.reference import lark, numpy_bilm
 from tests.reference.plain_windows import plain_windows, rows_of
 from tests.reference.words import WORDS
 
-module = import_module("bilm.inference.perplexity")
 DIRECTIONS = ("forward", "backward")
 LONG = 300  # words, more than the steps that are computed at once
 
@@ -119,7 +118,7 @@ def test_stateful_nats_are_those_of_numpy_over_each_rows_stream(
 @pytest.mark.smoke
 def test_batches_change_rounding_only(model, corpus, monkeypatch):
     expected = evaluate(model, corpus)
-    monkeypatch.setattr(module, "_SORTED_SENTENCES", 7)
+    monkeypatch.setattr(batching, "SORTED_SENTENCES", 7)
     for batch_size in (1, 2, 5, 100):
         totals = evaluate(model, corpus, batch_size)
         np.testing.assert_allclose(totals.nats, expected.nats, rtol=1e-7)
@@ -129,7 +128,7 @@ def test_batches_change_rounding_only(model, corpus, monkeypatch):
 @pytest.mark.parametrize("steps", [1, 5, LONG + 1])
 def test_a_long_sentence_in_windows_is_one_pass(model, corpus, monkeypatch, steps):
     expected = evaluate(model, corpus)
-    monkeypatch.setattr(module, "_WINDOW_TOKENS", steps)
+    monkeypatch.setattr(perplexity, "BATCH_TOKENS", steps)
     np.testing.assert_allclose(evaluate(model, corpus, 4).nats, expected.nats, rtol=1e-7)
 
 

@@ -13,7 +13,8 @@ import pytest
 from bilm import BiLM, BiLMConfig, ELMo, InputError
 from bilm.inference import vector_file
 from bilm.inference.embedder import Embedder
-from bilm.inference.vectors_of_files import Lines, embed_lines
+from bilm.inference.vectors_of_files import embed_lines
+from bilm.text.lines import Lines
 from tests.reference.embedded_words import VOCABULARY, WORDS
 from tests.reference.vector_files import content, embed, numbered_text
 

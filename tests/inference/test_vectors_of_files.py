@@ -13,7 +13,8 @@ import pytest
 from bilm import BiLM, BiLMConfig, InputError
 from bilm.commands.embed import main
 from bilm.inference.embedder import Embedder
-from bilm.inference.vectors_of_files import Lines, embed_lines
+from bilm.inference.vectors_of_files import embed_lines
+from bilm.text.lines import Lines
 from tests.reference.embedded_words import VOCABULARY, WORDS
 from tests.reference.refusals import refusal_of
 from tests.reference.vector_files import TEXT, content, embed, numbered_text

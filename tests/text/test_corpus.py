@@ -18,7 +18,7 @@ from bilm.errors import InputError
 from bilm.text import corpus as corpus_module
 from bilm.text import counting
 from bilm.text.corpus import Corpus, CorpusCounts, WindowReader, pack_position, unpack_position
-from bilm.text.shards import open_shard
+from bilm.text.lines import open_bytes
 from bilm.text.vocabulary import BOS, EOS, SPECIAL_TOKENS, Vocabulary
 from tests.reference.plain_windows import plain_windows, rows_of
 
@@ -283,7 +283,7 @@ def test_fingerprints_are_those_of_the_text(corpus, tmp_path):
     corpus.count()
     assert fresh.fingerprints() == corpus.fingerprints()
     for (name, size, digest), shard in zip(fresh.fingerprints(), fresh.shards):
-        with open_shard(shard) as file:
+        with open_bytes(shard) as file:
             expected = hashlib.sha256(file.read()).hexdigest()
         assert (name, size, digest) == (shard.name, shard.stat().st_size, expected)
 

@@ -6,7 +6,8 @@ import pytest
 
 from bilm.commands import vocab as vocab_command
 from bilm.errors import InputError
-from bilm.text.shards import find_shards, open_shard, read_lines
+from bilm.text.lines import open_bytes, read_lines
+from bilm.text.shards import find_shards
 from bilm.text.vocabulary import Vocabulary
 from bilm.text.vocabulary_builder import build_vocabulary, count_words
 
@@ -71,7 +72,7 @@ def test_lines_come_with_progress_and_without_byte_order_mark(tmp_path):
 
     for name, content in (("a", b"\xef\xbb\xbfx\ny"), ("b.gz", gzip.compress(b"x\ny"))):
         progress = Progress()
-        with open_shard(write(tmp_path / name, content)) as file:
+        with open_bytes(write(tmp_path / name, content)) as file:
             assert list(read_lines(file, progress)) == [b"x\n", b"y"]
         assert progress.moved == len(content)
 
