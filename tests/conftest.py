@@ -4,7 +4,12 @@ import os
 
 import pytest
 
+from bilm.hardware import choose_mkl_code
+
 os.environ.setdefault("GLOG_minloglevel", "2")
+# Before the first product, as in every program: otherwise a test that runs a program would change
+# what the processes of later tests compute, and not what this one does.
+choose_mkl_code()
 
 SENTENCE = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？"
 WORDS = SENTENCE.split()
