@@ -79,11 +79,11 @@ class Embedder:
     """Gives the words of sentences their contextual vectors.
 
     Each sentence stands by itself unless `stateful`: the same sentence has the same vectors
-    whenever and with whatever others it is embedded (to the bit in batches of the same shape, and
-    otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS
-    words run in windows with carried state, so that memory is bounded; the backward direction
-    then runs twice, first from the end to the start to find the state before each window, then
-    window by window.
+    whenever and with whatever others it is embedded (to the bit in batches of the same shape, on
+    the processors that docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the
+    value). Sentences of more than BATCH_TOKENS words run in windows with carried state, so that
+    memory is bounded; the backward direction then runs twice, first from the end to the start to
+    find the state before each window, then window by window.
 
     Attributes:
         vocabulary: The model's; None where it needs none.
