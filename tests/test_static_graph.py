@@ -12,7 +12,9 @@ from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder, init_pretrain
 from bilm.storage.formats.lark import variable_names
 from tests.reference import lark, numpy_bilm, numpy_elmo
 from tests.reference.elmos import pad, run, still
+from tests.reference.kernel_problems import threads
 from tests.reference.lark_files import TRAINED
+from tests.reference.places import ROOT
 from tests.reference.static_programs import (
     data,
     parameters,
@@ -169,7 +171,6 @@ LOAD = """
 import sys
 import numpy as np
 import paddle
-from tests.reference.places import ROOT
 paddle.enable_static()
 exe = paddle.static.Executor(paddle.CPUPlace())
 program, names, fetches = paddle.static.load_inference_model(sys.argv[1], exe)

@@ -20,6 +20,7 @@ from bilm.storage.formats.known import FORMATS, open_model
 from bilm.storage.stored_model import MOMENT
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_bilm
+from tests.reference.kernel_problems import error
 from tests.reference.models import CHARACTER_OPTIONS, random_model, write
 from tests.reference.refusals import refusal_of
 
@@ -87,7 +88,6 @@ sys.modules["paddle"] = sys.modules["torch"] = None
 from bilm.commands.convert import main
 from bilm.commands.inspect import main as inspect
 from bilm.storage.formats.known import FORMATS
-from tests.reference.kernel_problems import error
 for name in FORMATS:
     main([sys.argv[1], sys.argv[2] + name, "--to", name])
     inspect([sys.argv[2] + name])
