@@ -30,8 +30,8 @@ class ELMo(nn.Layer):
     """Contextual word vectors: mixes of the layers of a biLM, learned with a task.
 
     Each sentence stands by itself: its vectors depend on no other sentence, and are the same
-    to the bit among any neighbours in a batch of the same shape. The biLM's own dropout is
-    off, also in training.
+    to the bit among any neighbours in a batch of the same shape, on the processors that
+    docs/parity.md names. The biLM's own dropout is off, also in training.
 
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
