@@ -9,7 +9,7 @@ from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.kernels import operators
 from bilm.paddle_compat import adagrad_moments, as_tensor, learning_rate_factor, optimizer_state
-from bilm.storage.checkpoint import as_float32, check_tensors
+from bilm.storage.tensors import as_float32, check_tensors, shapes_of
 from bilm.training.options import TrainingOptions
 
 # A parameter and its gradient, dense or of single rows (SelectedRows).
@@ -171,7 +171,7 @@ def unpack_optimizer(
         for parameter_name, parameter in parameters.items()
         for moment in MOMENTS[name]
     }
-    check_tensors(expected, {key: array.shape for key, array in arrays.items()}, source)
+    check_tensors(expected, shapes_of(arrays), source)
     state = {}
     for key, array in as_float32(arrays, source).items():
         parameter_name, moment = key.rsplit(".", 1)
