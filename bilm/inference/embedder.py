@@ -13,7 +13,7 @@ from bilm.inference.batching import BATCH_TOKENS, plan_blocks
 from bilm.inference.options import LAYERS
 from bilm.network.contextual import contextual_layers, reads_layer_below
 from bilm.network.lstm import LSTMState, reverse_rows
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
+from bilm.network.mixes import VARIANTS, LayerNorms, Mixes, mix_layers, read_mixes
 from bilm.network.model import BACKWARD, FORWARD
 from bilm.network.row_blocks import full_blocks
 from bilm.storage.checkpoint import weights_of
@@ -100,7 +100,7 @@ class Embedder:
         self.batch_size, self.stateful = batch_size, stateful
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
-        self.mix = self._read_mix(mix_from) if layers == "mix" else None
+        self.mix: Optional[Mixes] = None if mix_from is None else self._read_mix(mix_from)
         self.state: Optional[LSTMState] = None  # after the last sentence, if stateful
 
     def _read_mix(self, mix_from):
@@ -190,7 +190,7 @@ class Embedder:
             return layers[-1]
         if self._layers == "average":
             return layers.mean(axis=0)
-        if self._layers == "mix":
+        if self.mix is not None:
             return mix_layers(layers, *self.mix.parameters[0], norms)
         return layers
 

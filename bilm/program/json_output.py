@@ -30,7 +30,7 @@ def stdout_for_figures(path: Optional[str]):
 
 
 @contextmanager
-def json_lines(path: Optional[str]) -> Iterator[Callable[[dict], None]]:
+def json_lines(path: Optional[str]) -> Iterator[Callable[[dict], object]]:
     """Yield a function that writes an object as one line to the file at `path`, or prints it.
 
     Args:

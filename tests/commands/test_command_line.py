@@ -55,7 +55,7 @@ def test_help_has_groups_defaults_and_examples_that_can_be_parsed(capsys, progra
     assert (status, error) == (0, "")
     assert text.startswith(f"usage: {program} {verb} ")
     assert text.endswith("\n".join(["examples:", *(f"  {line}" for line in parser.examples), ""]))
-    for action in parser._actions:
+    for action in parser.actions:
         assert action.help, f"{action.dest} has no help"
     ours = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert ours[-2:] == ["general:", "examples:"] and len(ours) > 2
@@ -103,7 +103,7 @@ def test_every_flag_is_suggested_where_a_letter_is_missing(capsys, program, verb
 
 @pytest.mark.parametrize("program, verb", VERBS)
 def test_every_choice_is_checked(program, verb, capsys):
-    for action in parser_of(program, verb)._actions:
+    for action in parser_of(program, verb).actions:
         if action.choices and action.option_strings:
             right = str(next(iter(action.choices)))
             _, _, error = run(capsys, program, verb, action.option_strings[0], right + "x")
