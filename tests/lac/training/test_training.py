@@ -12,12 +12,12 @@ from bilm.errors import InputError
 from bilm.storage.pretrained import read_pretrained
 from bilm.storage.runs import RunFolder
 from bilm.training.metrics import read_metrics
-from lac.commands.train import main, train
+from lac.commands.train import main
 from lac.model_folder import read_tagger
 from lac.pretrained import load_predictor
 from lac.tagged_files import read_tagged
 from lac.training.outcome import read_outcome
-from lac.training.run import TaggerRun
+from lac.training.run import TaggerRun, train
 from lac.training.setup import set_up
 from tests.reference.refusals import refusal_of
 from tests.reference.taggers import (
