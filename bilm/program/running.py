@@ -146,3 +146,4 @@ def show_messages() -> None:
         if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
             logger.addHandler(MessageHandler())
             logger.setLevel(logging.INFO)
+            logger.propagate = False  # importing Paddle adds a handler to the root logger

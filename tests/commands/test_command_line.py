@@ -291,6 +291,13 @@ def test_a_bar_shows_on_a_terminal_only_and_can_be_silenced(text, tmp_path, caps
     assert printed.err == "" and "vocabulary size" in printed.out
 
 
+def test_a_warning_is_one_line_whatever_the_root_logger_does():
+    code = ("import logging; logging.basicConfig()\n"
+            "from bilm.program.running import run_main\n"
+            "run_main(lambda _: logging.getLogger('lac').warning('be careful'), [])")
+    assert subprocess_of(code).stderr == "warning: be careful\n"
+
+
 def test_a_closed_pipe_ends_quietly():
     code = "from bilm.commands.verbs import main; main()"
     for arguments in (["completion", "bash"], ["--help"], ["--version"]):
