@@ -5,7 +5,7 @@ from typing import Dict
 
 import shtab
 
-from bilm.program.options import new_parser, parse_boolean
+from bilm.program.options import parse_boolean
 from bilm.program.parser import Parser
 from bilm.program.running import command_module
 
@@ -54,7 +54,7 @@ def _set_completion(action):
 
 def new_completion_parser(program: str) -> Parser:
     """Return the parser of a program's verb `completion`."""
-    parser = new_parser(
+    parser = Parser(
         f"{program} completion",
         f"Print a script that completes the verbs, flags, choices and files of `{program}`.",
         notes="Where the shells look for it: docs/command_line.md.",

@@ -120,13 +120,6 @@ def not_chosen(options: Any) -> Iterator[str]:
             yield f"--{item.name} must be one of {', '.join(choices)}"
 
 
-def new_parser(
-    prog: str, description: str, examples: Sequence[str] = (), notes: str = ""
-) -> Parser:
-    """Return a `Parser`: help in groups, errors of one line, --version, --debug."""
-    return Parser(prog, description, examples, notes)
-
-
 def add_model_options(parser: Parser) -> None:
     """Add the flags of programs that run a model: the model and the device."""
     add = parser.group("model").add_argument

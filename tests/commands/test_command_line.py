@@ -17,7 +17,7 @@ from bilm.commands import compare
 from bilm.commands import segment as segment_command
 from bilm.commands import vocab as vocab_command
 from bilm.errors import InputError, suggestion
-from bilm.program.options import new_parser
+from bilm.program.parser import Parser
 from tests.reference.places import ROOT
 from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 
@@ -156,7 +156,7 @@ def test_an_internal_error_is_one_line_and_debug_adds_the_traceback(capsys, brok
 
 @pytest.mark.parametrize("program, verb", VERBS)
 def test_debug_leaves_nothing_among_the_values(program, verb):
-    parser = new_parser("p", "d")
+    parser = Parser("p", "d")
     parser.add_argument("--x")
     assert vars(parser.parse_args(["--debug", "--x", "1"])) == {"x": "1"}
     assert "--debug" in shown_flags(parser_of(program, verb))
@@ -178,7 +178,7 @@ def test_what_is_near():
     (["a", "b"], "unrecognized arguments: b"),
 ])
 def test_what_counts_as_an_unknown_option(capsys, arguments, told):
-    parser = new_parser("p", "d")
+    parser = Parser("p", "d")
     for name, settings in (("--alpha", {"type": float}), ("--word", {}), ("rest", {"nargs": "?"})):
         parser.add_argument(name, **settings)
     try:
