@@ -1,5 +1,6 @@
 """What all tests share: a quiet, single-purpose Paddle and small corpora."""
 
+import logging
 import os
 
 import pytest
@@ -19,6 +20,8 @@ def messages_as_programs_show_them():
     from bilm.program.running import show_messages
 
     show_messages()
+    for name in ("bilm", "lac"):
+        logging.getLogger(name).propagate = True  # to `caplog`
 
 
 @pytest.fixture

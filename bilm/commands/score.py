@@ -6,13 +6,13 @@ from itertools import islice
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.program.json_output import json_lines
-from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
+from bilm.program.options import add_json_option, add_model_options, add_quiet_option
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm score`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm score",
         __doc__,
         ["bilm score corpus/dev/sentence_file_00000 --model run > scores.tsv",

@@ -13,7 +13,7 @@ from bilm.inference.batching import BATCH_TOKENS, plan_blocks
 from bilm.inference.options import LAYERS
 from bilm.network.contextual import contextual_layers, lark_layers
 from bilm.network.lstm import LSTMState
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
+from bilm.network.mixes import VARIANTS, LayerNorms, Mixes, mix_layers
 from bilm.network.model import BACKWARD
 from bilm.network.row_blocks import full_blocks
 from bilm.paddle_compat import as_tensor
@@ -43,9 +43,10 @@ class Embedder:
 
     Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
     embedded with it (to the bit in batches of the same shape, on the processors that
-    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
-    carried state, so that memory is bounded; the backward direction then runs twice, first from
-    the end to the start to obtain the state before each window, then window by window.
+    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences
+    of more than BATCH_TOKENS words run in windows with carried state, so that memory is bounded;
+    the backward direction then runs twice, first from the end to the start to obtain the state
+    before each window, then window by window.
 
     Examples:
         >>> embedder = Embedder("sample")
@@ -102,7 +103,7 @@ class Embedder:
         self.batch_size, self.stateful = batch_size, stateful
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
-        self.mix = self._read_mix(mix_from) if layers == "mix" else None
+        self.mix: Optional[Mixes] = None if mix_from is None else self._read_mix(mix_from)
         self.state: Optional[LSTMState] = None  # after the last sentence, if stateful
 
     def _read_mix(self, mix_from):
@@ -192,7 +193,7 @@ class Embedder:
             return layers[-1]
         if self._layers == "average":
             return layers.mean(axis=0)
-        if self._layers == "mix":
+        if self.mix is not None:
             return mix_layers(layers, *self.mix.parameters[0], norms)
         return layers
 
