@@ -1,5 +1,7 @@
 """The console script `lac VERB ...`; each verb is the module of its name in this folder."""
 
+from typing import Optional, Sequence
+
 from bilm.program.running import run_verb
 
 # group: verb: what it does
@@ -7,6 +9,7 @@ GROUPS = {
     "training": {
         "label": "tags by jieba's dictionary, for text without labels",
         "train": "train a tagger with or without ELMo, or resume training",
+        "ablate": "train with and without ELMo on several seeds, and compare",
         "evaluate": "precision, recall and F1 of a tagger on tagged text",
         "plot": "draw dev scores, the mix of ELMo and the confusion of types",
     },
@@ -24,6 +27,6 @@ VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items
 EXAMPLE = "echo '昨天下午，小川在上海买了两斤苹果。' | lac tag --model sample"
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
     run_verb("lac", GROUPS, EXAMPLE, arguments)

@@ -1,8 +1,9 @@
 """What ELMo is worth: taggers with and without it on several seeds, compared."""
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -10,26 +11,32 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
 from bilm.storage.runs import RunFolder, list_checkpoints
-from lac.commands.train import read_resumable, train_in
-from lac.model_folder import STATE_FILE
 from lac.span_scores import f1_of
+from lac.training.data import read_corpora
 from lac.training.options import WITHOUT_EFFECT, TaggerOptions
 from lac.training.outcome import Outcome, read_outcome
-from lac.training.setup import Caches, check_data
+from lac.training.resume import Resumable, read_resumable
+from lac.training.run import train_in
+from lac.training.setup import Caches
+
+_log = logging.getLogger("lac")
 
 _DRAWS = 10_000
 
 
-def ablate(options: TaggerOptions, num_seeds: int, quiet: bool = False) -> Optional[Dict]:
-    """Train with and without ELMo on some seeds each; print and return the comparison.
+def ablate(
+    options: TaggerOptions, num_seeds: int, quiet: bool = False, name: str = "lac ablate"
+) -> Optional[Dict[str, Any]]:
+    """Train with and without ELMo on some seeds each; report and return the comparison.
 
     Runs are folders SAVE_DIR/elmo_seed_0 and so on; those that are finished are not run again,
-    and one that was stopped goes on. Seeds count from --random_seed.
+    and one that was stopped is continued. Seeds count from --random_seed.
 
     Args:
-        options: Of the runs with ELMo.
-        num_seeds: Runs of each of the two.
-        quiet: Show results only, no progress.
+        options: Options of the runs with ELMo.
+        num_seeds: Number of runs of each of the two.
+        quiet: Whether to show results only.
+        name: How the user asked for the ablation, for messages.
 
     Returns:
         See `compare`; None if a signal stopped it.
@@ -37,37 +44,38 @@ def ablate(options: TaggerOptions, num_seeds: int, quiet: bool = False) -> Optio
     Raises:
         InputError: There is no --elmo, or a run cannot be trained or belongs to other options.
     """
-    if options.elmo_path is None:
-        raise InputError("--ablation compares with ELMo: give --elmo")
     if options.load_pretraining_params:
-        raise InputError("--ablation trains new taggers: leave --load_pretraining_params out")
+        raise InputError(f"{name} trains new taggers: leave --load_pretraining_params out")
+    if options.elmo_path is None:
+        raise InputError(f"{name} compares with ELMo: give --elmo")
     if num_seeds < 1:
-        raise InputError(f"--ablation must be at least 1, not {num_seeds}")
+        raise InputError(f"{name} needs at least one seed, not {num_seeds}")
     with RunFolder(options.save_dir, "--save_dir"):  # also between two runs
         outcomes = _outcomes(options, num_seeds, quiet)
         if outcomes is None:
-            print("to continue the ablation: the same command again", flush=True)
+            _log.info("to continue the ablation: the same command again")
             return None
         comparison = compare(outcomes["none"], outcomes["elmo"], options.random_seed)
         text = to_text(comparison)
         write_text_atomically(Path(options.save_dir) / "ablation.txt", text)
-    print(text, end="")
+    _log.info(text.rstrip("\n"))
     return comparison
 
 
-def _outcomes(options, num_seeds, quiet) -> Optional[Dict[str, List[Outcome]]]:
+def _outcomes(
+    options: TaggerOptions, num_seeds: int, quiet: bool
+) -> Optional[Dict[str, List[Outcome]]]:
     """Return how the runs without and with ELMo ended, by seed; None if a signal stopped one."""
     outcomes: Dict[str, List[Outcome]] = {"none": [], "elmo": []}
     caches = Caches(quiet)
     for seed in range(options.random_seed, options.random_seed + num_seeds):
         for name in outcomes:
             run = Path(options.save_dir) / f"{name}_seed_{seed}"
-            own = replace(
-                options, save_dir=str(run), random_seed=seed,
-                **({"elmo": "none", "finetune_elmo": False} if name == "none" else {}),
-            )
+            own = replace(options, save_dir=str(run), random_seed=seed)
+            if name == "none":
+                own = replace(own, elmo="none", finetune_elmo=False)
             if not quiet:
-                print(f"== {run}", flush=True)
+                _log.info(f"== {run}")
             with RunFolder(run, "--save_dir") as folder:
                 outcome = _outcome(own, folder, caches, quiet)
             if outcome is None:
@@ -76,28 +84,48 @@ def _outcomes(options, num_seeds, quiet) -> Optional[Dict[str, List[Outcome]]]:
     return outcomes
 
 
-def _outcome(options, folder, caches, quiet) -> Optional[Outcome]:
+def _outcome(
+    options: TaggerOptions, folder: RunFolder, caches: Caches, quiet: bool
+) -> Optional[Outcome]:
     """Return how a run ended, trained now or before; None if a signal stopped it."""
     if not list_checkpoints(folder.path):
         return train_in(folder, options, caches=caches, quiet=quiet)
-    source, saved, training = read_resumable(folder)
-    check_data(options, training[STATE_FILE], source)
-    wanted = asdict(options)
+    checkpoint = read_resumable(folder)
+    _check_data(options, checkpoint)
+    _check_options(options, checkpoint)
+    outcome = read_outcome(folder.path)
+    return outcome or train_in(folder, options, checkpoint, caches, quiet)
+
+
+def _check_data(options: TaggerOptions, checkpoint: Resumable) -> None:
+    """Raise an InputError if data is not what it was when a checkpoint was written."""
+    before = checkpoint.state["data"]
+    now = read_corpora(options).checksums()
+    changed = [name for name, checksum in now.items() if checksum != before.get(name)]
+    if changed:
+        raise InputError(
+            f"{checkpoint.path}: was made with other data: {', '.join(changed)} data have changed; "
+            "choose another --save_dir"
+        )
+
+
+def _check_options(options: TaggerOptions, checkpoint: Resumable) -> None:
+    """Raise an InputError if a checkpoint was trained with other options."""
     conflicts = [
-        f"--{name} is {wanted[name]}, there {saved.get(name)}"
-        for name in wanted
-        if name not in WITHOUT_EFFECT and saved.get(name) != wanted[name]
+        f"--{name} is {value}, there {checkpoint.options.get(name)}"
+        for name, value in asdict(options).items()
+        if name not in WITHOUT_EFFECT and checkpoint.options.get(name) != value
     ]
     if conflicts:
         raise InputError(
-            f"{folder.path}: belongs to another ablation: {'; '.join(conflicts)}; choose another "
-            "--save_dir"
+            f"{checkpoint.path.parent}: belongs to another ablation: {'; '.join(conflicts)}; "
+            "choose another --save_dir"
         )
-    outcome = read_outcome(folder.path)
-    return outcome or train_in(folder, options, source, training, caches, quiet)
 
 
-def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int = 0) -> Dict:
+def compare(
+    without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int = 0
+) -> Dict[str, Any]:
     """Return mean F1 and deviation of both, and how likely their difference is by chance.
 
     The p-value is that of a paired approximate randomisation test over sentences: how often
@@ -108,9 +136,9 @@ def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int 
     differences".
 
     Args:
-        without: Outcomes by seed.
-        with_elmo: Outcomes of the same seeds on the same data.
-        seed: Of the exchanges.
+        without: How the runs without ELMo ended, by seed.
+        with_elmo: How those with ELMo ended, on the same seeds and data.
+        seed: Seed of the exchanges.
 
     Returns:
         {"none": {"f1": [...], "mean": m, "deviation": s}, "elmo": ..., "difference": d,
@@ -149,14 +177,14 @@ def compare(without: Sequence[Outcome], with_elmo: Sequence[Outcome], seed: int 
     }
 
 
-def _f1(totals):
+def _f1(totals: np.ndarray) -> np.ndarray:
     """Return F1 of counts (..., 3): correct, found, wanted."""
     flat = [f1_of(*(int(value) for value in row)) for row in totals.reshape(-1, 3)]
     return np.array(flat).reshape(totals.shape[:-1])
 
 
-def to_text(comparison: Dict) -> str:
-    """Return a comparison as lines for people."""
+def to_text(comparison: Dict[str, Any]) -> str:
+    """Return what `compare` returned as text for people."""
     lines = []
     for name, title in (("none", "without ELMo"), ("elmo", "with ELMo")):
         side = comparison[name]

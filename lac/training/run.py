@@ -3,12 +3,12 @@
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Dict, Optional
 
-from bilm.storage.checkpoint import set_weights
-from bilm.storage.pretrained import read_pretrained
-from bilm.storage.runs import BEST, checkpoint_path
+from bilm.storage.pretrained import open_model
+from bilm.storage.runs import BEST, RunFolder, checkpoint_path
 from bilm.storage.side_files import read_side_files
+from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog
 from bilm.training.progress import Progress, Speed
 from bilm.training.stop_request import StopRequest
@@ -16,8 +16,10 @@ from lac.evaluate import score
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
 from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
+from lac.training.options import TaggerOptions
 from lac.training.outcome import Outcome, write_outcome
-from lac.training.setup import Setup
+from lac.training.resume import Resumable
+from lac.training.setup import Caches, Setup, set_up
 
 
 class TaggerRun:
@@ -39,7 +41,7 @@ class TaggerRun:
         self._interval = state.get("interval", {"nats": 0.0, "sentences": 0})
         self._tokens = state.get("tokens", 0)
         self._predictor = Predictor(
-            self.trainer.tagger, setup.lookup, setup.stored.tags, setup.train.scheme
+            self.trainer.tagger, setup.lookup, setup.stored.tags, setup.corpora.train.scheme
         )
         total = self._total_steps()
         self._metrics = MetricsLog(self.path, self.trainer.step)
@@ -113,7 +115,7 @@ class TaggerRun:
     def _evaluate(self):
         step = self.trainer.step
         self._predictor.update()
-        report = score(self._predictor, self._setup.dev, self._setup.dev_cache).report()
+        report = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache).report()
         is_best = report["f1"] > self._best["f1"]
         if is_best:
             self._best, self._stale = {"f1": report["f1"], "step": step}, 0
@@ -126,10 +128,10 @@ class TaggerRun:
             event="dev", step=step, epoch=self.trainer.epoch, **figures,
             unknown_word_accuracy=report["unknown_word_accuracy"], **({"mix": mix} if mix else {}),
         )
-        told = f"  layers {_told(mix)}" if mix else ""
+        layers = f"  layers {_mix_text(mix)}" if mix else ""
         self._progress.say(
             f"step {step}  epoch {self.trainer.epoch:.2f}  dev F1 {report['f1']:.2%}  "
-            f"precision {report['precision']:.2%}  recall {report['recall']:.2%}{told}"
+            f"precision {report['precision']:.2%}  recall {report['recall']:.2%}{layers}"
             + ("  (best)" if is_best else "")
         )
         self._speed.skip(self._tokens)
@@ -175,22 +177,22 @@ class TaggerRun:
         best = read_tagger(path)
         tagger = self.trainer.tagger
         if self.options.finetune_elmo:
-            set_weights(tagger.elmo.bilm, read_pretrained(best.elmo).weights, str(best.elmo))
+            set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
         self._predictor.update()
-        scores = score(self._predictor, self._setup.dev, self._setup.dev_cache)
+        scores = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache)
         dev, test = scores.report(), None
-        if self._setup.test is not None:
-            scores = score(self._predictor, self._setup.test)
+        if self._setup.corpora.test is not None:
+            scores = score(self._predictor, self._setup.corpora.test)
             test = scores.report()
         outcome = Outcome(
             self._best["step"], self.trainer.epoch, dev, test,
             [list(counts) for counts in scores.sentences], self._mix(),
         )
         write_outcome(self.path, outcome)
-        told = f", test F1 {test['f1']:.2%}" if test else ""
+        test_f1 = f", test F1 {test['f1']:.2%}" if test else ""
         self._progress.tell(
-            f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{told}; "
+            f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{test_f1}; "
             f"model: {path}"
         )
         return outcome
@@ -203,5 +205,52 @@ class TaggerRun:
         )
 
 
-def _told(mix):
+def _mix_text(mix: Dict[str, Any]) -> str:
     return "/".join(f"{share:.2f}" for share in mix["shares"]) + f" x {mix['gamma']:.2f}"
+
+
+def train(
+    options: TaggerOptions, caches: Optional[Caches] = None, quiet: bool = False
+) -> Optional[Outcome]:
+    """Train a new tagger in the folder options.save_dir.
+
+    Args:
+        options: The options.
+        caches: ELMo's layers, to share with other runs.
+        quiet: Whether to show results only.
+
+    Returns:
+        How the run ended; None if a signal stopped it.
+
+    Raises:
+        InputError: Something in the options or the data is wrong, or training cannot go on.
+    """
+    with RunFolder(options.save_dir, "--save_dir") as folder:
+        folder.check_unused()
+        return train_in(folder, options, caches=caches, quiet=quiet)
+
+
+def train_in(
+    folder: RunFolder,
+    options: TaggerOptions,
+    checkpoint: Optional[Resumable] = None,
+    caches: Optional[Caches] = None,
+    quiet: bool = False,
+) -> Optional[Outcome]:
+    """Train a tagger in a run's folder that is held already, from the start or a checkpoint.
+
+    Args:
+        folder: The folder options.save_dir.
+        options: The options.
+        checkpoint: Checkpoint to continue from; None starts a new run.
+        caches: ELMo's layers, to share with other runs.
+        quiet: Whether to show results only.
+
+    Returns:
+        How the run ended; None if a signal stopped it.
+
+    Raises:
+        InputError: Something in the options or the data is wrong, or training cannot go on.
+    """
+    caches = caches or Caches(quiet)
+    return TaggerRun(set_up(options, folder, checkpoint, caches), quiet).train()

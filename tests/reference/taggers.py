@@ -6,9 +6,9 @@ import numpy as np
 
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bilm.training.metrics import read_metrics
-from lac.commands.train import train
 from lac.model_folder import read_tagger
 from lac.training.options import TaggerOptions
+from lac.training.run import train
 from tests.reference.models import random_model, write
 
 LINES = (

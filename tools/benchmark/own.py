@@ -79,9 +79,9 @@ def _sgemm(folder):
 
 def _tagging(folder):
     """Sentences of 30 to 50 characters in batches of 32, by a tagger of Baidu's sizes."""
-    from lac.commands.train import train
     from lac.tagging import LAC
     from lac.training.options import TaggerOptions
+    from lac.training.run import train
 
     run = Path(folder) / "tagger"
     train(TaggerOptions(train_path=str(SAMPLE / "lac/train.tsv"), max_epochs=1,

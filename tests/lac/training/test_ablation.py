@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from lac.commands.train import main
+from lac.commands import ablate as ablate_command
+from lac.commands import train as train_command
 from lac.training.ablation import ablate, compare
 from lac.training.outcome import Outcome
+from tests.reference.refusals import refusal_of
 from tests.reference.taggers import LINES, QUICK, arguments, options, small_bilm, write_text
 
 
@@ -62,11 +64,23 @@ def test_the_significance_test():
     assert same["elmo"]["deviation"] == 0.0
 
 
-def test_figures_of_an_ablation(tmp_path, capsys):
+@pytest.mark.parametrize("main, flag", [(ablate_command.main, "--seeds"),
+                                        (train_command.main, "--ablation")])
+def test_figures_of_an_ablation(tmp_path, capsys, main, flag):
     write_text(tmp_path)
-    main(arguments(tmp_path, *QUICK, "--elmo", str(small_bilm(tmp_path)), "--ablation", "1",
+    main(arguments(tmp_path, *QUICK, "--elmo", str(small_bilm(tmp_path)), flag, "1",
                    "--json", f"{tmp_path}/ablation.json"))
-    found = json.loads((tmp_path / "ablation.json").read_text("utf-8"))
-    assert found["finished"] and found["data"] == "dev" and len(found["elmo"]["f1"]) == 1
+    figures = json.loads((tmp_path / "ablation.json").read_text("utf-8"))
+    assert figures["finished"] and figures["data"] == "dev" and len(figures["elmo"]["f1"]) == 1
     printed = capsys.readouterr()
     assert printed.err == "" and "without ELMo" in printed.out and "==" not in printed.out
+
+
+@pytest.mark.parametrize("flags, problem", [
+    ([], "lac ablate compares with ELMo: give --elmo"),
+    (["--load_pretraining_params", "tagger"],
+     "lac ablate trains new taggers: leave --load_pretraining_params out"),
+    (["--elmo", "bilm", "--seeds", "0"], "lac ablate needs at least one seed, not 0"),
+])
+def test_what_cannot_be_compared_is_refused(tmp_path, capsys, flags, problem):
+    assert problem in refusal_of(ablate_command.main, arguments(tmp_path, *flags), capsys)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder, latest_checkpoint
-from lac.commands.train import main, read_resumable, train, train_in
+from lac.commands.train import main
 from lac.model_folder import read_tagger
-from lac.training.run import TaggerRun
+from lac.training.resume import read_resumable
+from lac.training.run import TaggerRun, train, train_in
 from lac.training.setup import set_up
 from tests.reference.places import ROOT
 from tests.reference.refusals import refusal_of
@@ -43,9 +44,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
 
         run.trainer.train_step = step_and_signal
         assert run.train() is None
-        source, saved, training = read_resumable(folder)
-        assert source.name == f"step_{stop_at:08d}"
-        assert train_in(folder, type(whole)(**saved), source, training) is not None
+        checkpoint = read_resumable(folder)
+        assert checkpoint.path.name == f"step_{stop_at:08d}"
+        assert train_in(folder, type(whole)(**checkpoint.options), checkpoint) is not None
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
@@ -102,7 +103,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     assert process.returncode == 0
     assert "finished at epoch 8.00" in out
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
-    one, other = (read_pretrained(read_tagger(tmp_path / name).elmo).weights
+    one, other = (open_model(read_tagger(tmp_path / name).elmo).tensors
                   for name in ("whole", "killed"))
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
