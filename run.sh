@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 python=${PYTHON:-python}
 
-gpus=$("$python" -m bilm.hardware)
+gpus=$("$python" -c 'from bilm.hardware import count_gpus; print(count_gpus())')
 
 set -- \
     --train_path 'data/train/sentence_file_*' \

@@ -9,13 +9,13 @@ from bilm.lazy_names import lazy_names
 __version__ = "0.1.0"
 
 _HOME_OF = {
-    "BiLM": "bilm.model",
-    "BiLMConfig": "bilm.config",
-    "ELMo": "bilm.elmo",
-    "Embedder": "bilm.embed",
+    "BiLM": "bilm.network.model",
+    "BiLMConfig": "bilm.network.config",
+    "ELMo": "bilm.network.elmo",
+    "Embedder": "bilm.inference.embedder",
     "InputError": "bilm.errors",
-    "LSTMState": "bilm.lstm",
-    "Vocabulary": "bilm.vocabulary",
+    "LSTMState": "bilm.network.lstm",
+    "Vocabulary": "bilm.text.vocabulary",
     "elmo_encoder": "bilm.static_graph",
     "init_pretraining_params": "bilm.static_graph",
     "tune_cpu": "bilm.hardware",

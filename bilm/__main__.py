@@ -1,5 +1,5 @@
 """`python -m bilm VERB ...`, the same as the console script."""
 
-from bilm.cli import main
+from bilm.commands.verbs import main
 
 main()

@@ -1,10 +1,13 @@
-"""The error that means: the input is at fault, not the program."""
+"""Errors of the input, as opposed to defects of the program, and their messages of one line."""
+
+from difflib import get_close_matches
+from typing import Iterable
 
 
 class InputError(ValueError):
-    """Bad input, told in one line: what was expected, what was found, where, what to do next.
+    """Bad input, described in one line: what was expected and found, where, and what to do next.
 
-    The command-line programs print its text and exit with status 2; library users catch
+    The command-line programs print its text and exit with status 2; library users can catch
     it as a `ValueError`. Line ends within the text, such as those of a name in a damaged file,
     become spaces.
 
@@ -14,3 +17,18 @@ class InputError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).splitlines()))
+
+
+def out_of_memory(error: MemoryError) -> str:
+    """Return one line for a MemoryError; Paddle's come with a trace of its C++ functions."""
+    reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
+    return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the known words like `word`, or "" if there are none."""
+    names = {name.lstrip("-"): name for name in known}
+    bare = word.lstrip("-")
+    near = [name for name in names if len(bare) > 2 and name.startswith(bare)]
+    near = near[:3] or get_close_matches(bare, names, n=1)
+    return f"; did you mean {' or '.join(names[name] for name in near)}?" if near else ""

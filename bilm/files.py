@@ -1,13 +1,17 @@
 """Files that appear whole or not at all, and checksums that tell whether they still are."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Union
 
 from bilm.errors import InputError
+
+PathLike = Union[str, "os.PathLike[str]"]
 
 
 def check_new_folder(path) -> None:
@@ -49,27 +53,6 @@ def atomic_file(path):
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def lock_folder(path) -> int:
-    """Return a descriptor of a folder that no other process can lock until it is closed.
-
-    Where the file system knows no locks there is none.
-
-    Raises:
-        InputError: Another process has locked it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        import fcntl  # not on Windows
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(f"{path}: another process is training here; wait for its end") from None
-    except (ImportError, OSError):
-        pass
-    return descriptor
 
 
 @contextmanager
@@ -173,3 +156,24 @@ def sync_folder(path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_json(path) -> dict:
+    """Return the JSON object in a file.
+
+    Raises:
+        InputError: The file holds something else.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def write_json(path, value: dict) -> None:
+    """Write a JSON object to a file."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    Path(path).write_text(text, encoding="utf-8")

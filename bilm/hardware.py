@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Optional
 
 from bilm.errors import InputError
-from bilm.options import new_parser
-from bilm.parser import Parser
 
 # Values of MKL_DEBUG_CPU_TYPE
 _MKL_AVX2, _MKL_AVX512 = "5", "7"
@@ -24,9 +22,8 @@ def tune_cpu(threads: int = 0) -> int:
     `choose_mkl_code` comes first; so call this before anything is computed. OpenMP's threads spin
     for 200 ms after their work, on cores that others could use: KMP_BLOCKTIME becomes 1 ms.
     OMP_NUM_THREADS, MKL_DEBUG_CPU_TYPE and KMP_BLOCKTIME are respected where the user has set
-    them. (Importing Paddle sets an absent
-    OMP_NUM_THREADS to 1, so after an import that value is taken as absent: pass threads=1 to
-    have one thread.)
+    them. (Importing Paddle sets an absent OMP_NUM_THREADS to 1, so after an import that value is
+    taken as absent: pass threads=1 to have one thread.)
 
     Args:
         threads: Number of threads; 0 means the cores that this process may use, divided
@@ -192,20 +189,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def build_parser() -> Parser:
-    """Return the parser of `python -m bilm.hardware`."""
-    return new_parser("python -m bilm.hardware", main.__doc__, ["python -m bilm.hardware"])
-
-
-def main(arguments=None) -> None:
-    """Print the number of GPUs that Paddle can use here."""
-    build_parser().parse_args(arguments)
-    print(count_gpus())
-
-
-if __name__ == "__main__":
-    from bilm.cli import run_main
-
-    run_main(main)

@@ -1,4 +1,4 @@
-"""Random numbers as a function of what they are for: nothing to save, nothing to restore."""
+"""Random numbers as a function of their purpose, so that there is no state to save or restore."""
 
 import numpy as np
 
@@ -9,26 +9,31 @@ _PURPOSES = (
 )
 
 
-def seed_of(purpose: str, *numbers: int) -> np.random.SeedSequence:
-    """Return the seed that belongs to a purpose and some numbers, such as seed and step.
+def random_for(purpose: str, *numbers: int) -> np.random.Generator:
+    """Return the generator that belongs to a purpose and some numbers, such as seed and step.
 
     Args:
-        purpose: One of those above; each must always come with as many numbers.
-        *numbers: From 0 on; a resumed run gives the same ones.
+        purpose: One of those above; each must always come with the same number of numbers.
+        numbers: From 0 on; a resumed run passes the same ones.
 
     Raises:
         ValueError: There is no such purpose, or a number is negative.
     """
+    return np.random.default_rng(_seed_of(purpose, numbers))
+
+
+def seed_for(purpose: str, *numbers: int) -> int:
+    """Return a seed for a generator of another library, such as `paddle.seed`.
+
+    Args:
+        purpose: See `random_for`.
+        numbers: See `random_for`.
+
+    Raises:
+        ValueError: There is no such purpose, or a number is negative.
+    """
+    return int(_seed_of(purpose, numbers).generate_state(1)[0])
+
+
+def _seed_of(purpose, numbers):
     return np.random.SeedSequence([_PURPOSES.index(purpose) + 1, *numbers])
-
-
-def random_for(purpose: str, *numbers: int) -> np.random.Generator:
-    """Return a generator seeded by `seed_of`."""
-    return np.random.default_rng(seed_of(purpose, *numbers))
-
-
-def seed_paddle(purpose: str, *numbers: int) -> None:
-    """Seed Paddle's own random numbers, such as those of dropout, by `seed_of`."""
-    import paddle
-
-    paddle.seed(int(seed_of(purpose, *numbers).generate_state(1)[0]))

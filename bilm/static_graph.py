@@ -10,15 +10,15 @@ import numpy as np
 import paddle
 from paddle.static.nn.control_flow import Assert
 
-from bilm.characters import NUM_CHARACTERS
-from bilm.checkpoint import as_float32, check_tensors
-from bilm.config import BiLMConfig
-from bilm.elmo import ELMo
 from bilm.errors import InputError
-from bilm.formats import lark
-from bilm.formats.known import open_model
-from bilm.model import BiLM
-from bilm.pretrained import read_config
+from bilm.network.config import BiLMConfig
+from bilm.network.elmo import ELMo
+from bilm.network.model import BiLM
+from bilm.storage.checkpoint import as_float32, check_tensors
+from bilm.storage.formats import lark
+from bilm.storage.formats.known import open_model
+from bilm.storage.pretrained import read_config
+from bilm.text.characters import NUM_CHARACTERS
 
 LARK_VOCAB_SIZE = 52445  # of LARK's published model
 
@@ -54,14 +54,14 @@ def elmo_encoder(
     """Return contextual word vectors in a static program: (batch, steps, 2 * projection).
 
     They are zero beyond a row's length. The biLM's parameters have LARK's names
-    (`bilm.formats.lark`); load them with `init_pretraining_params` after the startup program
-    has run. A program has one biLM: further calls share it and add a mix of their own.
+    (`bilm.storage.formats.lark`); load them with `init_pretraining_params` after the startup
+    program has run. A program has one biLM: further calls share it and add a mix of their own.
 
     Dropout is an operator of the program, on in training and off in a test program:
     `program.clone(for_test=True)` in Paddle 2.6, `paddle.static.normalize_program(program,
     feed_vars, fetch_vars)` in Paddle 2.6 and 3.
 
-    Source: LARK ELMo (Baidu, 2019); see `bilm.elmo.ELMo` for what is computed.
+    Source: LARK ELMo (Baidu, 2019); see `bilm.network.elmo.ELMo` for what is computed.
 
     Args:
         word_ids: int64, shape (batch, steps) or (batch, steps, 1), without `<S>` and `</S>`;

@@ -1,7 +1,8 @@
 """Classify sentences as positive or negative on top of ELMo, frozen or fine-tuned.
 
-This file and sentiment.py are the program; classify_static.py is its static one. With the small
-sample model only fine-tuning keeps up with `--features words`: see data/README.md.
+The program consists of this file and sentiment.py; classify_static.py is the same as a static
+program. With the small sample model, only fine-tuning matches `--features words`: see
+data/README.md.
 """
 
 from collections import Counter
@@ -13,15 +14,15 @@ from paddle.nn import functional as F
 from sentiment import DATA, encode, last_layer, pool, read_sentences
 
 from bilm import BiLM, ELMo, Vocabulary
-from bilm.cli import run_main
-from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import prepare_device
-from bilm.options import add_device_options, add_json_option, new_parser
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
 
 
 def dynamic_classifier(options, vocabulary, rate):
-    """Return two functions: one takes a training step and returns the loss, one gives scores."""
-    if options.features == "words":  # vectors learned from nothing
+    """Return two functions: a training step that returns the loss, and one that returns scores."""
+    if options.features == "words":  # vectors trained from scratch
         encoder, features = paddle.nn.Embedding(len(vocabulary), 128), 128
     else:
         bilm = BiLM.from_pretrained(options.model)
@@ -46,12 +47,12 @@ def dynamic_classifier(options, vocabulary, rate):
 
 
 def train_and_evaluate(options, classifier):
-    """Return losses and accuracies of what `classifier` makes: see `dynamic_classifier`."""
+    """Train the model of `classifier`, see `dynamic_classifier`; return losses and accuracies."""
     train, dev = (read_sentences(Path(options.data) / f"{part}.tsv") for part in ("train", "dev"))
     counts = Counter(word for words, _ in train for word in words)
     vocabulary = (Vocabulary.from_counts(counts) if options.features == "words"
                   else Vocabulary.from_pretrained(options.model))
-    data = encode(train + dev, vocabulary)  # all in rows of one length: see classify_static.py
+    data = encode(train + dev, vocabulary)  # all rows have the same length: see classify_static.py
     train_rows, dev_rows = np.split(np.arange(len(train) + len(dev)), [len(train)])
 
     def batches(rows, size=16):
@@ -76,17 +77,17 @@ def train_and_evaluate(options, classifier):
 
 
 def common_parser(*description):
-    """Return a parser of what both programs share."""
+    """Return a parser with the options of both programs."""
     parser = new_parser(*description)
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM with a vocabulary")
-    add("--finetune", action="store_true", help="train the biLM, too")
+    add("--finetune", action="store_true", help="also train the biLM")
     add = parser.group("training").add_argument
     add("--data", default=DATA, metavar="DIR", help="train.tsv and dev.tsv: label, tab, sentence")
     add("--epochs", type=int, default=15, metavar="N", help="passes over the training sentences")
     add("--learning_rate", type=float, metavar="X",
-        help="at first; falls to 0 (default: 0.03; --finetune: 0.003; words: 0.01)")
-    add("--seed", type=int, default=0, metavar="N", help="decides the order of the sentences")
+        help="initial value; falls to 0 (default: 0.03; --finetune: 0.003; words: 0.01)")
+    add("--seed", type=int, default=0, metavar="N", help="determines the order of the sentences")
     add_device_options(parser)
     add_json_option(parser)
     return parser
@@ -97,12 +98,12 @@ def build_parser():
     parser = common_parser("python examples/classify.py", __doc__, [
         "python examples/classify.py --model sample --finetune"])
     parser.group("model").add_argument("--features", choices=("elmo", "words"), default="elmo",
-                                       help="words: vectors learned from nothing, no ELMo")
+                                       help="words: vectors trained from scratch, without ELMo")
     return parser
 
 
 def main(arguments=None, parser=None, classifier=dynamic_classifier):
-    """Train and evaluate as the command line says."""
+    """Run the program."""
     options = (parser or build_parser()).parse_args(arguments)
     if options.learning_rate is None:
         frozen = {"elmo": 0.03, "words": 0.01}[options.features]

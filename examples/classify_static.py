@@ -1,6 +1,6 @@
-"""Do what classify.py does in a static program, through LARK's interface.
+"""Run classify.py as a static program, through LARK's interface.
 
-BILM_KERNEL=native makes static programs several times as fast: see docs/performance.md.
+BILM_KERNEL=native makes static programs several times faster: see docs/performance.md.
 """
 
 import classify
@@ -9,14 +9,14 @@ from paddle.nn import functional as F
 from sentiment import last_layer, pool
 
 from bilm import BiLMConfig, elmo_encoder, init_pretraining_params
-from bilm.cli import run_main
+from bilm.program.running import run_main
 
 
 def static_classifier(options, vocabulary, rate):
-    """Return the functions that `classify.dynamic_classifier` returns, of a static program.
+    """Return the functions of `classify.dynamic_classifier`, computed by a static program.
 
-    Batches should all have one number of steps: on Paddle 2.6 a static program of any number of
-    them fails on a batch that has fewer than one before.
+    All batches should have the same number of steps: on Paddle 2.6, a static program with a
+    variable number of steps fails on a batch that has fewer than an earlier one.
     """
     paddle.enable_static()
     main, startup = paddle.static.Program(), paddle.static.Program()
@@ -53,7 +53,7 @@ def build_parser():
 
 
 def main(arguments=None):
-    """Train and evaluate as the command line says."""
+    """Run the program."""
     classify.main(arguments, build_parser(), static_classifier)
 
 

@@ -1,28 +1,29 @@
-"""Go on training a biLM on the raw text of another domain, and see what its perplexity does.
+"""Continue training a biLM on raw text from another domain; compare perplexities before and after.
 
     cut -f2 data/sentiment/train.tsv > reviews.txt
     cut -f2 data/sentiment/dev.tsv > held_out.txt
     python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt
 
-A model can get worse on text that it was trained on. The steps are commands, too: bilm segment,
-convert --new_vocab, evaluate, pretrain --load_dir.
+The model may get worse on its original domain. The steps are also available as commands: bilm
+segment, convert --new_vocab, evaluate, pretrain --load_dir.
 """
 
 import json
 from collections import Counter
 from pathlib import Path
 
-from bilm import Vocabulary, evaluate, train
-from bilm.cli import run_main
-from bilm.convert import convert
-from bilm.figures import stdout_for_figures, write_figures
+from bilm import Vocabulary
+from bilm.commands import evaluate, pretrain
+from bilm.conversion.convert import convert
 from bilm.files import check_new_folder
-from bilm.options import add_device_options, add_json_option, new_parser
-from bilm.segmentation import segment_files
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
+from bilm.text.segmentation import segment_files
 
 
 def extended_vocabulary(old, shards, min_count):
-    """Return the old vocabulary, and behind it the words that occur at least min_count times."""
+    """Return the old vocabulary followed by new words that occur at least `min_count` times."""
     lines = (line for shard in shards for line in shard.read_text(encoding="utf-8").splitlines())
     counts = Counter(word for line in lines for word in line.split())
     frequent = Vocabulary.from_counts(counts, min_count).words
@@ -30,7 +31,7 @@ def extended_vocabulary(old, shards, min_count):
 
 
 def figures_of(model, text, path, device):
-    """Return the exact figures of a model on segmented text: perplexity, oov_rate and others."""
+    """Evaluate a model on segmented text; return its perplexity, oov_rate and other figures."""
     evaluate.main(["--model", str(model), "--data", f"{text}/sentence_file_*", "--json", str(path),
                    *device])
     return json.loads(path.read_text(encoding="utf-8"))
@@ -42,18 +43,18 @@ def build_parser():
         "python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt"])
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM in any format that bilm reads")
-    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that has none")
     add("--keep_vocabulary", action="store_true", help="add no words")
-    add("--min_count", type=int, default=2, metavar="N", help="how often a word must occur")
+    add("--min_count", type=int, default=2, metavar="N", help="least count of new words")
     add = parser.group("text").add_argument
     add("--text", nargs="+", required=True, metavar="FILE", help="raw text to train on")
-    add("--dev_text", nargs="+", required=True, metavar="FILE", help="raw text held out")
-    add("--output", default="tuned", metavar="DIR", help="new folder for all that is made")
+    add("--dev_text", nargs="+", required=True, metavar="FILE", help="held-out raw text")
+    add("--output", default="tuned", metavar="DIR", help="new folder for all results")
     add = parser.group("training").add_argument
     add("--max_steps", type=int, default=100, metavar="N", help="training steps")
-    add("--batch_size", type=int, default=16, metavar="N", help="rows of a batch")
+    add("--batch_size", type=int, default=16, metavar="N", help="rows per batch")
     add("--learning_rate", type=float, default=0.1, metavar="X", help="of Adagrad")
-    add("--seed", type=int, default=0, metavar="N", help="decides dropout and order")
+    add("--seed", type=int, default=0, metavar="N", help="determines dropout and order")
     add_device_options(parser)
     add_json_option(parser)
     return parser
@@ -68,7 +69,7 @@ def tune(options):
     segment_files(options.text, output / "train")
     segment_files(options.dev_text, output / "dev")
 
-    # 2. a model folder, in which new words start from the mean of all
+    # 2. a model folder in which new words start from the mean of all words
     new_vocabulary = None
     if not options.keep_vocabulary:
         path = options.vocab_path
@@ -81,10 +82,10 @@ def tune(options):
     convert(options.model, output / "start", "bilm", vocab_path=options.vocab_path,
             new_vocab_path=new_vocabulary, verify=False)
 
-    # 3. perplexity, training, perplexity: of the same words, so that they can be compared
+    # 3. perplexity, training, perplexity: with the same vocabulary, so that they can be compared
     device = ["--use_gpu", str(options.use_gpu), "--threads", str(options.threads)]
     before = figures_of(output / "start", output / "dev", output / "before.json", device)
-    train.main([
+    pretrain.main([
         "--load_dir", str(output / "start"), "--para_save_dir", str(output / "run"),
         "--train_path", f"{output}/train/sentence_file_*", "--max_epoch", "1000000",
         "--max_steps", str(options.max_steps), "--batch_size", str(options.batch_size),
@@ -98,7 +99,7 @@ def tune(options):
 
 
 def main(arguments=None):
-    """Tune and evaluate as the command line says."""
+    """Run the program."""
     options = build_parser().parse_args(arguments)
     with stdout_for_figures(options.json):
         figures = tune(options)

@@ -1,7 +1,7 @@
 """Compare sentences by the cosine of their averaged ELMo vectors, layer by layer.
 
-Layer 0 is the static word vectors, the others know the context. --mix_from adds the mix that a task
-learned (`ELMo.save_mixes`).
+Layer 0 holds the static word vectors, the other layers depend on the context. --mix_from adds a mix
+learned by a task (`ELMo.save_mixes`).
 """
 
 from pathlib import Path
@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from bilm import Embedder
-from bilm.cli import run_main
 from bilm.errors import InputError
-from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import prepare_device
-from bilm.options import add_device_options, add_json_option, new_parser
-from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.running import run_main
+from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 
 PAIRS = Path(__file__).parents[1] / "data/similarity/pairs.tsv"
 
 
 def read_pairs(path):
-    """Return the scores, the first and the second sentences of a file: score, tab, a, tab, b."""
+    """Read a file of lines `score<TAB>first<TAB>second`; return scores and sentences."""
     rows = [line.split("\t") for line in Path(path).read_text(encoding="utf-8").splitlines()]
     scores, first, second = zip(*rows)
     return np.array(scores, float), [*first], [*second]
@@ -38,27 +38,28 @@ def spearman(first, second):
 
 
 def unit_vectors(vectors):
-    """Return rows (sentences, features) as directions from their common mean.
+    """Return rows (sentences, features) minus their mean, scaled to length 1.
 
-    All vectors of a language model lean to one side; without that mean, cosines differ more.
+    All vectors of a language model point in similar directions; subtracting the mean makes
+    their cosines differ more.
     """
     centred = vectors - vectors.mean(axis=0)
     return centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
 def sentence_vectors(options, sentences):
-    """Return the vectors (sentences, features) of each layer, of their average and of the mix."""
+    """Return {name: vectors (sentences, features)} for each layer, their average and the mix."""
     cut = load_segmenter(SegmentationOptions())
     words = [segment_sentence(sentence, cut) for sentence in sentences]
     of_words = {"unknown": options.unknown, "vocab_path": options.vocab_path}
     layers = Embedder(options.model, **of_words).embed(words)  # (layers, words, features) each
     means = np.stack([vectors.mean(axis=1) for vectors in layers], axis=1)
-    found = {str(number): layer for number, layer in enumerate(means)}
-    found["average"] = means.mean(axis=0)
+    by_name = {str(number): layer for number, layer in enumerate(means)}
+    by_name["average"] = means.mean(axis=0)
     if options.mix_from:
         embedder = Embedder(options.model, layers="mix", mix_from=options.mix_from, **of_words)
-        found["mix"] = np.stack([vectors.mean(axis=0) for vectors in embedder.embed(words)])
-    return {name: unit_vectors(vectors) for name, vectors in found.items()}
+        by_name["mix"] = np.stack([vectors.mean(axis=0) for vectors in embedder.embed(words)])
+    return {name: unit_vectors(vectors) for name, vectors in by_name.items()}
 
 
 def build_parser():
@@ -67,22 +68,22 @@ def build_parser():
         "python examples/similarity.py --model sample --layer 1 --query '这家酒店很安静。'"])
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM")
-    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that has none")
     add("--mix_from", metavar="DIR", help="folder with the weights of a mix")
     add("--unknown", choices=("unk", "characters"), default="characters",
-        help="what stands for an unknown word")
+        help="representation of unknown words")
     add = parser.group("text").add_argument
     add("--pairs", default=PAIRS, metavar="FILE", help="score, tab, sentence, tab, sentence")
-    add("--query", default="昨天夜里雨下得真大。", help="sentence to find neighbours of")
-    add("--layer", default="average", help="of the neighbours: 0, 1, ..., average or mix")
-    add("--num_neighbours", type=int, default=3, metavar="N", help="how many")
+    add("--query", default="昨天夜里雨下得真大。", help="sentence whose neighbours are wanted")
+    add("--layer", default="average", help="layer of the neighbours: 0, 1, ..., average or mix")
+    add("--num_neighbours", type=int, default=3, metavar="N", help="number of neighbours")
     add_device_options(parser)
     add_json_option(parser)
     return parser
 
 
 def compare(options):
-    """Print and return correlations with the scores of the pairs, and neighbours of the query."""
+    """Print and return the correlations with the scores and the neighbours of the query."""
     scores, first, second = read_pairs(options.pairs)
     sentences = [*first, *second]
     by_layer = sentence_vectors(options, [*sentences, options.query])
@@ -103,7 +104,7 @@ def compare(options):
 
 
 def main(arguments=None):
-    """Compare as the command line says."""
+    """Run the program."""
     options = build_parser().parse_args(arguments)
     prepare_device(options.use_gpu, options.threads)
     with stdout_for_figures(options.json):

@@ -9,10 +9,10 @@ from bilm.lazy_names import lazy_names
 _HOME_OF = {
     "Customization": "lac.customization",
     "LAC": "lac.tagging",
-    "LinearChainCRF": "lac.crf",
+    "LinearChainCRF": "lac.network.crf",
     "SpanScores": "lac.span_scores",
-    "Tagger": "lac.model",
-    "TaggerConfig": "lac.config",
+    "Tagger": "lac.network.model",
+    "TaggerConfig": "lac.network.config",
     "TagScheme": "lac.tag_schemes",
     "read_tagged": "lac.tagged_files",
 }

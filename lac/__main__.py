@@ -1,5 +1,5 @@
 """`python -m lac VERB ...`."""
 
-from lac.cli import main
+from lac.commands.verbs import main
 
 main()

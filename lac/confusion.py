@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.pictures import Fonts
+from bilm.pictures.drawing import Fonts
 from lac.tag_names import TAG_NAMES
 
 _MOST_TYPES = 40  # of a matrix that can still be read

@@ -5,6 +5,7 @@ tagger that is written computes: variant "lark", a GRU that resets before its pr
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -12,21 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bilm.checkpoint import as_float32
-from bilm.cli import run_main, warn
-from bilm.convert import convert, new_convert_parser, run_conversion
+from bilm.conversion.convert import convert
 from bilm.errors import InputError
-from bilm.figures import write_figures
 from bilm.files import check_new_folder
-from bilm.formats import lark, lark_lac
-from bilm.formats.known import open_model
-from bilm.formats.tables import from_format
-from bilm.parser import Parser
-from bilm.vocabulary import Vocabulary
-from lac.config import TaggerConfig
+from bilm.storage.checkpoint import as_float32
+from bilm.storage.formats import lark, lark_lac
+from bilm.storage.formats.known import open_model
+from bilm.storage.formats.tables import from_format
+from bilm.text.vocabulary import Vocabulary
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
+from lac.network.config import TaggerConfig
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import load_tags
+
+_log = logging.getLogger("lac")
 
 FORMAT = "lac"
 _MAX_LAYERS = 8
@@ -72,7 +72,7 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
         weights[f"elmo.mixes.0.{name}"] = array
     odd = sorted(name for name, array in weights.items() if not np.isfinite(array).all())
     if odd:
-        warn(f"{source}: values that are not finite in {', '.join(odd)}")
+        _log.warning(f"{source}: values that are not finite in {', '.join(odd)}")
     num_words, embedding_size = weights["word_embedding.weight"].shape
     gru_size2, num_tags = weights["emissions.weight"].shape
     tags = [str(number) for number in range(num_tags)]
@@ -140,51 +140,3 @@ def _fitting(items, expected, path):
     if len(items) != expected:
         raise InputError(f"{path}: has {len(items)} entries, but the model has {expected}")
     return items
-
-
-def build_parser() -> Parser:
-    """Return the parser of `lac convert`."""
-    parser = new_convert_parser("lac convert", __doc__, [
-        "lac convert lark_model tagger --to lac --vocab words.txt --tags tags.txt",
-        "lac convert run elmo-torch --to torch",
-    ], (FORMAT,))
-    parser.group("source").add_argument(
-        "--tags", metavar="FILE", help="tags of a model of LARK's LAC demo"
-    )
-    return parser
-
-
-def main(arguments=None) -> None:
-    """Convert as the command line says, and tell what was done."""
-    options = build_parser().parse_args(arguments)
-    if options.to != FORMAT:
-        if options.tags:
-            raise InputError(f"--tags goes with --to {FORMAT}")
-        run_conversion(options)
-        return
-    unused = [
-        flag for flag, value in (
-            ("--from", options.source_format), ("--new_vocab", options.new_vocab),
-            ("--dtype float16", options.dtype == "float16"),
-            ("--weights_only", options.weights_only),
-        ) if value
-    ]
-    if unused:
-        raise InputError(f"--to {FORMAT} goes without {', '.join(unused)}")
-    clips = {"cell_clip": options.cell_clip, "projection_clip": options.proj_clip}
-    done = import_lark(
-        options.source, options.target, options.vocab, options.tags,
-        **{name: value for name, value in clips.items() if value is not None},
-    )
-    write_figures(options.json, done._asdict())
-    if options.json != "-":
-        print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its "
-              f"biLM, {done.words} words, {done.tags} tags; every tensor read back")
-    if not options.vocab:
-        warn("no --vocab: the model takes ids only, and lac tag cannot use it")
-    if not options.tags:
-        warn("no --tags: tags are numbers")
-
-
-if __name__ == "__main__":
-    run_main(main)

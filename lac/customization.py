@@ -16,8 +16,7 @@ import os
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from bilm.errors import InputError
-from bilm.shards import not_utf8, numbered_lines
-from bilm.vocabulary import split_words
+from bilm.text.lines import decode_line, numbered_lines, split_words
 
 CUSTOMIZATION_FILE = "customization.txt"
 
@@ -84,7 +83,10 @@ class Customization:
             ) from None
         except UnicodeDecodeError as error:
             raise InputError(f"{name}: not UTF-8: {error.reason}") from None
-        lines = [_decoded(line, name, number) for number, line in enumerate(lines, start=1)]
+        lines = [
+            decode_line(line, name, number) if isinstance(line, bytes) else line
+            for number, line in enumerate(lines, start=1)
+        ]
         if lines and isinstance(lines[0], str):
             lines[0] = lines[0].removeprefix("\ufeff")
         return cls(lines, name)
@@ -145,12 +147,3 @@ def _parse(line) -> Tuple[CustomWord, ...]:
         else:
             words.append(CustomWord(item, None))
     return tuple(words)
-
-
-def _decoded(line, name, number):
-    if not isinstance(line, bytes):
-        return line
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise not_utf8(name, number, error) from None

@@ -1,17 +1,14 @@
 """`lac evaluate`: how many spans and tags of a tagged text a tagger finds."""
 
+import logging
 from typing import Optional
 
 from tqdm import tqdm
 
-from bilm.cli import run_main, warn
-from bilm.figures import write_figures
-from bilm.hardware import prepare_device
-from bilm.options import add_json_option, add_quiet_option, new_parser
-from bilm.parser import Parser
-from lac.cli import add_tagger_options
 from lac.span_scores import SpanScores
-from lac.tagged_files import TaggedCorpus, read_tagged, unknown_tags
+from lac.tagged_files import TaggedCorpus, unknown_tags
+
+_log = logging.getLogger("lac")
 
 
 def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = False) -> SpanScores:
@@ -39,7 +36,7 @@ def warn_of_unknown_tags(corpus, tags, path) -> None:
     new = unknown_tags(corpus, tags)
     if new:
         told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
-        warn(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
+        _log.warning(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
 
 
 def report_lines(report: dict) -> list:
@@ -59,38 +56,3 @@ def report_lines(report: dict) -> list:
 
 def _percent(rate: Optional[float]) -> str:
     return "-" if rate is None else f"{rate:.2%}"
-
-
-def build_parser() -> Parser:
-    """Return the parser of `lac evaluate`."""
-    parser = new_parser(
-        "lac evaluate",
-        "How many spans and tags of a tagged text a tagger finds.",
-        ["lac evaluate --model tagger --data data/lac/dev.tsv --json scores.json"],
-    )
-    parser.group("text").add_argument(
-        "--data", required=True, metavar="GLOB", help="tagged text: file, folder or glob"
-    )
-    add_tagger_options(parser)
-    add_json_option(parser)
-    add_quiet_option(parser)
-    return parser
-
-
-def main(arguments=None) -> None:
-    """Evaluate as the command line says."""
-    options = build_parser().parse_args(arguments)
-    prepare_device(options.use_gpu, options.threads)
-    from lac.pretrained import load_predictor  # only now: it imports Paddle
-
-    predictor = load_predictor(options.model, options.batch_size)
-    corpus = read_tagged(options.data, predictor.scheme)
-    warn_of_unknown_tags(corpus, predictor.tags, options.data)
-    report = score(predictor, corpus, show_progress=not options.quiet).report()
-    write_figures(options.json, report)
-    if options.json != "-":
-        print("\n".join(report_lines(report)))
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -4,7 +4,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from bilm.vocabulary import Vocabulary
+from bilm.text.vocabulary import Vocabulary
 from lac.width import WidthFolder
 
 PAD_CHARACTER, UNKNOWN_CHARACTER = 0, 1
@@ -124,7 +124,7 @@ class Lookup:
 
     def _elmo_ids(self, sentences):
         if self._elmo_characters:
-            from bilm.characters import pad_characters
+            from bilm.text.characters import pad_characters
 
             return pad_characters(sentences, self._elmo_characters)[0]
         if self._elmo is None:

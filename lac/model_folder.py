@@ -25,31 +25,30 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 from safetensors.numpy import save_file
 
-from bilm.checkpoint import (
+from bilm.conversion.convert import convert
+from bilm.errors import InputError
+from bilm.files import atomic_folder, check_new_folder, read_json, write_json
+from bilm.network.config import BiLMConfig
+from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json
+from bilm.storage.checkpoint import (
     as_float32,
-    latest_checkpoint,
     read_arrays,
     verify_checksums,
     write_checksums,
 )
-from bilm.config import BiLMConfig
-from bilm.convert import convert
-from bilm.errors import InputError
-from bilm.files import atomic_folder, check_new_folder
-from bilm.formats.side_files import CONFIG_FILE, VOCABULARY_FILE, read_json, write_json
-from bilm.mixes import MIXES_FILE, Mixes, mixes_to_json
-from bilm.ready_models import resolve_model, told_ready_models
-from bilm.shards import numbered_lines
-from bilm.vocabulary import Vocabulary
-from lac.config import TaggerConfig
+from bilm.storage.ready_models import resolve_model, told_ready_models
+from bilm.storage.runs import BEST, LATEST, latest_checkpoint
+from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
+from bilm.text.lines import numbered_lines
+from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
+from lac.network.config import TaggerConfig
 from lac.tagged_files import load_tags
 from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
-BEST, LATEST = "best", "latest"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 

@@ -1,14 +1,12 @@
 """`lac plot`: dev scores and ELMo's mix over a tagger's training, and which types it confuses."""
 
+import logging
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from bilm.cli import run_main, warn
-from bilm.curves import RunFigures, draw_series, finish_panel, names_of, read_runs
 from bilm.errors import InputError
-from bilm.options import new_parser
-from bilm.parser import Parser
-from bilm.pictures import (
+from bilm.pictures.curves import RunFigures, draw_series, finish_panel, names_of, read_runs
+from bilm.pictures.drawing import (
     COLORS,
     LINE_STYLES,
     MARKERS,
@@ -18,9 +16,10 @@ from bilm.pictures import (
     new_figure,
     write_figure,
 )
-from bilm.plot import PICTURE
 from lac.confusion import Confusion, confusion_of, draw_confusion, read_report, size_of
-from lac.outcome import RESULT_FILE, read_outcome
+from lac.training.outcome import RESULT_FILE, read_outcome
+
+_log = logging.getLogger("lac")
 
 SCORES = {"f1": "F1", "precision": "precision", "recall": "recall"}  # in metrics.jsonl: its name
 _HEIGHT = 3.6  # of the curves, in inches
@@ -85,13 +84,13 @@ def _matrix_of_run(run, name):
     """Return the matrix of a run's result in a list, or an empty list with a warning."""
     outcome = read_outcome(run)
     if outcome is None:
-        warn(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
+        _log.warning(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
         return []
     report, data = (outcome.test, "test") if outcome.test else (outcome.dev, "dev")
     try:
         confusion = confusion_of(report, str(Path(run) / RESULT_FILE))
     except InputError as error:
-        warn(f"{error}; --figures FILE draws it")
+        _log.warning(f"{error}; --figures FILE draws it")
         return []
     return [Matrix(confusion, f"{name}, {data} data")]
 
@@ -192,41 +191,3 @@ def _add_run_names(figure, names):
     lines = [Line2D([], [], color=COLORS[number % len(COLORS)], linewidth=3, label=name)
              for number, name in enumerate(names)]
     figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 5))
-
-
-def build_parser() -> Parser:
-    """Return the parser of `lac plot`."""
-    parser = new_parser(
-        "lac plot", "Draw dev scores, the mix of ELMo's layers and the confusion of types.",
-        ["lac plot tagger", "lac plot --figures scores.json --output confusion.svg"],
-    )
-    add = parser.group("runs").add_argument
-    add("runs", nargs="*", metavar="RUN", help="folder of a training run; several are compared")
-    add("--figures", metavar="FILE",
-        help="what lac evaluate --json wrote: its confusion of types instead of the runs'")
-    add("--start_step", type=int, default=0, metavar="N", help="leave out earlier steps")
-    parser.group("output").add_argument(
-        "--output", metavar="FILE",
-        help=f"picture to write: .png, .svg or .pdf (default: {PICTURE} in the first RUN; without "
-             "a RUN the name of the figures with .png)",
-    )
-    return parser
-
-
-def main(arguments=None) -> None:
-    """Draw what the command line says."""
-    options = build_parser().parse_args(arguments)
-    if not options.runs and not options.figures:
-        raise InputError("nothing to draw: give a RUN, --figures FILE, or both")
-    if options.start_step and not options.runs:
-        raise InputError("--start_step goes with a RUN")
-    output = options.output or (
-        Path(options.runs[0]) / PICTURE if options.runs
-        else Path(options.figures).with_suffix(".png")
-    )
-    plot_taggers(options.runs, output, options.figures, options.start_step)
-    print(f"wrote {output}")
-
-
-if __name__ == "__main__":
-    run_main(main)

@@ -7,14 +7,14 @@ from typing import List, Optional, Sequence
 import numpy as np
 import paddle
 
-from bilm.embed import plan_blocks
 from bilm.errors import InputError
+from bilm.inference.batching import plan_blocks
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup
-from lac.model import Tagger
+from lac.network.model import Tagger
+from lac.network.viterbi import best_paths
 from lac.tag_schemes import TagScheme
 from lac.tensors import as_tensor
-from lac.viterbi import best_paths
 
 
 class Predictor:

@@ -4,11 +4,11 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from bilm.checkpoint import set_weights, weights_of
-from bilm.model import BiLM
-from bilm.pretrained import read_pretrained
-from lac.model import Tagger
+from bilm.network.model import BiLM
+from bilm.storage.checkpoint import set_weights, weights_of
+from bilm.storage.pretrained import read_pretrained
 from lac.model_folder import StoredTagger, read_tagger
+from lac.network.model import Tagger
 from lac.prediction import Predictor
 from lac.tag_schemes import TagScheme
 

@@ -19,16 +19,16 @@ from typing import List
 import paddle
 from paddle import nn
 
-from bilm.contextual import mask_of
 from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder
-from bilm.formats.side_files import VOCABULARY_FILE
 from bilm.kernels import loading as kernels
-from lac.model import Tagger
+from bilm.network.contextual import mask_of
+from bilm.storage.side_files import VOCABULARY_FILE
 from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
+from lac.network.model import Tagger
+from lac.network.viterbi import TransitionScores
 from lac.pretrained import load_tagger
 from lac.tag_schemes import TagScheme
-from lac.viterbi import TransitionScores
 from lac.width import WIDTH_FILE
 
 MODEL_NAME, SIGNATURE_FILE = "model", "signature.json"
@@ -41,7 +41,7 @@ def decode(
     stop: paddle.Tensor,
     transitions: paddle.Tensor,
 ) -> paddle.Tensor:
-    """Return the tag ids of the best paths, (batch, steps), as `lac.viterbi.best_paths` does.
+    """Return the tag ids of the best paths, (batch, steps), as `best_paths` finds them.
 
     Args:
         emissions: Shape (batch, steps, tags).

@@ -11,16 +11,9 @@ white space.
 """
 
 import json
-import os
-import sys
 from itertools import islice
 from typing import Iterable, Iterator
 
-from bilm.cli import run_main
-from bilm.options import add_quiet_option, new_parser
-from bilm.parser import Parser
-from bilm.shards import numbered_lines, progress_bar
-from lac.cli import add_tagger_options
 from lac.tagged_files import TaggedSentence, to_line
 from lac.tagging import LAC, Analysis
 
@@ -67,52 +60,3 @@ def tag_lines(
     while block := list(islice(lines, block_lines)):
         for line, found in zip(block, lac.analyse(block, segmented)):
             yield FORMATS[form](line, found)
-
-
-def build_parser() -> Parser:
-    """Return the parser of `lac tag`."""
-    parser = new_parser("lac tag", __doc__.replace("`lac tag`: the", "The"), [
-        "echo '陈晓岚上周三从苏州回来了。' | lac tag --model tagger",
-        "lac tag news.txt.gz --model tagger --format json > news.jsonl",
-    ])
-    add = parser.group("text").add_argument
-    add("file", nargs="?", default="-", metavar="FILE",
-        help="UTF-8 text, .gz too; - (the default): stdin")
-    add("--input", choices=("raw", "segmented"), default="raw",
-        help="segmented: words are separated by spaces")
-    add_tagger_options(parser)
-    parser.group("model").add_argument(
-        "--customization", metavar="FILE", help="user dictionary, whose words win over the model"
-    )
-    parser.group("output").add_argument(
-        "--format", choices=FORMATS, default="words", help="what is printed"
-    )
-    add_quiet_option(parser)
-    return parser
-
-
-def main(arguments=None) -> None:
-    """Tag as the command line says."""
-    options = build_parser().parse_args(arguments)
-    if options.file != "-":
-        os.stat(options.file)  # before the model is read
-    lac = LAC(
-        options.model, batch_size=options.batch_size, use_gpu=options.use_gpu,
-        threads=options.threads,
-    )
-    if options.customization:
-        lac.load_customization(options.customization)
-    shown = not options.quiet and not sys.stdout.isatty()
-    with progress_bar([options.file], shown) as progress:
-        lines = (line for _, line in numbered_lines(options.file, progress))
-        is_live = options.file == "-" and sys.stdin.isatty()  # a line in, a line out
-        for text in tag_lines(
-            lac, lines, options.format, options.input == "segmented", 1 if is_live else _LINES
-        ):
-            sys.stdout.buffer.write(f"{text}\n".encode())
-            if is_live:
-                sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    run_main(main)

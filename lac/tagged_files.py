@@ -11,9 +11,8 @@ from collections import Counter
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
-from bilm.sentences import find_inputs
-from bilm.shards import numbered_lines
-from bilm.vocabulary import split_words
+from bilm.text.lines import numbered_lines, split_words
+from bilm.text.sentences import find_inputs
 from lac.tag_schemes import OUTSIDE, TagScheme
 
 

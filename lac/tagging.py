@@ -7,9 +7,9 @@ import numpy as np
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.segmenters import SegmentationOptions, load_segmenter, segment_sentence
-from bilm.sentences import cut_sentences, ends_sentence
-from bilm.vocabulary import split_words
+from bilm.text.lines import split_words
+from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.text.sentences import cut_sentences, ends_sentence
 from lac.customization import Customization
 from lac.tag_schemes import OUTSIDE
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Dict
 
 from bilm.errors import InputError
-from bilm.shards import numbered_lines
+from bilm.text.lines import numbered_lines
 
 WIDTH_FILE = "width.tsv"
 

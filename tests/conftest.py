@@ -8,16 +8,23 @@ from bilm.hardware import choose_mkl_code
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 # Before the first product, as in every program: otherwise a test that runs a program would change
-# what the processes of later tests compute, and not what this one does.
+# the MKL code that the child processes of later tests use, but not that of this process.
 choose_mkl_code()
+pytest.register_assert_rewrite("tests.reference")  # before it is imported
 
-SENTENCE = "今天 天气 很 好 我们 去 公园 看 花 。 他 说 明天 会 下雨 ， 你 带 伞 了 吗 ？"
-WORDS = SENTENCE.split()
+
+@pytest.fixture(autouse=True)
+def messages_as_programs_show_them():
+    """Tests call `main` of a verb without the program around it."""
+    from bilm.program.running import show_messages
+
+    show_messages()
 
 
 @pytest.fixture
 def vocabulary():
-    from bilm.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+    from tests.reference.words import WORDS
 
     return Vocabulary([*SPECIAL_TOKENS, *WORDS])
 
@@ -27,7 +34,8 @@ def corpus_folder(tmp_path):
     """A folder with two training shards, a dev shard and a vocabulary."""
     import numpy as np
 
-    from bilm.vocabulary import SPECIAL_TOKENS
+    from bilm.text.vocabulary import SPECIAL_TOKENS
+    from tests.reference.words import WORDS
 
     random = np.random.default_rng(5)
     for name, sentences in (("train/sentence_file_0", 60), ("train/sentence_file_1", 45),

@@ -4,15 +4,13 @@ import os
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
 from bilm import hardware
 from bilm.errors import InputError
-from bilm.hardware import import_paddle, select_device, tune_cpu
-
-ROOT = Path(__file__).parents[1]
+from bilm.hardware import count_gpus, import_paddle, select_device, tune_cpu
+from tests.reference.places import ROOT
 
 
 @pytest.fixture
@@ -128,7 +126,8 @@ def test_a_broken_paddle_is_no_missing_paddle(monkeypatch, tmp_path):
 ])
 def test_a_program_without_paddle_ends_with_one_line(tmp_path, arguments):
     program = (
-        "import sys; sys.modules['paddle'] = None; from bilm.cli import main; main(sys.argv[1:])"
+        "import sys; sys.modules['paddle'] = None\n"
+        "from bilm.commands.verbs import main; main(sys.argv[1:])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], cwd=tmp_path, text=True, capture_output=True,
@@ -172,10 +171,9 @@ def test_a_gpu_that_is_not_there_is_told_in_one_line(pretended, monkeypatch, com
 @pytest.mark.parametrize("compiled, visible, usable", [
     (False, 3, 0), (True, 0, 0), (True, 2, 2),
 ])
-def test_usable_gpus_are_counted(pretended, capsys, compiled, visible, usable):
+def test_usable_gpus_are_counted(pretended, compiled, visible, usable):
     pretended(compiled, visible)
-    hardware.main([])
-    assert capsys.readouterr().out == f"{usable}\n"
+    assert count_gpus() == usable
 
 
 def test_a_gpu_that_nobody_asked_for_is_not_used(pretended):
@@ -189,8 +187,8 @@ def test_a_gpu_that_nobody_asked_for_is_not_used(pretended):
 def test_a_program_without_the_gpu_it_was_asked_for_ends_with_one_line(
     pretended, monkeypatch, capsys
 ):
-    from bilm.cli import run_main
-    from bilm.evaluate import main
+    from bilm.commands.evaluate import main
+    from bilm.program.running import run_main
 
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
     pretended(compiled=False, visible=0)

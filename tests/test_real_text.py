@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bilm import evaluate, segmentation, train, vocabulary_builder
+from bilm.commands import evaluate, pretrain, segment, vocab
 
 
+@pytest.mark.slow
 def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
@@ -19,13 +20,14 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
         document for number, document in enumerate(documents) if number % 10
     ])):
         (tmp_path / f"{part}.txt").write_text("\n\n".join(chosen), encoding="utf-8")
-        segmentation.main([f"{tmp_path}/{part}.txt", "--output", f"{tmp_path}/{part}",
+        segment.main([f"{tmp_path}/{part}.txt", "--output", f"{tmp_path}/{part}",
                            "--split_newlines", "--workers", "1"])
-    vocabulary_builder.main([f"{tmp_path}/train", "--output", f"{tmp_path}/vocabulary.txt",
+    vocab.main([f"{tmp_path}/train", "--output", f"{tmp_path}/vocabulary.txt",
                              "--min_count", "2"])
-    train.main(["--train_path", f"{tmp_path}/train", "--vocab_path", f"{tmp_path}/vocabulary.txt",
-                "--para_save_dir", f"{tmp_path}/run", "--embed_size", "64", "--hidden_size", "128",
-                "--batch_size", "32", "--num_steps", "10", "--shuffle", "--sample_softmax",
+    pretrain.main(["--train_path", f"{tmp_path}/train",
+                   "--vocab_path", f"{tmp_path}/vocabulary.txt",
+                   "--para_save_dir", f"{tmp_path}/run", "--embed_size", "64",
+                   "--hidden_size", "128", "--batch_size", "32", "--num_steps", "10", "--shuffle", "--sample_softmax",
                 "--n_negative_samples_batch", "512", "--max_steps", "300"])
     evaluate.main(["--model", f"{tmp_path}/run", "--data", f"{tmp_path}/dev",
                    "--unigram", f"{tmp_path}/train", "--json", f"{tmp_path}/figures.json"])
@@ -34,14 +36,15 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     assert figures["perplexity"] < 0.9 * figures["unigram_perplexity"]
 
 
+@pytest.mark.slow
 def test_a_tagger_learns_a_real_treebank(tmp_path):
     if "BILM_DATA_DIR" not in os.environ:
         pytest.skip("BILM_DATA_DIR is not set: no real text to measure on")
-    from lac import train as tagger
-    from lac.outcome import read_outcome
+    from lac.commands import train as train
+    from lac.training.outcome import read_outcome
 
     data = Path(os.environ["BILM_DATA_DIR"]) / "ud_gsd"
-    tagger.main([
+    train.main([
         "--train_path", str(data / "train.tsv"), "--dev_path", str(data / "dev.tsv"),
         "--test_path", str(data / "test.tsv"), "--save_dir", f"{tmp_path}/run", "--gru_size", "64",
         "--max_train_sentences", "500", "--max_epochs", "6", "--batch_size", "16",

@@ -1,7 +1,7 @@
 """Build a vocabulary from corpus shards; `build_vocab.py --help` lists the options."""
 
-from bilm.cli import run_main
-from bilm.vocabulary_builder import main
+from bilm.commands.vocab import main
+from bilm.program.running import run_main
 
 if __name__ == "__main__":
     run_main(main)

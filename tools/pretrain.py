@@ -1,7 +1,7 @@
 """Pretrain a biLM or resume training; `pretrain.py --help` lists the options."""
 
-from bilm.cli import run_main
-from bilm.train import main
+from bilm.commands.pretrain import main
+from bilm.program.running import run_main
 
 if __name__ == "__main__":
     run_main(main)

@@ -2,7 +2,7 @@
 
 from benchmark.scaling import main
 
-from bilm.cli import run_main
+from bilm.program.running import run_main
 
 if __name__ == "__main__":
     run_main(main)

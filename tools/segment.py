@@ -1,7 +1,7 @@
 """Segment raw Chinese text into corpus shards; `segment.py --help` lists the options."""
 
-from bilm.cli import run_main
-from bilm.segmentation import main
+from bilm.commands.segment import main
+from bilm.program.running import run_main
 
 if __name__ == "__main__":
     run_main(main)

@@ -1,10 +1,10 @@
 """`python -m bilm.kernels build`: compile the native operators ahead of their first use."""
 
-from bilm.cli import run_main
 from bilm.errors import InputError
 from bilm.kernels.build import CannotBuildError, build
-from bilm.options import new_parser
-from bilm.parser import Parser
+from bilm.program.options import new_parser
+from bilm.program.parser import Parser
+from bilm.program.running import run_main
 
 
 def build_parser() -> Parser:

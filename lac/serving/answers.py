@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.mixes import MixWeights
+from bilm.network.mixes import MixWeights
 from lac.tag_names import TAG_NAMES, TagName
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagging import LAC, SPACE_TAG, Analysis

@@ -19,8 +19,8 @@ from tests.endurance.long_run import resident_mb
 
 READ = """
 import sys
-from bilm.corpus import Corpus
-from bilm.vocabulary import Vocabulary
+from bilm.text.corpus import Corpus
+from bilm.text.vocabulary import Vocabulary
 corpus = Corpus(sys.argv[1], Vocabulary.load(sys.argv[2]))
 tokens = sum(len(ids) - 1 for ids, _ in corpus.sentences(shuffle=True))
 assert tokens == corpus.count().tokens, "the reader lost or repeated something"

@@ -73,8 +73,8 @@ def serving(model: str, threads: int = 0):
         model: What `lac serve --model` takes.
         threads: What `lac serve --threads` takes.
     """
-    command = [sys.executable, "-W", "ignore", "-m", "lac.serve", "--model", model, "--port", "0",
-               "--threads", str(threads)]
+    command = [sys.executable, "-W", "ignore", "-m", "lac", "serve", "--model", model,
+               "--port", "0", "--threads", str(threads)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:

@@ -231,8 +231,8 @@ def test_a_scheduler_sends_sigterm(text, expected, tmp_path):
 @pytest.fixture(scope="module")
 def imports_megabytes():
     """Address space of a process that has imported what training imports."""
-    script = "import bilm.train; from bilm.hardware import tune_cpu; tune_cpu(1); " \
-             "import bilm.run_setup; print(open('/proc/self/status').read())"
+    script = "import bilm.commands.pretrain; from bilm.hardware import tune_cpu; tune_cpu(1); " \
+             "import bilm.training.setup; print(open('/proc/self/status').read())"
     printed = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True,
                              capture_output=True, text=True).stdout
     (line,) = [line for line in printed.splitlines() if line.startswith("VmPeak:")]

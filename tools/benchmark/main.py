@@ -19,10 +19,10 @@ from tqdm import tqdm
 from benchmark import growth
 from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of
 from bilm.errors import InputError
-from bilm.figures import stdout_for_figures, write_figures
 from bilm.hardware import usable_cores
-from bilm.options import add_json_option, add_quiet_option, new_parser
-from bilm.parser import Parser
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.parser import Parser
 
 # task: (what is counted, the systems, ours first)
 TASKS = {

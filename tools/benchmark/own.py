@@ -26,18 +26,18 @@ def prepare(task, config, folder, threads, system):
 
 
 def _config(sizes):
-    from bilm.config import BiLMConfig
+    from bilm.network.config import BiLMConfig
 
     return BiLMConfig(sizes.vocab, sizes.projection, sizes.cell)
 
 
 def _training(sizes, is_sampled, folder):
     """Steps of the real training, the reading of text included; words follow Zipf's law."""
-    from bilm.corpus import Corpus
-    from bilm.model import BiLM
-    from bilm.trainer import Trainer
-    from bilm.training_options import TrainingOptions
-    from bilm.vocabulary import Vocabulary
+    from bilm.network.model import BiLM
+    from bilm.text.corpus import Corpus
+    from bilm.text.vocabulary import Vocabulary
+    from bilm.training.options import TrainingOptions
+    from bilm.training.trainer import Trainer
 
     keep_freed_memory()
     path, vocabulary_path = write_zipf_text(folder, sizes.vocab)
@@ -57,7 +57,7 @@ def _training(sizes, is_sampled, folder):
 def _embedding(sizes, shape):
     import paddle
 
-    from bilm.model import BiLM
+    from bilm.network.model import BiLM
 
     model = BiLM(_config(sizes), has_softmax=False)
     model.eval()
@@ -80,8 +80,8 @@ def _sgemm(folder):
 def _tagging(folder):
     """Sentences of 30 to 50 characters in batches of 32, by a tagger of Baidu's sizes."""
     from lac.tagging import LAC
-    from lac.train import train
-    from lac.training_options import TaggerOptions
+    from lac.training.options import TaggerOptions
+    from lac.training.run import train
 
     run = Path(folder) / "tagger"
     train(TaggerOptions(train_path=str(SAMPLE / "lac/train.tsv"), max_epochs=1,
@@ -109,7 +109,7 @@ def _joined_sentences():
 
 
 def _segmentation(folder):
-    from bilm.segmentation import segment_files
+    from bilm.text.segmentation import segment_files
 
     source = Path(folder) / "raw.txt"
     source.write_text("\n".join(sample_sentences() * 40) + "\n", encoding="utf-8")
@@ -126,8 +126,8 @@ def _segmentation(folder):
 
 def _conversion(sizes, folder):
     """From this project's format to LARK's, unchecked; megabytes of weights."""
-    from bilm.convert import convert
-    from bilm.model import BiLM
+    from bilm.conversion.convert import convert
+    from bilm.network.model import BiLM
 
     source, target = Path(folder) / "model", Path(folder) / "converted"
     BiLM(_config(sizes)).save_pretrained(source)

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.sizes import batch_shape, sizes_of
-from bilm.config import BiLMConfig
-from bilm.losses import LogUniformSampler
-from bilm.torch_model import TorchBiLM, TorchProjectedLSTM
+from bilm.network.config import BiLMConfig
+from bilm.network.losses import LogUniformSampler
+from bilm.torch.model import TorchBiLM, TorchProjectedLSTM
 
 DROPOUT = 0.1
 

@@ -20,13 +20,13 @@ import numpy as np
 from benchmark.sizes import CONFIGS, NUM_DIRECTIONS, NUM_LAYERS, roofline_flops, sizes_of
 from benchmark.text import write_zipf_text
 from bilm.errors import InputError
-from bilm.figures import write_figures
 from bilm.hardware import usable_cores
-from bilm.options import add_json_option, new_parser
-from bilm.parser import Parser
+from bilm.program.json_output import write_figures
+from bilm.program.options import add_json_option, new_parser
+from bilm.program.parser import Parser
 
 FLOAT_BYTES = 4
-BUCKET_BYTES = 25 << 20  # as bilm.gradient_exchange has it
+BUCKET_BYTES = 25 << 20  # as bilm.training.gradient_exchange has it
 # The share of a step before the first gradients are there: the forward pass, a third.
 FORWARD_SHARE = 1 / 3
 NUM_DEVICES = [2**power for power in range(11)]

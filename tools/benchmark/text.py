@@ -5,7 +5,7 @@ from typing import Tuple
 
 import numpy as np
 
-from bilm.vocabulary import SPECIAL_TOKENS
+from bilm.text.vocabulary import SPECIAL_TOKENS
 
 
 def write_zipf_text(folder, vocab_size: int) -> Tuple[Path, Path]:

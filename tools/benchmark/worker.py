@@ -6,7 +6,7 @@ import sys
 import time
 from importlib import import_module
 
-from bilm.cli import run_main
+from bilm.program.running import run_main
 
 LEAST_SECONDS = 2.0  # a turn lasts at least so long
 

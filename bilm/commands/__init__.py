@@ -1,0 +1,1 @@
+"""The verbs of `bilm`, one file each: parser and `main`."""

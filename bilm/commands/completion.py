@@ -1,0 +1,15 @@
+"""Print a script that completes the verbs and flags of `bilm` in a shell."""
+
+from bilm.commands.verbs import GROUPS
+from bilm.program.completion import new_completion_parser, script
+from bilm.program.parser import Parser
+
+
+def build_parser() -> Parser:
+    """Return the parser of `bilm completion`."""
+    return new_completion_parser("bilm")
+
+
+def main(arguments=None) -> None:
+    """Print the script for the shell that the command line names."""
+    print(script("bilm", GROUPS, build_parser().parse_args(arguments).shell))

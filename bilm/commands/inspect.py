@@ -1,0 +1,55 @@
+"""What a checkpoint holds, what it lacks, and checksums of its tensors."""
+
+from pathlib import Path
+
+from bilm.conversion.inspection import inspect
+from bilm.program.json_output import write_figures
+from bilm.program.options import add_json_option, new_parser
+from bilm.program.parser import Parser
+from bilm.storage.formats.known import FORMATS
+
+
+def _print(found, sha):
+    config = found["config"]
+    directions = 2 if config["bidirectional"] else 1
+    print(f"format      {found['format']}, gates {', '.join(found['gate_order'])}")
+    print(f"sizes       projection {config['projection_size']}, cell {config['cell_size']}, "
+          f"{config['num_layers']} layers in {directions} directions")
+    print(f"input       {'characters' if config['char_cnn'] else 'words'}, vocabulary of "
+          f"{config['vocab_size']} words")
+    print(f"clips       cell {config['cell_clip']:g}, projection {config['projection_clip']:g}; "
+          f"skip connections {'yes' if config['use_skip_connections'] else 'no'}")
+    print(f"parameters  {found['parameters']:,} in {len(found['tensors'])} tensors; "
+          f"{len(found['moments'])} moments; {found['mixes']} layer mixes")
+    print(f"forget bias {found['forget_bias']:.4f} on average, stored whole")
+    for line in found["missing"]:
+        print(f"missing     {line}")
+    for name in found["not_finite"]:
+        print(f"not finite  values in {name}")
+    for tensor in [*found["tensors"], *found["moments"]]:
+        shape = "x".join(map(str, tensor["shape"]))
+        digest = f"  {tensor['sha256']}" if sha else ""
+        print(f"  {tensor['name']:<44} {shape:>12}  {tensor['dtype']}{digest}")
+
+
+def build_parser() -> Parser:
+    """Return the parser of `bilm inspect`."""
+    parser = new_parser("bilm inspect", __doc__, ["bilm inspect elmo-torch"])
+    add = parser.group("model").add_argument
+    add("path", type=Path, metavar="PATH", help="model folder or file, in any known format")
+    add("--from", dest="source_format", choices=FORMATS, help="its format (default: detected)")
+    add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
+    parser.group("output").add_argument(
+        "--sha", action="store_true", help="the SHA-256 of each tensor, too"
+    )
+    add_json_option(parser, "what is told as a JSON object")
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Print what a checkpoint holds."""
+    options = build_parser().parse_args(arguments)
+    found = inspect(options.path, options.source_format, options.vocab, options.sha)
+    write_figures(options.json, found)
+    if options.json != "-":
+        _print(found, options.sha)

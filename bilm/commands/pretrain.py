@@ -1,0 +1,59 @@
+"""`bilm pretrain`: train a biLM on segmented text, and resume it exactly."""
+
+import argparse
+import logging
+import os
+
+from bilm.hardware import keep_freed_memory, prepare_device
+from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.program.parser import Parser
+from bilm.training.options import OBSOLETE, TrainingOptions
+from bilm.training.plan import plan_run
+
+_log = logging.getLogger("bilm")
+
+
+def build_parser() -> Parser:
+    """Return the parser of `bilm pretrain`."""
+    parser = new_parser(
+        "bilm pretrain",
+        "Train a biLM on segmented text, and resume it exactly.",
+        ["bilm pretrain --train_path 'corpus/train/*' --vocab_path corpus/vocabulary.txt "
+         "--para_save_dir run",
+         "bilm pretrain --resume --para_save_dir run --max_steps 300"],
+        notes="obsolete, accepted for LARK's scripts: "
+        + ", ".join(f"--{name}" for name, _, _ in OBSOLETE),
+    )
+    add_options(parser, TrainingOptions)
+    add = parser.group("resuming").add_argument
+    add("--resume", action="store_true", default=argparse.SUPPRESS,
+        help="continue from the latest checkpoint in --para_save_dir")
+    add("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
+        help="continue from this checkpoint; one of LARK's, or a converted one, gives weights and "
+        "Adagrad's moments, and training starts at step 0")
+    for name, _, _ in OBSOLETE:
+        parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
+                            help=argparse.SUPPRESS)
+    add_json_option(parser, "the final figures as a JSON object")
+    add_quiet_option(parser)
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Train as the command line says."""
+    given = vars(build_parser().parse_args(arguments))
+    json_path, quiet = given.pop("json"), given.pop("quiet")
+    for name, _, advice in OBSOLETE:
+        if name in given:
+            del given[name]
+            _log.warning(f"--{name} is obsolete and ignored: {advice}")
+    with stdout_for_figures(json_path):
+        plan = plan_run(given)
+        prepare_device(plan.use_gpu, plan.threads)
+        keep_freed_memory()
+        from bilm.training.run import train  # only now: it imports Paddle, and bad flags end above
+
+        figures = train(plan, quiet)
+    if json_path and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
+        write_figures(json_path, figures)

@@ -1,0 +1,36 @@
+"""The console script `bilm VERB ...`; each verb is the module of its name in this folder."""
+
+from bilm.program.running import run_verb
+
+# group: verb: what it does
+GROUPS = {
+    "text": {
+        "segment": "split raw text into sentences and words",
+        "vocab": "build a vocabulary from segmented text",
+    },
+    "training": {
+        "pretrain": "train a biLM on segmented text, or resume training",
+        "evaluate": "exact perplexity of a biLM on segmented text",
+        "plot": "draw learning curves from metrics.jsonl files",
+    },
+    "use of a biLM": {
+        "embed": "contextual vectors of every word of a text, as HDF5",
+        "score": "log-probability of each word and sentence",
+        "generate": "text drawn from a biLM",
+    },
+    "checkpoints": {
+        "convert": "a biLM to another format, checked",
+        "inspect": "what a checkpoint holds and what it lacks",
+        "compare": "how far two checkpoints are apart",
+    },
+    "shell": {
+        "completion": "a script that completes verbs and flags on Tab",
+    },
+}
+VERBS = {verb: purpose for verbs in GROUPS.values() for verb, purpose in verbs.items()}
+EXAMPLE = "bilm segment data/raw/train.txt --output corpus/train"
+
+
+def main(arguments=None) -> None:
+    """Run the verb that `arguments` (default: the command line) start with."""
+    run_verb("bilm", GROUPS, EXAMPLE, arguments)

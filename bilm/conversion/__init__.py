@@ -1,0 +1,1 @@
+"""From one format to another, checked; and what a checkpoint holds."""

@@ -1,0 +1,184 @@
+"""Convert a biLM from one format to another, and check the result."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
+from tqdm import tqdm
+
+from bilm.conversion.verify import compare_outputs, unequal_tensors
+from bilm.conversion.vocabulary_transfer import count_shared, transfer_vocabulary
+from bilm.errors import InputError
+from bilm.files import atomic_folder, check_new_folder
+from bilm.storage.checkpoint import write_checksums
+from bilm.storage.formats.known import (
+    FORMATS,
+    cannot_hold,
+    detect_format,
+    open_model,
+    side_files_of,
+)
+from bilm.storage.side_files import write_side_files
+from bilm.storage.stored_model import LazyArray, StoredModel
+from bilm.text.vocabulary import Vocabulary
+
+
+class Conversion(NamedTuple):
+    """What a conversion did.
+
+    Attributes:
+        source_format: Format that was read.
+        num_tensors: Parameters that were written.
+        num_moments: Optimiser moments that were written.
+        num_bytes: Of all of them.
+        lost: What the format cannot hold, a phrase each.
+        warnings: What is odd about the source, such as values that are not finite.
+        words: How the vocabulary was changed, a phrase; empty if it was not.
+        differences: Largest difference of outputs by the framework that computed them, as
+            `bilm.conversion.verify.compare_outputs` finds it; empty if not verified.
+    """
+
+    source_format: str
+    num_tensors: int
+    num_moments: int
+    num_bytes: int
+    lost: List[str]
+    warnings: List[str]
+    words: str
+    differences: Dict[str, float]
+
+
+def convert(
+    source,
+    target,
+    target_format: str,
+    source_format: Optional[str] = None,
+    vocab_path=None,
+    new_vocab_path=None,
+    dtype: str = "float32",
+    verify: bool = True,
+    show_progress: bool = False,
+    weights_only: bool = False,
+    **settings,
+) -> Conversion:
+    """Write the model at `source` to the folder `target` in another format.
+
+    Tensors are read, changed and written one at a time. `target` appears when everything is
+    written and, if asked for, verified.
+
+    Args:
+        source: A model in any known format.
+        target: A folder that does not exist, or is empty.
+        target_format: One of `bilm.storage.formats.known.FORMATS`.
+        source_format: None: detected.
+        vocab_path: Vocabulary of a model that comes without.
+        new_vocab_path: Move to this vocabulary: see `transfer_vocabulary`.
+        dtype: "float32" or "float16": the type that is stored.
+        verify: Read the result back and compare, tensor by tensor and in what it computes.
+        show_progress: Whether to show a progress bar, if stderr is a terminal.
+        weights_only: Leave out the optimiser's moments, which only further training needs.
+        **settings: Fields of the configuration that the source does not tell, such as cell_clip.
+
+    Raises:
+        InputError: The source is no model or damaged, the format cannot hold it, the target
+            cannot be written, or what was written is not what was read.
+    """
+    target = Path(target)
+    check_new_folder(target)
+    source_format = source_format or detect_format(source)
+    model = open_model(source, source_format, vocab_path, **settings)
+    words = ""
+    if weights_only:
+        model = model._replace(moments={})
+    if new_vocab_path:
+        new = Vocabulary.load(new_vocab_path)
+        old, model = model.vocabulary, transfer_vocabulary(model, new)
+        shared = count_shared(old, new)
+        words = f"{shared} words kept their rows, {len(new) - shared} new ones got the mean row"
+    lost = cannot_hold(target_format, model)  # refuses what would be no model
+    odd: List[str] = []
+    kept = _kept(target_format, model, dtype, odd)
+    num_bytes = sum(
+        int(np.prod(array.shape)) * array.dtype.itemsize
+        for array in [*kept.tensors.values(), *kept.moments.values()]
+    )
+    differences: Dict[str, float] = {}
+    try:
+        with _bar(num_bytes, show_progress) as bar, atomic_folder(target) as folder:
+            FORMATS[target_format].write(folder, kept, bar.update)
+            write_side_files(folder, side_files_of(target_format, kept))
+            if target_format == "bilm":
+                write_checksums(folder)
+            if verify:
+                differences = _verify(model, kept, folder, target_format, is_finite=not odd)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    odd = sorted(set(odd))
+    warnings = [f"values that are not finite in {', '.join(odd)}"] if odd else []
+    return Conversion(
+        source_format, len(kept.tensors), len(kept.moments), num_bytes,
+        lost, warnings, words, differences,
+    )
+
+
+def _bar(total, show):
+    return tqdm(total=total, unit="B", unit_scale=True, disable=None if show else True)
+
+
+def _kept(target_format, model, dtype, odd) -> StoredModel:
+    """Return what of a model goes into a format, in the type that is stored.
+
+    The names of tensors that hold other values than finite ones are added to `odd` when they
+    are read.
+    """
+    form = FORMATS[target_format]
+    held = {name for entry in form.table(model.config) for name in entry.ours}
+    if not model.config.share_softmax and "backward_softmax.weight" not in held:
+        model = model._replace(config=replace(model.config, share_softmax=True))
+    tensors = {name: array for name, array in model.tensors.items() if name in held}
+    moments = {
+        name: array for name, array in model.moments.items()
+        if form.has_moments and name.rsplit(".", 1)[0] in held
+    }
+    tensors, moments = (
+        {name: _watched(name, array, np.dtype(stored), odd) for name, array in arrays.items()}
+        for arrays, stored in ((tensors, dtype), (moments, "float32"))  # these may be large
+    )
+    return model._replace(tensors=tensors, moments=moments)
+
+
+def _watched(name, array, dtype, odd):
+    def read():
+        with np.errstate(over="ignore"):  # infinity is told of below
+            values = np.asarray(array).astype(dtype, copy=False)
+        if not np.isfinite(values).all():
+            odd.append(name)
+        return values
+
+    return LazyArray(array.shape, dtype, read)
+
+
+def _verify(source, model, folder, target_format, is_finite) -> Dict[str, float]:
+    """Return how far outputs are from the source's.
+
+    Raises:
+        InputError: The folder does not hold `model`, or computes something else.
+    """
+    written = open_model(folder, target_format)
+    unequal = unequal_tensors(model, written, tolerant=target_format == "hdf5")
+    if unequal:
+        raise InputError(
+            f"{folder.name}: what was written is not what was read: {'; '.join(unequal)}"
+        )
+    if not is_finite:
+        return {}  # outputs would not be finite either
+    differences, limit = compare_outputs(source, written)
+    is_exact = all(array.dtype == np.float32 for array in model.tensors.values())
+    too_large = {name: value for name, value in differences.items() if not value <= limit}
+    if too_large and is_exact:
+        raise InputError(
+            f"the result computes something else than the source: largest differences {too_large}, "
+            f"allowed {limit:.1e}"
+        )
+    return differences

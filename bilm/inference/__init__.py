@@ -1,0 +1,1 @@
+"""Uses of a trained biLM: vectors, perplexity, scores and generated text."""

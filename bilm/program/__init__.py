@@ -1,0 +1,1 @@
+"""What every program shares: parser, options, exit statuses, JSON output, completion."""

@@ -1,0 +1,179 @@
+"""Command-line flags from dataclass fields: the default and the help text are written once."""
+
+import argparse
+import math
+from dataclasses import MISSING, field, fields
+from pathlib import Path
+from typing import Optional, Sequence
+
+from bilm.errors import InputError
+from bilm.program.parser import Parser
+
+
+def option(
+    default,
+    help: str,
+    choices: Optional[Sequence] = None,
+    aliases: Sequence[str] = (),
+    group: str = "",
+    metavar: str = "",
+):
+    """Return a dataclass field that becomes the flag `--<field name>`.
+
+    Args:
+        default: Its type is the flag's type; True and False make a boolean flag.
+        help: Shown by --help.
+        choices: Allowed values.
+        aliases: Other names of the flag, without dashes.
+        group: Where --help shows it; the parser must be a `bilm.program.parser.Parser` then.
+        metavar: What --help calls its value: FILE and DIR can be completed. Default: by type.
+    """
+    return field(default=default, metadata={
+        "help": help, "choices": choices, "aliases": aliases, "group": group, "metavar": metavar,
+    })
+
+
+def add_options(parser: argparse.ArgumentParser, options_class) -> None:
+    """Add a flag to `parser` for every field of the dataclass `options_class`.
+
+    A flag that is not given leaves no attribute in the namespace, so that a program can
+    tell what the user wrote from what it may decide itself.
+    """
+    for item in fields(options_class):
+        names = [f"--{name}" for name in (item.name, *item.metadata.get("aliases", ()))]
+        default = None if item.default is MISSING else item.default
+        shown = "" if default in (None, "") else f" (default: {default})"
+        settings = {"dest": item.name, "help": item.metadata["help"] + shown}
+        if isinstance(default, bool):
+            settings.update(type=parse_boolean, nargs="?", const=True, metavar="True|False")
+        else:
+            settings.update(type=type(default), choices=item.metadata.get("choices"))
+            if not settings["choices"]:
+                named = {int: "N", float: "X"}.get(type(default), "TEXT")
+                settings["metavar"] = item.metadata.get("metavar") or named
+        group = item.metadata.get("group")
+        target = parser.group(group) if group else parser
+        target.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+
+def check_unchanged(given: dict, saved: dict, fixed: Sequence[str], checkpoint) -> None:
+    """Raise an InputError if the command line changes what a resumed run must keep.
+
+    Args:
+        given: Options on the command line.
+        saved: Options of the checkpoint.
+        fixed: Names of those that must be kept; one that `saved` lacks is not compared.
+        checkpoint: Its folder, for messages.
+
+    Raises:
+        InputError: Options differ; all are listed.
+    """
+    conflicts = [
+        f"--{name} is {given[name]}, the checkpoint was trained with {saved[name]}"
+        for name in fixed
+        if name in given and name in saved and given[name] != saved[name]
+    ]
+    if conflicts:
+        raise InputError(f"{checkpoint}: cannot be continued: {'; '.join(conflicts)}")
+
+
+def out_of_range(
+    options,
+    counts: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    dropouts: Sequence[str] = (),
+    rates: Sequence[str] = (),
+):
+    """Yield a line for each field of `options` that is out of its range.
+
+    Args:
+        options: A dataclass of options.
+        counts: Fields that must be at least 1.
+        not_negative: Fields that must be 0 or more, and finite.
+        positive: Fields that must be above 0, and finite.
+        dropouts: Fields that must be in [0, 1).
+        rates: Fields that must be in [0, 1].
+    """
+    for name in counts:
+        if getattr(options, name) < 1:
+            yield f"--{name} must be at least 1, not {getattr(options, name)}"
+    for name in not_negative:
+        if not 0 <= getattr(options, name) < math.inf:
+            yield f"--{name} must be 0 or more, not {getattr(options, name)}"
+    for name in positive:
+        if not 0 < getattr(options, name) < math.inf:
+            yield f"--{name} must be positive, not {getattr(options, name)}"
+    for name in dropouts:
+        if not 0 <= getattr(options, name) < 1:
+            yield f"--{name} must be in [0, 1), not {getattr(options, name)}"
+    for name in rates:
+        if not 0 <= getattr(options, name) <= 1:
+            yield f"--{name} must be in [0, 1], not {getattr(options, name)}"
+
+
+def not_chosen(options):
+    """Yield a line for each field of `options` whose value is none of its choices."""
+    for item in fields(options):
+        choices = item.metadata.get("choices")
+        if choices and getattr(options, item.name) not in choices:
+            yield f"--{item.name} must be one of {', '.join(choices)}"
+
+
+def new_parser(
+    prog: str, description: str, examples: Sequence[str] = (), notes: str = ""
+) -> Parser:
+    """Return a `Parser`: help in groups, errors of one line, --version, --debug."""
+    return Parser(prog, description, examples, notes)
+
+
+def add_model_options(parser: Parser) -> None:
+    """Add the flags of programs that run a model: which one, and on what."""
+    add = parser.group("model").add_argument
+    add("--model", required=True, metavar="PATH",
+        help="model folder, training run's folder, LARK checkpoint, or sample, which comes with "
+             "this package")
+    add("--vocab_path", metavar="FILE", help="vocabulary of a model that comes without")
+    add_device_options(parser)
+
+
+def add_device_options(parser: Parser) -> None:
+    """Add the flags that say what to compute on."""
+    add = parser.group("device").add_argument
+    add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
+        metavar="True|False", help="compute on a GPU")
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads; 0: one a usable core")
+
+
+def add_quiet_option(parser: Parser) -> None:
+    """Add the flag that hides progress."""
+    parser.group("output").add_argument(
+        "--quiet", action="store_true", help="no progress bar and no lines of progress; results "
+        "and warnings stay")
+
+
+def add_json_option(parser: Parser, what: str = "the figures as a JSON object") -> None:
+    """Add the flag that asks for figures as JSON; `bilm.program.json_output` writes them."""
+    parser.group("output").add_argument(
+        "--json", type=_file_to_write, metavar="FILE", help=f"write {what} to FILE; - prints "
+        "that alone on standard output")
+
+
+def _file_to_write(text):
+    path = Path(text)
+    if text != "-" and (path.is_dir() or not path.absolute().parent.is_dir()):
+        reason = "is a folder" if path.is_dir() else "there is no such folder"
+        raise argparse.ArgumentTypeError(f"{text}: {reason}")
+    return text
+
+
+def parse_boolean(text: str) -> bool:
+    """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case.
+
+    Raises:
+        ArgumentTypeError: It spells none; argparse tells the user.
+    """
+    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"expected True or False, found {text!r}")
+    return values[text.lower()]

@@ -1,0 +1,141 @@
+"""How a program runs: its verb, exit status, and errors of one line."""
+
+import logging
+import os
+import sys
+import traceback
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Tuple
+
+from bilm.errors import InputError, out_of_memory, suggestion
+
+# Exit statuses, as docs/command_line.md tells them; 130 and 141 are 128 + a signal's number.
+INTERNAL_ERROR, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+
+
+def run_main(main, arguments=None) -> None:
+    """Call `main(arguments)` as a program: whatever goes wrong is one line on stderr.
+
+    The exit status tells what it was. With --debug among the arguments a traceback comes first.
+
+    Args:
+        main: Takes a list of strings.
+        arguments: The list; None: the command line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    show_messages()
+    try:
+        try:
+            main(arguments)
+        finally:
+            sys.stdout.flush()  # a closed pipe shows now, not when Python ends
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        status, message = _judge(error)
+        if message:
+            print("error: " + " ".join(message.splitlines()), file=sys.stderr)
+        _drop_output_that_cannot_be_written()
+        sys.exit(status)
+
+
+def _judge(error) -> Tuple[int, str]:
+    """Return the exit status for an exception and what to tell of it, "" for nothing."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, ""
+    if isinstance(error, BrokenPipeError):
+        return CLOSED_PIPE, ""
+    if isinstance(error, InputError):
+        return BAD_INPUT, str(error)
+    if isinstance(error, MemoryError):
+        return BAD_INPUT, out_of_memory(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return BAD_INPUT, f"{where}{error.strerror or _last_words(error)}"
+    return INTERNAL_ERROR, (
+        f"internal: {type(error).__name__}: {_last_words(error)}; --debug shows where it happened, "
+        "please report it"
+    )
+
+
+def _last_words(error):
+    """Return the text of an exception; of Paddle's, what follows the trace of its C++ functions."""
+    return " ".join(str(error).rpartition("Error Message Summary:")[-1].strip("- \n").split())
+
+
+def _drop_output_that_cannot_be_written():
+    """Keep Python from complaining, as it ends, of what is left for a closed pipe or full disk."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_verb(program: str, groups: dict, example: str, arguments=None) -> None:
+    """Run the verb of a program that `arguments` (default: the command line) start with.
+
+    Args:
+        program: Its name.
+        groups: What each verb does, by its name, in groups by their titles.
+        example: A command line for its help.
+        arguments: A list of strings.
+    """
+    run_main(partial(_dispatch, program, groups, example), arguments)
+
+
+def command_module(program: str, verb: str) -> ModuleType:
+    """The module of a verb, `PROGRAM.commands.VERB`, which has `build_parser` and `main`."""
+    return import_module(f"{program}.commands.{verb}")
+
+
+def _dispatch(program, groups, example, arguments):
+    first, *rest = arguments or ["--help"]
+    verbs = {verb for group in groups.values() for verb in group}
+    if first in verbs:
+        command_module(program, first).main(rest)
+    elif first in ("-h", "--help"):
+        print(_help(program, groups, example))
+    elif first == "--version":
+        print(f"{program} {import_module('bilm').__version__}")
+    else:
+        what = "option" if first.startswith("-") else "verb"
+        near = suggestion(first, ["--help", "--version"] if what == "option" else verbs)
+        raise InputError(f"unknown {what} {first!r}{near or ';'} `{program} --help` lists all")
+
+
+def _help(program, groups, example) -> str:
+    lines = [f"usage: {program} VERB [OPTIONS]", "",
+             f"`{program} VERB --help` tells a verb's options, `{program} --version` the version."]
+    for title, verbs in groups.items():
+        lines += ["", f"{title}:"]
+        lines += [f"  {verb:<11} {purpose}" for verb, purpose in verbs.items()]
+    return "\n".join([*lines, "", "example:", f"  {example}"])
+
+
+class MessageHandler(logging.Handler):
+    """Shows what the library logs as programs do: warnings on stderr, the rest on stdout.
+
+    Of several processes that train one model, only the first one shows anything.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a record, a line of its own."""
+        if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
+            return
+        if record.levelno >= logging.WARNING:
+            print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+        else:
+            print(record.getMessage(), flush=True)
+
+
+def show_messages() -> None:
+    """Show what the loggers `bilm` and `lac` are given, from level INFO on."""
+    for name in ("bilm", "lac"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
+            logger.addHandler(MessageHandler())
+            logger.setLevel(logging.INFO)

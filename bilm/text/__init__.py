@@ -1,0 +1,1 @@
+"""From characters to batches of ids: files of text, segmentation, vocabularies; without Paddle."""

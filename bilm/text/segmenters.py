@@ -1,0 +1,173 @@
+"""Segmenters, which split a sentence into words, and their options."""
+
+import os
+import re
+import unicodedata
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Callable, Iterable, List, Optional
+
+from bilm.errors import InputError
+from bilm.files import sha256_of
+from bilm.text.lines import decode_line
+
+SEGMENTERS = ("jieba", "rjieba", "space")
+NORMALIZATIONS = ("none", "nfkc")
+
+# jieba takes time that grows with the square of a run of unknown characters, so it gets long
+# sentences in pieces: cut after punctuation, which is in no word, or if need be anywhere.
+_JIEBA_PIECE = re.compile(r".{1,1999}[\s，。、；：？！]|.{1,2000}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Options that determine where sentences and words end.
+
+    Args:
+        segmenter: "jieba", "rjieba" (much faster, nearly the same words) or "space" (the
+            words are already separated).
+        user_dict: File with more words for jieba, one a line: word, count and tag (both
+            optional), separated by spaces.
+        hmm: Whether jieba and rjieba guess words that are not in their dictionary.
+        normalize: "nfkc" or "none": the Unicode normalization of each sentence.
+        split_semicolons: Whether ； ends a sentence.
+        split_newlines: Whether every line end ends a sentence.
+
+    Raises:
+        InputError: A value is not allowed, or a user dictionary is given without jieba.
+    """
+
+    segmenter: str = "jieba"
+    user_dict: Optional[str] = None
+    hmm: bool = True
+    normalize: str = "none"
+    split_semicolons: bool = False
+    split_newlines: bool = False
+
+    def __post_init__(self):
+        for name, allowed in (("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS)):
+            value = getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        if self.user_dict is not None and self.segmenter != "jieba":
+            raise InputError(
+                f"a user dictionary works with jieba only, not with {self.segmenter}; "
+                "leave --user_dict out or pass --segmenter jieba"
+            )
+
+    def describe(self) -> dict:
+        """Return the content of segmentation.json, except the counts.
+
+        Raises:
+            InputError: The segmenter is not installed, or the user dictionary is no
+                UTF-8 file.
+        """
+        if self.user_dict is not None:
+            _check_user_dictionary(self.user_dict)
+        is_jieba, is_space = self.segmenter == "jieba", self.segmenter == "space"
+        if not is_space:
+            import_quietly(self.segmenter)
+        return {
+            "segmenter": self.segmenter,
+            "version": None if is_space else metadata.version(self.segmenter),
+            "dictionary_sha256": sha256_of(_jieba_dictionary_file()) if is_jieba else None,
+            "user_dictionary_sha256": sha256_of(self.user_dict) if self.user_dict else None,
+            "options": {
+                "hmm": None if is_space else self.hmm,
+                "normalize": self.normalize,
+                "split_semicolons": self.split_semicolons,
+                "split_newlines": self.split_newlines,
+            },
+        }
+
+
+def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:
+    """Return a function that splits a sentence into words, white space among them.
+
+    jieba's dictionary is read from its file, not from the copy that jieba keeps in the
+    folder for temporary files, so that it matches the recorded checksum. Nothing is logged, and
+    words added to `jieba` itself have no effect. (All of jieba's tokenizers share the words that
+    a dictionary forces apart; this clears them.)
+
+    Raises:
+        InputError: The segmenter is not installed.
+    """
+    if options.segmenter == "space":
+        return str.split
+    if options.segmenter == "rjieba":
+        return partial(import_quietly("rjieba").Jieba().cut, hmm=options.hmm)
+    jieba = import_quietly("jieba")
+    tokenizer = jieba.Tokenizer()
+    tokenizer.FREQ, tokenizer.total = _jieba_dictionary()
+    tokenizer.initialized = True
+    jieba.finalseg.Force_Split_Words.clear()  # shared by all tokenizers, left by another one
+    if options.user_dict is not None:
+        tokenizer.FREQ = dict(tokenizer.FREQ)
+        with open(options.user_dict, "rb") as file:
+            tokenizer.load_userdict(file)
+
+    def cut(sentence):
+        for piece in _JIEBA_PIECE.findall(sentence):
+            yield from tokenizer.cut(piece, HMM=options.hmm)
+
+    return cut
+
+
+def segment_sentence(
+    sentence: str, cut: Callable[[str], Iterable[str]], normalize: str = "none"
+) -> List[str]:
+    """Return the words of `sentence`, none empty or with white space inside.
+
+    Special tokens are not changed, see `segment_files`.
+
+    Args:
+        sentence: Raw text.
+        cut: A function that `load_segmenter` returned.
+        normalize: "nfkc" or "none".
+    """
+    if normalize == "nfkc":
+        sentence = unicodedata.normalize("NFKC", sentence)
+    return " ".join(cut(sentence)).split()
+
+
+def import_quietly(name: str) -> ModuleType:
+    """Import a module of a segmenter, such as "jieba.posseg", without warnings.
+
+    Raises:
+        InputError: Its package is not installed.
+        ModuleNotFoundError: A dependency of the package is not installed.
+    """
+    package = name.partition(".")[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about jieba's old code
+            return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise InputError(f"{package} is not installed: pip install {package}") from None
+
+
+@lru_cache(maxsize=1)
+def _jieba_dictionary():
+    with open(_jieba_dictionary_file(), "rb") as file:
+        return import_quietly("jieba").Tokenizer.gen_pfdict(file)
+
+
+def _jieba_dictionary_file():
+    return Path(import_quietly("jieba").__file__).with_name("dict.txt")
+
+
+def _check_user_dictionary(path):
+    if not os.path.isfile(path):
+        raise InputError(f"no such file: {path}; check --user_dict")
+    with open(path, "rb") as file:  # as jieba reads it: never decompressed
+        for number, line in enumerate(file, start=1):
+            if "\t" in decode_line(line, path, number).strip():
+                raise InputError(
+                    f"{path}, line {number}: found a tab; separate word, count and tag by spaces"
+                )

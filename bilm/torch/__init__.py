@@ -1,0 +1,1 @@
+"""The biLM and ELMo in PyTorch, and their export to ONNX."""

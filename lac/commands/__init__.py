@@ -1,0 +1,1 @@
+"""The verbs of `lac`, one file each: parser and `main`."""

@@ -1,0 +1,40 @@
+"""`lac evaluate`: precision, recall and F1 of a tagger on tagged text."""
+
+from bilm.hardware import prepare_device
+from bilm.program.json_output import write_figures
+from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.parser import Parser
+from lac.commands.options import add_tagger_options
+from lac.evaluate import report_lines, score, warn_of_unknown_tags
+from lac.tagged_files import read_tagged
+
+
+def build_parser() -> Parser:
+    """Return the parser of `lac evaluate`."""
+    parser = new_parser(
+        "lac evaluate",
+        "How many spans and tags of a tagged text a tagger finds.",
+        ["lac evaluate --model tagger --data data/lac/dev.tsv --json scores.json"],
+    )
+    parser.group("text").add_argument(
+        "--data", required=True, metavar="GLOB", help="tagged text: file, folder or glob"
+    )
+    add_tagger_options(parser)
+    add_json_option(parser)
+    add_quiet_option(parser)
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Evaluate as the command line says."""
+    options = build_parser().parse_args(arguments)
+    prepare_device(options.use_gpu, options.threads)
+    from lac.pretrained import load_predictor  # only now: it imports Paddle
+
+    predictor = load_predictor(options.model, options.batch_size)
+    corpus = read_tagged(options.data, predictor.scheme)
+    warn_of_unknown_tags(corpus, predictor.tags, options.data)
+    report = score(predictor, corpus, show_progress=not options.quiet).report()
+    write_figures(options.json, report)
+    if options.json != "-":
+        print("\n".join(report_lines(report)))

@@ -1,0 +1,28 @@
+"""`lac export`: a tagger as one static model, which paddle.inference runs by itself."""
+
+from bilm.hardware import prepare_device
+from bilm.program.options import new_parser
+from bilm.program.parser import Parser
+
+
+def build_parser() -> Parser:
+    """Return the parser of `lac export`."""
+    parser = new_parser("lac export", "Write a tagger as one static model, which paddle.inference "
+                        "runs by itself.", ["lac export exported --model tagger"])
+    parser.group("output").add_argument(
+        "target", metavar="DST", help="folder to write; it appears whole or not at all"
+    )
+    parser.group("model").add_argument(
+        "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"
+    )
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Export as the command line says."""
+    options = build_parser().parse_args(arguments)
+    prepare_device(use_gpu=False, threads=0)
+    from lac.static_model import MODEL_NAME, export  # only now: it imports Paddle
+
+    inputs = export(options.model, options.target)
+    print(f"{options.target}: {MODEL_NAME}, inputs {', '.join(inputs)}; outputs tags, emissions")

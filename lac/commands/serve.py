@@ -1,0 +1,26 @@
+"""`lac serve`: a tagger over HTTP, with a page to see it work."""
+
+from bilm.program.options import add_device_options, new_parser
+from bilm.program.parser import Parser
+from lac.commands.options import add_model_option
+from lac.serving.server import listen, serve
+
+
+def build_parser() -> Parser:
+    """Return the parser of `lac serve`."""
+    parser = new_parser("lac serve", "A tagger over HTTP, with a page to see it work.", [
+        "lac serve --model sample", "lac serve --model tagger --host 0.0.0.0 --port 80",
+    ])
+    add_model_option(parser)
+    add = parser.group("address").add_argument
+    add("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on")
+    add("--port", type=int, default=8000, metavar="N", help="port to listen on; 0: a free one")
+    add_device_options(parser)
+    return parser
+
+
+def main(arguments=None) -> None:
+    """Serve what the command line names."""
+    options = build_parser().parse_args(arguments)
+    listener = listen(options.host, options.port)
+    serve(options.model, listener, options.use_gpu, options.threads)

@@ -1,0 +1,32 @@
+"""The console script `lac VERB ...`; each verb is the module of its name in this folder."""
+
+from typing import Optional, Sequence
+
+from bilm.program.running import run_verb
+
+# group: verb: what it does
+GROUPS = {
+    "training": {
+        "label": "tags by jieba's dictionary, for text without labels",
+        "train": "train a tagger with or without ELMo, or resume training",
+        "ablate": "train with and without ELMo on several seeds, and compare",
+        "evaluate": "precision, recall and F1 of a tagger on tagged text",
+        "plot": "draw dev scores, the mix of ELMo and the confusion of types",
+    },
+    "use of a tagger": {
+        "tag": "words and tags of a text",
+        "serve": "a tagger over HTTP, with a page to see it work",
+        "export": "a tagger as one static model for paddle.inference",
+        "convert": "what bilm convert does, and taggers of LARK's LAC demo",
+    },
+    "shell": {
+        "completion": "a script that completes verbs and flags on Tab",
+    },
+}
+VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
+EXAMPLE = "echo '昨天下午，小川在上海买了两斤苹果。' | lac tag --model sample"
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Run the verb that `arguments` (default: the command line) start with."""
+    run_verb("lac", GROUPS, EXAMPLE, arguments)

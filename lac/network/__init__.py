@@ -1,0 +1,1 @@
+"""The tagger's network, in Paddle: it knows no files."""

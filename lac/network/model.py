@@ -1,0 +1,106 @@
+"""The tagger: the one definition of its network."""
+
+from typing import Optional
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from bilm.errors import InputError
+from bilm.network.elmo import ELMo
+from bilm.network.model import BiLM
+from lac.network.character_encoder import CharacterFeatures
+from lac.network.config import TaggerConfig
+from lac.network.crf import LinearChainCRF
+from lac.network.gru import bidirectional_gru
+
+
+class Tagger(nn.Layer):
+    """Scores of every tag at every word, and a CRF over them.
+
+    ELMo's vectors, the word embedding and character features, those that there are, are joined
+    and run through BiGRU layers; a linear layer makes the emissions.
+
+    Source: LARK's LAC demo (Baidu, 2019), without its errors.
+
+    Args:
+        config: Sizes and switches.
+        bilm: What ELMo mixes the layers of; None for a tagger without ELMo.
+        finetune_elmo: Whether the biLM is trained with the tagger.
+
+    Raises:
+        InputError: The configuration and the biLM do not go together.
+    """
+
+    def __init__(
+        self, config: TaggerConfig, bilm: Optional[BiLM] = None, finetune_elmo: bool = False
+    ):
+        super().__init__()
+        if (config.elmo_variant is None) != (bilm is None):
+            raise InputError(f"elmo_variant {config.elmo_variant!r}, but the biLM is {bilm}")
+        self.config = config
+        uniform = nn.initializer.Uniform(-0.1, 0.1)
+        features = config.word_embedding_size
+        self.word_embedding = nn.Embedding(
+            config.num_words, features, weight_attr=paddle.ParamAttr(initializer=uniform)
+        )
+        self.elmo = None
+        if bilm is not None:
+            self.elmo = ELMo(
+                bilm, dropout=config.elmo_dropout, trainable=finetune_elmo,
+                variant=config.elmo_variant,
+            )
+            features += bilm.config.num_directions * bilm.config.projection_size
+        self.character_features = None
+        if config.num_characters:
+            self.character_features = CharacterFeatures(
+                config.num_characters, config.character_size
+            )
+            features += config.character_size
+        sizes = [features] + [2 * config.gru_size] * (config.num_layers - 1)
+        self.gru_layers = nn.LayerList(
+            bidirectional_gru(size, config.gru_size, config.reset_before) for size in sizes
+        )
+        self.emissions = nn.Linear(
+            2 * config.gru_size, config.num_tags, weight_attr=paddle.ParamAttr(initializer=uniform)
+        )
+        self.crf = LinearChainCRF(config.num_tags)
+
+    def forward(
+        self,
+        words: paddle.Tensor,
+        lengths: Optional[paddle.Tensor] = None,
+        elmo: Optional[paddle.Tensor] = None,
+        characters: Optional[paddle.Tensor] = None,
+        elmo_layers: Optional[paddle.Tensor] = None,
+    ) -> paddle.Tensor:
+        """Return the emissions, shape (batch, steps, tags).
+
+        Args:
+            words: int64, shape (batch, steps).
+            lengths: int64, shape (batch,); None: all rows are full.
+            elmo: Ids for ELMo, as `bilm.ELMo` takes them, of a tagger that has one.
+            characters: int64, shape (batch, steps, characters), of a tagger that has
+                character features.
+            elmo_layers: What `self.elmo.layers` returned, instead of `elmo`: then the biLM
+                is not run.
+        """
+        features = [self.word_embedding(words)]
+        if self.elmo is not None:
+            if elmo_layers is None:
+                mixed = self.elmo(elmo, lengths)
+            else:
+                mixed = self.elmo.mix(elmo_layers, lengths)
+            features.insert(0, mixed[0])
+        if self.character_features is not None:
+            features.append(self.character_features(characters))
+        values = paddle.concat(features, axis=-1) if len(features) > 1 else features[0]
+        for gru in self.gru_layers:
+            values, _ = gru(self._drop(values), None, lengths)
+        return self.emissions(self._drop(values))
+
+    def _drop(self, values):
+        # not even a call of Paddle's where nothing drops: tagging single sentences feels it
+        if not self.training or not self.config.dropout:
+            return values
+        return F.dropout(values, self.config.dropout)

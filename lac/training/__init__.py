@@ -1,0 +1,1 @@
+"""Training of a tagger, from its options to the course of a run."""

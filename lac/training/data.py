@@ -1,0 +1,60 @@
+"""The tagged text of a run, and whether it is the one that a checkpoint was trained on."""
+
+import hashlib
+import logging
+from typing import Dict, NamedTuple, Optional
+
+from lac.tag_schemes import TagScheme
+from lac.tagged_files import TaggedCorpus, read_tagged, to_line
+from lac.training.options import TaggerOptions
+
+_log = logging.getLogger("lac")
+
+
+class Corpora(NamedTuple):
+    """The tagged text of a run.
+
+    Attributes:
+        train: Text that the tagger learns from.
+        dev: Text that decides when training stops.
+        test: Text on which the best tagger is scored in the end, or None.
+    """
+
+    train: TaggedCorpus
+    dev: TaggedCorpus
+    test: Optional[TaggedCorpus]
+
+    def with_scheme(self, scheme: TagScheme) -> "Corpora":
+        """Return the same sentences with another meaning of their tags."""
+        train, dev, test = (corpus and corpus._replace(scheme=scheme) for corpus in self)
+        return Corpora(train, dev, test)
+
+    def checksums(self) -> Dict[str, str]:
+        """Return SHA-256s of the words and tags under "train", "dev" and "test"."""
+        checksums = {}
+        for name, corpus in self._asdict().items():
+            digest = hashlib.sha256()
+            for sentence in corpus.sentences if corpus else ():
+                digest.update(to_line(sentence).encode() + b"\n")
+            checksums[name] = digest.hexdigest()
+        return checksums
+
+
+def read_corpora(options: TaggerOptions) -> Corpora:
+    """Return the tagged text that the options name.
+
+    Raises:
+        InputError: Files are missing or malformed; see `read_tagged`.
+    """
+    train = read_tagged(options.train_path)
+    dev = read_tagged(options.dev_path, train.scheme)
+    test = read_tagged(options.test_path, train.scheme) if options.test_path else None
+    sentences = train.sentences
+    if len(sentences) > 1 and all(len(sentence.tokens) == 1 for sentence in sentences):
+        _log.warning(
+            f"{options.train_path}: every sentence is a single word; one word a line is CoNLL's "
+            "form: here a line is a sentence"
+        )
+    if options.max_train_sentences:
+        train = train._replace(sentences=sentences[: options.max_train_sentences])
+    return Corpora(train, dev, test)

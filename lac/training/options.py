@@ -1,0 +1,163 @@
+"""Everything that `lac train` can be told, with LARK's names as aliases."""
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Optional
+
+from bilm.errors import InputError
+from bilm.network.mixes import VARIANTS
+from bilm.program.options import not_chosen, option, out_of_range
+from bilm.text.vocabulary import UNKNOWN
+
+# LARK's flags that mean nothing here: flag and what became of it.
+OBSOLETE = (
+    ("corpus_type_list", "all files of --train_path are read"),
+    ("corpus_proportion_list", "all sentences count the same"),
+    ("traindata_shuffle_buffer", "the whole training data is shuffled"),
+)
+
+_data, _elmo, _model, _optimisation, _output, _device = (
+    partial(option, group=group)
+    for group in ("data", "ELMo", "model", "optimisation", "output", "device")
+)
+
+
+@dataclass(frozen=True)
+class TaggerOptions:
+    """The options of one training run; their help texts stand beside them.
+
+    Raises:
+        InputError: One or more values are out of range; the message lists all of them.
+    """
+
+    train_path: str = _data("", "tagged training data: file, folder or glob",
+                            aliases=["traindata_dir"], metavar="GLOB")
+    dev_path: str = _data("", "tagged data that decides when to stop: file, folder or glob",
+                          aliases=["testdata_dir"], metavar="GLOB")
+    test_path: str = _data("", "tagged data on which the best model is scored in the end",
+                           metavar="GLOB")
+    max_train_sentences: int = _data(0, "use the first so many sentences; 0: all")
+    word_dict_path: str = _data("", "the tagger's vocabulary; empty: words of the training data",
+                                metavar="FILE")
+    min_word_count: int = _data(1, "words that occur fewer times are not in the tagger's "
+                                "vocabulary")
+    label_dict_path: str = _data("", "file of all tags; empty: those of the training data",
+                                 metavar="FILE")
+    fold_width: bool = _data(True, "full-width and half-width forms are one")
+    word_rep_dict_path: str = _data("", "table of forms to fold; empty: Unicode's", metavar="FILE")
+    customization: str = _data("", "user dictionary to store in the model", metavar="FILE")
+
+    elmo: str = _elmo("none", "biLM (folder, run or LARK checkpoint), or none",
+                      aliases=["pretrain_elmo_model_path"], metavar="PATH")
+    elmo_vocab_path: str = _elmo("", "vocabulary of a biLM that comes without",
+                                 aliases=["elmo_dict_dir"], metavar="FILE")
+    variant: str = _elmo("elmo", "layers as the biLM computes them, or as LARK's encoder does",
+                         choices=VARIANTS)
+    finetune_elmo: bool = _elmo(False, "train the biLM, too")
+    elmo_learning_rate: float = _elmo(0.1, "learning rate of the biLM, times --learning_rate")
+    elmo_unknown: str = _elmo("characters", "what ELMo reads for words that it does not know",
+                              choices=UNKNOWN)
+    elmo_dropout: float = _elmo(
+        0.2, "dropout, 0 to 1, on ELMo's vectors (lark: on its LSTM layers)"
+    )
+    elmo_l2_coef: float = _elmo(0.001, "L2 regularisation of the mix weights")
+    cache_megabytes: int = _elmo(
+        4096, "MB of ELMo's layers of a data set that are kept in memory; more go to a file in "
+        "--save_dir"
+    )
+
+    word_embedding_size: int = _model(128, "features of the word embedding",
+                                      aliases=["word_emb_dim"])
+    gru_size: int = _model(256, "features of a GRU, each direction", aliases=["grnn_hidden_dim"])
+    num_layers: int = _model(2, "BiGRU layers", aliases=["bigru_num"])
+    dropout: float = _model(0.3, "dropout, 0 to 1, at the input of each BiGRU layer and on the top "
+                            "output")
+    char_features: bool = _model(False, "add features made from the characters of words")
+    character_size: int = _model(64, "number of these features")
+    constrained_decoding: bool = _model(True, "never let an I follow a wrong tag")
+    load_pretraining_params: str = _model("", "tagger to go on from, with its words and tags",
+                                          metavar="DIR")
+
+    max_epochs: int = _optimisation(30, "passes over the training data")
+    max_steps: int = _optimisation(0, "stop after so many steps; 0: no limit",
+                                   aliases=["num_iterations"])
+    patience: int = _optimisation(5, "stop after so many evaluations without a better dev F1",
+                                  aliases=["eval_window"])
+    batch_size: int = _optimisation(32, "sentences in a batch")
+    learning_rate: float = _optimisation(1e-3, "of Adam", aliases=["base_learning_rate"])
+    emb_learning_rate: float = _optimisation(1.0, "of the word embedding, times --learning_rate")
+    crf_learning_rate: float = _optimisation(0.2, "of the CRF, times --learning_rate")
+    l2_coef: float = _optimisation(1e-4, "L2 regularisation of GRU and linear weights")
+    unknown_rate: float = _optimisation(
+        0.5, "share, 0 to 1, of the words that occur once in the training data and are taken for "
+        "unknown"
+    )
+    max_grad_norm: float = _optimisation(10.0, "global norm that gradients are clipped to; 0: none")
+    random_seed: int = _optimisation(0, "decides initial weights, dropout and order")
+
+    save_dir: str = _output("tagger", "folder of checkpoints and metrics (RUN)",
+                            aliases=["model_save_dir"], metavar="DIR")
+    eval_interval: int = _output(0, "steps between evaluations and checkpoints; 0: an epoch",
+                                 aliases=["save_model_per_batchs"])
+    log_interval: int = _output(100, "steps between log lines")
+    keep: int = _output(1, "newest checkpoints to keep beside the best; 0: all")
+
+    use_gpu: bool = _device(False, "train on the GPU")
+    threads: int = _device(0, "CPU threads; 0: one for each usable core")
+
+    def __post_init__(self):
+        problems = list(self._problems())
+        if problems:
+            raise InputError("; ".join(problems))
+
+    def _problems(self):
+        yield from out_of_range(
+            self,
+            counts=("word_embedding_size", "gru_size", "num_layers", "character_size",
+                    "min_word_count", "max_epochs", "patience", "batch_size", "log_interval"),
+            not_negative=("elmo_l2_coef", "l2_coef", "max_steps", "max_train_sentences",
+                          "eval_interval", "max_grad_norm", "random_seed", "cache_megabytes",
+                          "keep", "threads", "elmo_learning_rate", "emb_learning_rate",
+                          "crf_learning_rate"),
+            positive=("learning_rate",),
+            dropouts=("dropout", "elmo_dropout"),
+            rates=("unknown_rate",),
+        )
+        yield from not_chosen(self)
+        for name in ("train_path", "dev_path"):
+            if not getattr(self, name):
+                yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
+        if self.load_pretraining_params:
+            defaults = {field.name: field.default for field in fields(self)}
+            for name in DECIDED_BY_TAGGER:
+                if getattr(self, name) != defaults[name]:
+                    yield (f"--{name} goes without --load_pretraining_params: the tagger that is "
+                           "trained further decides it")
+        if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
+            yield "--finetune_elmo needs --elmo"
+
+    @property
+    def elmo_path(self) -> Optional[str]:
+        """The biLM, or None."""
+        return None if self.elmo in ("", "none") else self.elmo
+
+
+# What a tagger that is trained further brings with it.
+DECIDED_BY_TAGGER = (
+    "elmo", "elmo_vocab_path", "variant", "elmo_unknown", "elmo_dropout", "word_embedding_size",
+    "gru_size", "num_layers", "dropout", "char_features", "character_size",
+    "constrained_decoding", "word_dict_path", "min_word_count", "label_dict_path", "fold_width",
+    "word_rep_dict_path",
+)
+
+# What changes no result.
+WITHOUT_EFFECT = ("save_dir", "cache_megabytes", "log_interval", "keep", "threads", "use_gpu")
+
+# A resumed run continues the same computation: these may change on the way.
+CHANGEABLE_AT_RESUME = (
+    *WITHOUT_EFFECT, "train_path", "dev_path", "test_path", "max_epochs", "max_steps", "patience",
+    "elmo", "elmo_vocab_path", "customization",
+)
+FIXED_AT_RESUME = tuple(
+    field.name for field in fields(TaggerOptions) if field.name not in CHANGEABLE_AT_RESUME
+)

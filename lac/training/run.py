@@ -1,0 +1,256 @@
+"""The course of a tagger's training: when to log, evaluate, save and stop."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from bilm.storage.checkpoint import set_weights
+from bilm.storage.pretrained import read_pretrained
+from bilm.storage.runs import BEST, RunFolder, checkpoint_path
+from bilm.storage.side_files import read_side_files
+from bilm.training.metrics import MetricsLog
+from bilm.training.progress import Progress, Speed
+from bilm.training.stop_request import StopRequest
+from lac.evaluate import score
+from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
+from lac.prediction import Predictor
+from lac.pretrained import own_weights, set_own_weights
+from lac.training.options import TaggerOptions
+from lac.training.outcome import Outcome, write_outcome
+from lac.training.resume import Resumable
+from lac.training.setup import Caches, Setup, set_up
+
+
+class TaggerRun:
+    """A run from where its trainer stands to its end, or to a signal to stop.
+
+    Args:
+        setup: The parts of the run.
+        quiet: Show results only, no progress.
+    """
+
+    def __init__(self, setup: Setup, quiet: bool = False):
+        self.options, self.trainer = setup.options, setup.trainer
+        self.path = Path(setup.options.save_dir)
+        self._setup = setup
+        state = setup.state
+        self._best = state.get("best", {"f1": -1.0, "step": 0})
+        self._stale = state.get("stale", 0)  # evaluations since the best one
+        self._evaluated = state.get("evaluated", 0)  # step of the last evaluation
+        self._interval = state.get("interval", {"nats": 0.0, "sentences": 0})
+        self._tokens = state.get("tokens", 0)
+        self._predictor = Predictor(
+            self.trainer.tagger, setup.lookup, setup.stored.tags, setup.corpora.train.scheme
+        )
+        total = self._total_steps()
+        self._metrics = MetricsLog(self.path, self.trainer.step)
+        self._progress = Progress(total, self.trainer.step, quiet=quiet)
+        self._speed = Speed(self._tokens)
+        self._stop = StopRequest()
+
+    def train(self) -> Optional[Outcome]:
+        """Train until the dev F1 rises no more, the last epoch, or a signal to stop.
+
+        Returns:
+            How it ended; None if a signal stopped it.
+
+        Raises:
+            InputError: Training cannot go on.
+        """
+        try:
+            with self._stop:
+                while True:
+                    if self._is_evaluation_due():
+                        self._evaluate()
+                        self._save()
+                    if self._is_done():
+                        return self._finish()
+                    self._do_step()
+                    if self._stop:
+                        self._save()
+                        self._tell_how_to_resume()
+                        return None
+        finally:
+            self._progress.close()
+            self._metrics.close()
+
+    def _total_steps(self):
+        steps = self.options.max_epochs * self.trainer.steps_per_epoch
+        return min(steps, self.options.max_steps or steps)
+
+    def _is_done(self):
+        has_ended = self.trainer.step >= self._total_steps()
+        is_evaluated = self._evaluated == self.trainer.step
+        return is_evaluated and (has_ended or self._stale >= self.options.patience)
+
+    def _is_evaluation_due(self):
+        step = self.trainer.step
+        interval = self.options.eval_interval or self.trainer.steps_per_epoch
+        return self._evaluated != step and (step % interval == 0 or step >= self._total_steps())
+
+    def _do_step(self):
+        result = self.trainer.train_step()
+        self._tokens += result.tokens
+        self._interval["nats"] += result.nats
+        self._interval["sentences"] += result.sentences
+        self._progress.advance()
+        if self.trainer.step % self.options.log_interval == 0:
+            self._log()
+
+    def _log(self):
+        step = self.trainer.step
+        figures = {
+            "step": step,
+            "epoch": self.trainer.epoch,
+            "loss": self._interval["nats"] / self._interval["sentences"],
+            "tokens": self._tokens,
+            "tokens_per_second": self._speed.lap(self._tokens),
+        }
+        self._metrics.write(**figures)
+        time_left = self._speed.time_left(step, self._total_steps(), self._tokens)
+        self._progress.log(figures, f"{time_left} at most")
+        self._interval = {"nats": 0.0, "sentences": 0}
+
+    def _evaluate(self):
+        step = self.trainer.step
+        self._predictor.update()
+        report = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache).report()
+        is_best = report["f1"] > self._best["f1"]
+        if is_best:
+            self._best, self._stale = {"f1": report["f1"], "step": step}, 0
+        else:
+            self._stale += 1
+        self._evaluated = step
+        mix = self._mix()
+        figures = {name: report[name] for name in ("precision", "recall", "f1", "tag_accuracy")}
+        self._metrics.write(
+            event="dev", step=step, epoch=self.trainer.epoch, **figures,
+            unknown_word_accuracy=report["unknown_word_accuracy"], **({"mix": mix} if mix else {}),
+        )
+        layers = f"  layers {_mix_text(mix)}" if mix else ""
+        self._progress.say(
+            f"step {step}  epoch {self.trainer.epoch:.2f}  dev F1 {report['f1']:.2%}  "
+            f"precision {report['precision']:.2%}  recall {report['recall']:.2%}{layers}"
+            + ("  (best)" if is_best else "")
+        )
+        self._speed.skip(self._tokens)
+
+    def _mix(self) -> Optional[Dict]:
+        elmo = self.trainer.tagger.elmo
+        if elmo is None:
+            return None
+        shares, gamma = elmo.mix_weights()[0]
+        return {"shares": [round(float(share), 6) for share in shares], "gamma": gamma}
+
+    def _save(self):
+        step = self.trainer.step
+        path = checkpoint_path(self.path, step)
+        tagger = self.trainer.tagger
+        mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
+        if self.options.finetune_elmo:
+            self._save_bilm(tagger.elmo.bilm)
+        state = {
+            "options": asdict(self.options), "step": step, "best": self._best,
+            "stale": self._stale, "evaluated": self._evaluated, "interval": self._interval,
+            "tokens": self._tokens, "data": self._setup.data,
+        }
+        self._metrics.sync()
+        write_tagger(
+            path, self._setup.stored._replace(weights=own_weights(tagger)), mixes,
+            {STATE_FILE: state, **self.trainer.pack()},
+        )
+        best = checkpoint_path(self.path, self._best["step"]) if self._best["step"] else None
+        if best == path:
+            self._setup.folder.set_pointer(path, BEST)
+        self._setup.folder.set_pointer(path)
+        self._setup.folder.prune(self.options.keep, step, spared=best)
+
+    def _save_bilm(self, bilm):
+        """Write the tuned biLM anew; earlier checkpoints keep their own files of it."""
+        about = read_side_files(self.path / ELMO_FOLDER)
+        bilm.save_pretrained(self.path / ELMO_FOLDER, about.vocabulary, about.segmentation)
+
+    def _finish(self) -> Outcome:
+        """Score the best checkpoint, and write RUN/result.json."""
+        path = checkpoint_path(self.path, self._best["step"])
+        best = read_tagger(path)
+        tagger = self.trainer.tagger
+        if self.options.finetune_elmo:
+            set_weights(tagger.elmo.bilm, read_pretrained(best.elmo).weights, str(best.elmo))
+        set_own_weights(tagger, best.weights, str(path))
+        self._predictor.update()
+        scores = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache)
+        dev, test = scores.report(), None
+        if self._setup.corpora.test is not None:
+            scores = score(self._predictor, self._setup.corpora.test)
+            test = scores.report()
+        outcome = Outcome(
+            self._best["step"], self.trainer.epoch, dev, test,
+            [list(counts) for counts in scores.sentences], self._mix(),
+        )
+        write_outcome(self.path, outcome)
+        test_f1 = f", test F1 {test['f1']:.2%}" if test else ""
+        self._progress.tell(
+            f"finished at epoch {self.trainer.epoch:.2f}; best dev F1 {dev['f1']:.2%}{test_f1}; "
+            f"model: {path}"
+        )
+        return outcome
+
+    def _tell_how_to_resume(self):
+        self._progress.tell(
+            f"stopped by {self._stop.name} at step {self.trainer.step}; saved "
+            f"{checkpoint_path(self.path, self.trainer.step)}\n"
+            f"to continue: lac train --resume --save_dir {shlex.quote(str(self.path))}"
+        )
+
+
+def _mix_text(mix: Dict[str, Any]) -> str:
+    return "/".join(f"{share:.2f}" for share in mix["shares"]) + f" x {mix['gamma']:.2f}"
+
+
+def train(
+    options: TaggerOptions, caches: Optional[Caches] = None, quiet: bool = False
+) -> Optional[Outcome]:
+    """Train a new tagger in the folder options.save_dir.
+
+    Args:
+        options: The options.
+        caches: ELMo's layers, to share with other runs.
+        quiet: Whether to show results only.
+
+    Returns:
+        How the run ended; None if a signal stopped it.
+
+    Raises:
+        InputError: Something in the options or the data is wrong, or training cannot go on.
+    """
+    with RunFolder(options.save_dir, "--save_dir") as folder:
+        folder.check_unused()
+        return train_in(folder, options, caches=caches, quiet=quiet)
+
+
+def train_in(
+    folder: RunFolder,
+    options: TaggerOptions,
+    checkpoint: Optional[Resumable] = None,
+    caches: Optional[Caches] = None,
+    quiet: bool = False,
+) -> Optional[Outcome]:
+    """Train a tagger in a run's folder that is held already, from the start or a checkpoint.
+
+    Args:
+        folder: The folder options.save_dir.
+        options: The options.
+        checkpoint: Checkpoint to continue from; None starts a new run.
+        caches: ELMo's layers, to share with other runs.
+        quiet: Whether to show results only.
+
+    Returns:
+        How the run ended; None if a signal stopped it.
+
+    Raises:
+        InputError: Something in the options or the data is wrong, or training cannot go on.
+    """
+    caches = caches or Caches(quiet)
+    return TaggerRun(set_up(options, folder, checkpoint, caches), quiet).train()

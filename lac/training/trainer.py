@@ -1,0 +1,209 @@
+"""One training step of a tagger, and everything that has to be saved to go on from it exactly.
+
+All randomness of a step is a function of the seed and the step's number.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import paddle
+from paddle.regularizer import L2Decay
+
+from bilm.errors import InputError
+from bilm.randomness import random_for, seed_for
+from bilm.training.optimizer import (
+    apply_gradients,
+    build_optimizer,
+    clip_factor,
+    collect_gradients,
+    global_norm,
+    pack_optimizer,
+    unpack_optimizer,
+)
+from lac.layer_cache import LayerCache
+from lac.lookup import Lookup
+from lac.model_folder import OPTIMIZER_FILE, TRAINING_FOLDER
+from lac.network.model import Tagger
+from lac.prediction import tensors_of
+from lac.pretrained import BILM_PREFIX, set_own_weights
+from lac.tagged_files import TaggedSentence
+from lac.tensors import as_tensor
+from lac.training.options import TaggerOptions
+
+_POOL_BATCHES = 20  # whose sentences are sorted by length, so that batches hold little padding
+_OPTIMIZER = "adam"
+
+
+class StepResult(NamedTuple):
+    """Figures of one step.
+
+    Attributes:
+        nats: Summed negative log-likelihood of the sentences' tags.
+        sentences: Of the batch.
+        tokens: Of the batch.
+    """
+
+    nats: float
+    sentences: int
+    tokens: int
+
+
+class TaggerTrainer:
+    """A tagger in training, with its optimiser and its place in the data.
+
+    The loss is LARK's: the mean negative log-likelihood of a batch's sentences.
+
+    Args:
+        tagger: The network.
+        sentences: Training data.
+        lookup: The tagger's.
+        tags: In the order of their ids; all of the data are among them.
+        options: How to train.
+        cache: ELMo's layers of the sentences, where the biLM is frozen.
+    """
+
+    def __init__(
+        self,
+        tagger: Tagger,
+        sentences: Sequence[TaggedSentence],
+        lookup: Lookup,
+        tags: Sequence[str],
+        options: TaggerOptions,
+        cache: Optional[LayerCache] = None,
+    ):
+        self.tagger, self.options, self.step = tagger, options, 0
+        self._sentences, self._lookup, self._cache = sentences, lookup, cache
+        self._tag_ids = {tag: number for number, tag in enumerate(tags)}
+        self._rare = _words_seen_once(sentences, lookup)
+        self.steps_per_epoch = -(-len(sentences) // options.batch_size)
+        self._epoch, self._batches = -1, []
+        self._parameters = {
+            name: parameter for name, parameter in tagger.state_dict().items()
+            if options.finetune_elmo or not name.startswith(BILM_PREFIX)
+        }
+        self._set_rates()
+        self._optimizer = build_optimizer(
+            _OPTIMIZER, options.learning_rate, list(self._parameters.values())
+        )
+
+    def _set_rates(self):
+        """Tell Paddle's optimiser the learning rate and the L2 regularisation of each parameter."""
+        options = self.options
+        for name, parameter in self._parameters.items():
+            rate, l2_coef = 1.0, 0.0
+            if name.startswith("word_embedding."):
+                rate = options.emb_learning_rate
+            elif name.startswith("crf."):
+                rate = options.crf_learning_rate
+            elif name.startswith(BILM_PREFIX):
+                rate = options.elmo_learning_rate
+            elif name.startswith("elmo.mixes.") and name.endswith(".weights"):
+                l2_coef = options.elmo_l2_coef
+            elif "bias" not in name and name.startswith(("gru_layers.", "emissions.")):
+                l2_coef = options.l2_coef
+            parameter.optimize_attr["learning_rate"] = rate
+            parameter.regularizer = L2Decay(l2_coef) if l2_coef else None
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.step / self.steps_per_epoch
+
+    def train_step(self) -> StepResult:
+        """Update the tagger from the next batch; return the step's figures.
+
+        Raises:
+            InputError: The loss is not finite. No weight has changed then.
+        """
+        step = self.step + 1
+        numbers = self._next_batch()
+        sentences = [self._sentences[number] for number in numbers]
+        ids = self._lookup([sentence.tokens for sentence in sentences])
+        self._hide_rare_words(ids, step)
+        targets = np.zeros(ids.words.shape, np.int64)
+        for row, sentence in zip(targets, sentences):
+            row[: len(sentence.tags)] = [self._tag_ids[tag] for tag in sentence.tags]
+        paddle.seed(seed_for("dropout", self.options.random_seed, step))
+        self.tagger.train()
+        cache = self._cache
+        emissions = self.tagger(
+            *tensors_of(ids, with_elmo=cache is None),
+            elmo_layers=None if cache is None else as_tensor(cache.layers(numbers)),
+        )
+        nats = self.tagger.crf(
+            emissions, as_tensor(targets), as_tensor(ids.lengths)
+        ).sum()
+        if not np.isfinite(float(nats)):
+            raise InputError(f"step {step}: the loss is {float(nats)}; lower --learning_rate")
+        (nats / len(numbers)).backward()
+        self._update()
+        self.step = step
+        return StepResult(float(nats), len(numbers), int(ids.lengths.sum()))
+
+    @paddle.no_grad()
+    def _update(self):
+        gradients = collect_gradients(self._parameters.values())
+        norm = global_norm(gradients)
+        factor = clip_factor(norm, self.options.max_grad_norm)
+        apply_gradients(self._optimizer, gradients, factor)
+        self._optimizer.clear_grad(set_to_zero=False)
+
+    def _next_batch(self) -> List[int]:
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._order(epoch)
+        return self._batches[place]
+
+    def _order(self, epoch) -> List[List[int]]:
+        """Return the batches of an epoch: shuffled, sentences of similar length together."""
+        random = random_for("tagged sentences", self.options.random_seed, epoch)
+        order = random.permutation(len(self._sentences))
+        size, pool = self.options.batch_size, self.options.batch_size * _POOL_BATCHES
+        batches = []
+        for start in range(0, len(order), pool):
+            block = sorted(
+                order[start : start + pool], key=lambda number: len(self._sentences[number].tokens)
+            )
+            batches += [block[first : first + size] for first in range(0, len(block), size)]
+        return [batches[number] for number in random.permutation(len(batches))]
+
+    def _hide_rare_words(self, ids, step):
+        """Make `<UNK>` of some words that occur once, so that the tagger learns what to do then."""
+        if not self.options.unknown_rate or not len(self._rare):
+            return
+        random = random_for("unknown words", self.options.random_seed, step)
+        is_hidden = random.random(ids.words.shape) < self.options.unknown_rate
+        ids.words[is_hidden & self._rare[ids.words]] = self._lookup.words.unk_id
+
+    def pack(self) -> Dict[str, dict]:
+        """Return what `restore` needs beside the weights, by file name; a step must be done."""
+        return {
+            OPTIMIZER_FILE: pack_optimizer(self._optimizer, _OPTIMIZER, self._parameters)
+        }
+
+    def restore(self, step: int, weights: dict, training: dict, source: str) -> None:
+        """Go back to the moment after a step.
+
+        Args:
+            step: The step.
+            weights: What `own_weights` returned then.
+            training: What `pack` returned.
+            source: Where they come from, for messages.
+
+        Raises:
+            InputError: Arrays are missing, not known or of another shape; all are listed.
+        """
+        set_own_weights(self.tagger, weights, source)
+        unpack_optimizer(
+            self._optimizer, _OPTIMIZER, self._parameters, training[OPTIMIZER_FILE],
+            f"{source}/{TRAINING_FOLDER}/{OPTIMIZER_FILE}",
+        )
+        self.step = step
+
+
+def _words_seen_once(sentences, lookup):
+    """Return for each word id whether the word occurs once, shape (words,)."""
+    counts = np.zeros(len(lookup.words), np.int64)
+    for sentence in sentences:
+        np.add.at(counts, lookup.words.encode(lookup.fold(sentence.tokens)), 1)
+    return counts == 1

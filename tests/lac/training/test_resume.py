@@ -1,0 +1,146 @@
+"""Training a tagger that was stopped goes on to the same bits, or says why it cannot."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bilm.errors import InputError
+from bilm.storage.pretrained import read_pretrained
+from bilm.storage.runs import RunFolder, latest_checkpoint
+from lac.commands.train import main
+from lac.model_folder import read_tagger
+from lac.training.resume import read_resumable
+from lac.training.run import TaggerRun, train, train_in
+from lac.training.setup import set_up
+from tests.reference.places import ROOT
+from tests.reference.refusals import refusal_of
+from tests.reference.taggers import LINES, assert_equal_runs, options, small_bilm, write_text
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"elmo": "bilm", "finetune_elmo": True}, {"elmo": "bilm", "char_features": True},
+], ids=str)
+@pytest.mark.parametrize("stop_at", [2, 6, 7])  # within an epoch, at its end, after it
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
+    if "elmo" in changes:
+        changes = {**changes, "elmo": str(small_bilm(tmp_path))}
+    whole = options(tmp_path, save_dir=str(tmp_path / "whole"), **changes)
+    train(whole)
+    parts = replace(whole, save_dir=str(tmp_path / "parts"))
+    with RunFolder(parts.save_dir, "--save_dir") as folder:
+        run = TaggerRun(set_up(parts, folder))
+        step = run.trainer.train_step
+
+        def step_and_signal():
+            result = step()
+            if run.trainer.step == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return result
+
+        run.trainer.train_step = step_and_signal
+        assert run.train() is None
+        checkpoint = read_resumable(folder)
+        assert checkpoint.path.name == f"step_{stop_at:08d}"
+        assert train_in(folder, type(whole)(**checkpoint.options), checkpoint) is not None
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_process_saves_and_tells_how_to_go_on(tmp_path):
+    write_text(tmp_path)
+    command = [
+        sys.executable, "-u", "-m", "lac", "train", "--train_path", "train.tsv", "--dev_path",
+        "train.tsv", "--save_dir", "run", "--max_epochs", "100000", "--patience", "100000",
+        "--log_interval", "1", "--gru_size", "8", "--batch_size", "4",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for line in process.stdout:
+        if line.startswith("step 5/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "stopped by SIGINT at step" in out
+    assert "lac train --resume --save_dir run" in out
+    done = subprocess.run(
+        [*command[:5], "--resume", "--save_dir", "run", "--max_steps", "40"], cwd=tmp_path,
+        env=environment, text=True, capture_output=True, check=True,
+    )
+    assert "finished at" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finetune", [False, True])
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
+    write_text(tmp_path)
+    small_bilm(tmp_path)
+    common = ["--train_path", "train.tsv", "--dev_path", "train.tsv", "--elmo", "bilm",
+              "--finetune_elmo", str(finetune), "--gru_size", "8", "--batch_size", "2",
+              "--log_interval", "1", "--max_epochs", "8", "--patience", "50", "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(*more):
+        return subprocess.Popen([sys.executable, "-u", "-m", "lac", "train", *more], cwd=tmp_path,
+                                env=environment, text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL)
+
+    with start(*common, "--save_dir", "whole") as process:
+        process.communicate()
+    with start(*common, "--save_dir", "killed") as process:
+        for line in process.stdout:
+            if line.startswith("step 13/"):  # within the fourth epoch
+                break
+        process.kill()
+    with start("--resume", "--save_dir", "killed") as process:
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert "finished at epoch 8.00" in out
+    assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
+    one, other = (read_pretrained(read_tagger(tmp_path / name).elmo).weights
+                  for name in ("whole", "killed"))
+    assert all(np.array_equal(array, other[name]) for name, array in one.items())
+
+
+def test_a_folder_of_another_run_and_changed_data_are_refused(tmp_path, capsys):
+    given = options(tmp_path, max_epochs=1)
+    train(given)
+    with pytest.raises(InputError, match="holds checkpoints of another run; add --resume"):
+        train(given)
+    error = refusal_of(
+        main, ["--resume", "--save_dir", given.save_dir, "--gru_size", "99"], capsys
+    )
+    assert "cannot be continued: --gru_size is 99, the checkpoint was trained with 16" in error
+    write_text(tmp_path, [line.replace("v-B", "n-B") for line in LINES])
+    error = refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)
+    assert "has changed since this run started; start a new one" in error
+
+
+@pytest.mark.parametrize("damage, told", [
+    (lambda folder: (folder / "state.json").write_text("{}"), "state.json: lacks options, step"),
+    (lambda folder: (folder / "state.json").unlink(), "missing state.json; use another checkpoint"),
+    (lambda folder: (folder / "optimizer.safetensors").unlink(), "missing optimizer.safetensors"),
+])
+def test_damaged_training_state_is_told(tmp_path, capsys, damage, told):
+    given = options(tmp_path, max_epochs=1)
+    train(given)
+    checkpoint = latest_checkpoint(given.save_dir)
+    (checkpoint / "checksums.json").unlink()
+    damage(checkpoint / "training")
+    assert told in refusal_of(main, ["--resume", "--save_dir", given.save_dir], capsys)
+
+
+def test_a_dictionary_that_has_gone_does_not_stop_resuming(tmp_path):
+    dictionary = tmp_path / "words.txt"
+    dictionary.write_text("青石镇/ns\n", encoding="utf-8")
+    given = options(tmp_path, max_epochs=1, customization=str(dictionary))
+    train(given)
+    dictionary.unlink()
+    main(["--resume", "--save_dir", given.save_dir, "--max_epochs", "2"])
+    assert read_tagger(given.save_dir).customization.to_text() == "青石镇/ns\n"
