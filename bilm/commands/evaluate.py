@@ -49,11 +49,11 @@ def main(arguments=None) -> None:
     from bilm.text.corpus import Corpus
     from bilm.text.segmentation import warn_of_segmentation
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
-    corpus = Corpus(options.data, checkpoint.vocabulary)
-    train = Corpus(options.unigram, checkpoint.vocabulary) if options.unigram else None
+    model, vocabulary, segmentation = load_language_model(options.model, options.vocab_path)
+    corpus = Corpus(options.data, vocabulary)
+    train = Corpus(options.unigram, vocabulary) if options.unigram else None
     counts = corpus.count()
-    warn_of_segmentation(checkpoint.segmentation, corpus.shards)
+    warn_of_segmentation(segmentation, corpus.shards)
     with tqdm(
         total=counts.tokens if options.stateful else counts.sentences,
         unit="token" if options.stateful else "sentence",

@@ -45,10 +45,10 @@ def main(arguments=None) -> None:
     from bilm.storage.models import load_language_model
     from bilm.text.lines import split_words
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
+    model, vocabulary, _ = load_language_model(options.model, options.vocab_path)
     sentences = generate(
         model,
-        checkpoint.vocabulary,
+        vocabulary,
         split_words(options.prefix),
         options.num_sentences,
         options.max_words,

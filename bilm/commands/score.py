@@ -44,8 +44,8 @@ def main(arguments=None) -> None:
     from bilm.storage.models import load_language_model
     from bilm.text.lines import Lines
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
-    vocabulary, is_table = checkpoint.vocabulary, options.json != "-"
+    model, vocabulary, _ = load_language_model(options.model, options.vocab_path)
+    is_table = options.json != "-"
     hidden = True if options.quiet or sys.stdout.isatty() else None
     with Lines(options.input) as lines, json_lines(options.json) as write, tqdm(
         unit="line", disable=hidden

@@ -218,10 +218,10 @@ class Embedder:
         return [BOS, *words, EOS] if self._variant == "elmo" else words
 
     def _ids(self, rows):
-        """Return the token ids of rows of words, as `BiLM.embed` takes them."""
-        config = self._model.config
-        if config.char_cnn is not None:
-            ids = np.stack([character_ids(words, config.max_characters) for words in rows])
+        """Return the ids of rows of words: a tensor that `BiLM.embed` accepts."""
+        if self.vocabulary is None:
+            size = self._model.config.max_characters
+            ids = np.stack([character_ids(words, size) for words in rows])
         elif self._unknown == "unk":
             ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
         else:
@@ -230,8 +230,9 @@ class Embedder:
 
     def is_composed(self, word: str) -> bool:
         """Return whether an unknown word gets its vector from its known characters."""
-        is_unknown = word not in self.vocabulary and self._unknown == "characters"
-        return is_unknown and self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
+        if self.vocabulary is None or self._unknown == "unk" or word in self.vocabulary:
+            return False
+        return self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
 
     def _long_pieces(self, words):
         """Yield the vectors of a long sentence, window by window."""

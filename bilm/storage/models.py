@@ -30,12 +30,16 @@ def load_model(
 
 def load_language_model(
     path: PathLike, vocab_path: Optional[PathLike] = None
-) -> Tuple[BiLM, StoredModel]:
-    """Return what `load_model` returns, of a model that can predict words.
+) -> Tuple[BiLM, Vocabulary, Optional[dict]]:
+    """Return a biLM that can predict words, its vocabulary, and the segmentation if known.
+
+    Args:
+        path: See `load_model`.
+        vocab_path: See `load_model`.
 
     Raises:
-        InputError: As `load_model`; the model has no vocabulary or no softmax, or reads
-            characters, whose vocabulary is that of its predictions only.
+        InputError: The model cannot be loaded, has no vocabulary or no softmax, or reads
+            characters: its vocabulary is then only that of its predictions.
     """
     model, stored = load_model(path, vocab_path)
     if model.config.char_cnn is not None:
@@ -44,7 +48,7 @@ def load_language_model(
         raise InputError(f"{path}: has no softmax: it gives word vectors, but predicts no words")
     if stored.vocabulary is None:
         raise InputError(f"{path}: has no vocab.txt; {NAME_VOCABULARY}")
-    return model, stored
+    return model, stored.vocabulary, stored.segmentation
 
 
 def build_model(stored: StoredModel, source: str, has_softmax: Optional[bool] = None) -> BiLM:
