@@ -125,7 +125,7 @@ class Embedder:
         digest = hashlib.sha256()
         for name, array in sorted(weights_of(self._model).items()):
             digest.update(name.encode() + array.tobytes())
-        words = self.vocabulary.to_text() if self.vocabulary else ""
+        words = "" if self.vocabulary is None else self.vocabulary.to_text()
         options = (
             self._model.config, words, self._layers, self._variant, self._unknown, self.mix,
             self.batch_size, self.stateful,
@@ -219,7 +219,7 @@ class Embedder:
 
     def _ids(self, rows):
         """Return the ids of rows of words: a tensor that `BiLM.embed` accepts."""
-        if self.vocabulary is None:
+        if self.vocabulary is None:  # the model reads characters
             size = self._model.config.max_characters
             ids = np.stack([character_ids(words, size) for words in rows])
         elif self._unknown == "unk":

@@ -52,9 +52,9 @@ def survey(lines: Lines, embedder: Embedder) -> Survey:
         lengths.append(len(words))
         sentences.append(" ".join(words))
         if vocabulary is not None:
-            new = [word for word in words if word not in vocabulary]
-            unknown += len(new)
-            composed += sum(map(embedder.is_composed, new))
+            others = [word for word in words if word not in vocabulary]
+            unknown += len(others)
+            composed += sum(map(embedder.is_composed, others))
     return Survey(lengths, sentences, unknown, composed, digest.hexdigest())
 
 

@@ -31,11 +31,11 @@ def load_model(
 def load_language_model(
     path: PathLike, vocab_path: Optional[PathLike] = None
 ) -> Tuple[BiLM, Vocabulary, Optional[dict]]:
-    """Return a biLM that can predict words, its vocabulary, and the segmentation if known.
+    """Return a biLM that predicts words, its vocabulary, and how its training text was segmented.
 
     Args:
-        path: See `load_model`.
-        vocab_path: See `load_model`.
+        path: See `bilm.storage.pretrained` for what it may be.
+        vocab_path: The vocabulary, of a model that has none beside it.
 
     Raises:
         InputError: The model cannot be loaded, has no vocabulary or no softmax, or reads
