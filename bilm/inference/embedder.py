@@ -43,9 +43,10 @@ class Embedder:
 
     Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
     embedded with it (to the bit in batches of the same shape, on the processors that
-    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
-    carried state, so that memory is bounded; the backward direction then runs twice, first from
-    the end to the start to obtain the state before each window, then window by window.
+    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of
+    more than BATCH_TOKENS words run in windows with carried state, so that memory is bounded; the
+    backward direction then runs twice, first from the end to the start to obtain the state before
+    each window, then window by window.
 
     Examples:
         >>> embedder = Embedder("sample")
