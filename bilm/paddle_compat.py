@@ -4,7 +4,7 @@ Whatever a new version of Paddle moves or renames is mended here.
 """
 
 from contextlib import contextmanager
-from typing import Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -153,7 +153,7 @@ def constants_in_program() -> Iterator[None]:
             value.stop_gradient = True
 
 
-def is_initialized(variable: Optional[object]) -> bool:
+def is_initialized(variable: Any) -> bool:
     """Return whether a variable of a scope, as `find_var` returns it, has a value.
 
     Paddle 2.6 and 3.

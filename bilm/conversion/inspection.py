@@ -57,7 +57,7 @@ def inspect(
 def _describe(name, array, sha):
     description = {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
     if sha:
-        values = memoryview(np.ascontiguousarray(array).reshape(-1)).cast("B")
+        values = np.ascontiguousarray(array).reshape(-1).data.cast("B")
         description["sha256"] = hashlib.sha256(values).hexdigest()
     return description
 

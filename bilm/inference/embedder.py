@@ -13,7 +13,7 @@ from bilm.inference.batching import BATCH_TOKENS, plan_blocks
 from bilm.inference.options import LAYERS
 from bilm.network.contextual import contextual_layers, lark_layers
 from bilm.network.lstm import LSTMState
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
+from bilm.network.mixes import VARIANTS, LayerNorms, Mixes, mix_layers
 from bilm.network.model import BACKWARD
 from bilm.network.row_blocks import full_blocks
 from bilm.paddle_compat import as_tensor
@@ -42,11 +42,11 @@ class Embedder:
     """Computes the contextual vectors of the words of sentences.
 
     Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
-    embedded with it (to the bit in batches of the same shape, on the processors that
-    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of
-    more than BATCH_TOKENS words run in windows with carried state, so that memory is bounded; the
-    backward direction then runs twice, first from the end to the start to obtain the state before
-    each window, then window by window.
+    embedded with it (to the bit in batches of the same shape, on the processors that docs/parity.md
+    lists, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than
+    BATCH_TOKENS words run in windows with carried state, so that memory is bounded; the backward
+    direction then runs twice, first from the end to the start to obtain the state before each
+    window, then window by window.
 
     Examples:
         >>> embedder = Embedder("sample")
@@ -103,7 +103,7 @@ class Embedder:
         self.batch_size, self.stateful = batch_size, stateful
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
-        self.mix = self._read_mix(mix_from) if layers == "mix" else None
+        self.mix: Optional[Mixes] = None if mix_from is None else self._read_mix(mix_from)
         self.state: Optional[LSTMState] = None  # after the last sentence, if stateful
 
     def _read_mix(self, mix_from):
@@ -125,7 +125,7 @@ class Embedder:
         digest = hashlib.sha256()
         for name, array in sorted(weights_of(self._model).items()):
             digest.update(name.encode() + array.tobytes())
-        words = self.vocabulary.to_text() if self.vocabulary else ""
+        words = "" if self.vocabulary is None else self.vocabulary.to_text()
         options = (
             self._model.config, words, self._layers, self._variant, self._unknown, self.mix,
             self.batch_size, self.stateful,
@@ -193,7 +193,7 @@ class Embedder:
             return layers[-1]
         if self._layers == "average":
             return layers.mean(axis=0)
-        if self._layers == "mix":
+        if self.mix is not None:
             return mix_layers(layers, *self.mix.parameters[0], norms)
         return layers
 
@@ -219,9 +219,9 @@ class Embedder:
 
     def _ids(self, rows):
         """Return the token ids of rows of words, as `BiLM.embed` takes them."""
-        config = self._model.config
-        if config.char_cnn is not None:
-            ids = np.stack([character_ids(words, config.max_characters) for words in rows])
+        if self.vocabulary is None:  # the model reads characters
+            size = self._model.config.max_characters
+            ids = np.stack([character_ids(words, size) for words in rows])
         elif self._unknown == "unk":
             ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
         else:
@@ -230,8 +230,9 @@ class Embedder:
 
     def is_composed(self, word: str) -> bool:
         """Return whether an unknown word gets its vector from its known characters."""
-        is_unknown = word not in self.vocabulary and self._unknown == "characters"
-        return is_unknown and self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
+        if self.vocabulary is None or self._unknown == "unk" or word in self.vocabulary:
+            return False
+        return self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
 
     def _long_pieces(self, words):
         """Yield the vectors of a long sentence, window by window."""

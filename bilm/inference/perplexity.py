@@ -2,7 +2,7 @@
 
 import math
 from itertools import chain, islice
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -93,7 +93,9 @@ def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     return Totals(nats, tokens, words, unknown, sentences)
 
 
-def sentence_nats(model: BiLM, direction: int, sentences: List[np.ndarray]) -> List[np.ndarray]:
+def sentence_nats(
+    model: BiLM, direction: int, sentences: Sequence[np.ndarray]
+) -> List[np.ndarray]:
     """Return the cross entropy, in nats, of each token of sentences except the first.
 
     Args:
@@ -170,7 +172,7 @@ def perplexity_of(nats: float) -> float:
     return math.exp(min(nats, 709.0))
 
 
-def summarise(totals: Totals) -> Dict[str, object]:
+def summarise(totals: Totals) -> Dict[str, Any]:
     """Return the results of an evaluation as a JSON object.
 
     Returns:
@@ -178,7 +180,7 @@ def summarise(totals: Totals) -> Dict[str, object]:
         exponential of all nats over all predictions; `tokens`, the predictions of both
         directions together; `oov_rate`, unknown words over words; `sentences`.
     """
-    report: Dict[str, object] = {}
+    report: Dict[str, Any] = {}
     for name, nats in zip(("forward", "backward"), totals.nats.tolist()):
         report[name] = {
             "nats": nats,

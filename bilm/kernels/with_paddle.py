@@ -85,8 +85,8 @@ def _clip(values, limit):
 def _run_each(recurrences, inputs, hidden, cell, lengths):
     """Return a list of outputs, one for each direction, and the last hidden and cell of all."""
     results = [
-        _run_steps(recurrence, *arguments, lengths)
-        for recurrence, *arguments in zip(
+        _run_steps(recurrence, rows, before, cell_before, lengths)
+        for recurrence, rows, before, cell_before in zip(
             recurrences, inputs, paddle.unstack(hidden), paddle.unstack(cell)
         )
     ]

@@ -81,7 +81,7 @@ class BiLMConfig:
     @property
     def max_characters(self) -> int:
         """Number of character ids of a word; only for a model with a character encoder."""
-        return self.char_cnn.get("max_characters_per_token", MAX_CHARACTERS)
+        return (self.char_cnn or {}).get("max_characters_per_token", MAX_CHARACTERS)
 
     def _type_problems(self):
         for field in fields(self):

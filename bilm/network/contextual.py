@@ -97,8 +97,8 @@ def add_boundaries(
         lengths plus 2, or None.
     """
     if config.char_cnn is not None:
-        borders = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
-        borders = [as_tensor(border).astype(token_ids.dtype) for border in borders]
+        characters = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
+        borders = [as_tensor(border).astype(token_ids.dtype) for border in characters]
     elif len(token_ids.shape) == 3:
         is_first = paddle.arange(size_of(token_ids, 2), dtype=token_ids.dtype) == 0  # (pieces,)
         is_first = is_first.astype(token_ids.dtype)

@@ -66,14 +66,14 @@ def load_checkpoint(path: PathLike) -> StoredModel:
             raise InputError(f"{path}: not a model folder: it has no {name}")
     try:
         verify_checksums(path)
-        about = read_side_files(path)
+        beside = read_side_files(path)
         tensors, training = read_safetensors(path / WEIGHTS_FILE), _read_training(path)
     except OSError as error:
         where = error.filename or path
         raise InputError(f"{where}: {error.strerror}; use another checkpoint") from None
-    return StoredModel(
-        about.config, tensors, {}, about.vocabulary, about.segmentation, about.mixes, training
-    )
+    config, vocabulary, segmentation, mixes = beside
+    assert config is not None  # it was looked for above
+    return StoredModel(config, tensors, {}, vocabulary, segmentation, mixes, training)
 
 
 def read_model(
@@ -96,6 +96,7 @@ def read_model(
     verify_checksums(located.folder, training=moments)
     remembered = read_safetensors(file) if moments else {}
     is_adagrad = all(name.endswith(MOMENT) for name in remembered)
+    assert config is not None  # without it the folder has another format
     return StoredModel(config, located.tensors, remembered if is_adagrad else {})
 
 

@@ -59,7 +59,7 @@ def open_model(
     form, source = FORMATS[located.format], str(located.path)
     settings = {name: value for name, value in settings.items() if value is not None}
     beside = read_side_files(located.folder)
-    if located.path == located.file:  # the others may belong to another file
+    if not located.is_folder:  # the others may belong to another file
         beside = SideFiles(beside.config, None, None, None)
     config = beside.config if form.has_config else None
     model = form.read(located, config, moments, **settings)

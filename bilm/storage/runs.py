@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from bilm.errors import InputError
-from bilm.files import clear_leftovers, write_text_atomically
+from bilm.files import PathLike, clear_leftovers, write_text_atomically
 
 LATEST, BEST = "latest", "best"
 _STEP_NAME = re.compile(r"step_(\d{8,})")
@@ -38,7 +38,7 @@ class RunFolder:
         InputError: Another process holds the folder, or it is missing or cannot be opened.
     """
 
-    def __init__(self, path, option: str, make: bool = True):
+    def __init__(self, path: PathLike, option: str, make: bool = True):
         self.path, self._option = Path(path), option
         try:
             self._descriptor, self._made = _hold(self.path, make)
@@ -76,7 +76,7 @@ class RunFolder:
                 "continue that one, or choose another folder"
             )
 
-    def set_pointer(self, checkpoint, pointer: str = LATEST) -> None:
+    def set_pointer(self, checkpoint: PathLike, pointer: str = LATEST) -> None:
         """Make a file of the folder name one of its checkpoints.
 
         Raises:
@@ -101,28 +101,28 @@ class RunFolder:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def checkpoint_path(run, step: int) -> Path:
+def checkpoint_path(run: PathLike, step: int) -> Path:
     """Return where the checkpoint of this step stands in the folder `run`."""
     return Path(run) / f"step_{step:08d}"
 
 
-def step_of(checkpoint) -> int:
+def step_of(checkpoint: PathLike) -> int:
     """Return the step in the name of a checkpoint's folder."""
-    return int(_STEP_NAME.fullmatch(Path(checkpoint).name).group(1))
+    return int(Path(checkpoint).name.removeprefix("step_"))
 
 
-def list_checkpoints(run) -> List[Path]:
+def list_checkpoints(run: PathLike) -> List[Path]:
     """Return the checkpoints in the folder `run`, oldest first."""
     named = (path for path in Path(run).glob("step_*") if _STEP_NAME.fullmatch(path.name))
     return sorted(named, key=step_of)
 
 
-def is_run(path) -> bool:
+def is_run(path: PathLike) -> bool:
     """Return whether a folder is a run's with a checkpoint, not a checkpoint itself."""
     return (Path(path) / LATEST).is_file()
 
 
-def latest_checkpoint(run, pointer: str = LATEST) -> Path:
+def latest_checkpoint(run: PathLike, pointer: str = LATEST) -> Path:
     """Return the checkpoint that RUN/latest, or another such file, names.
 
     Raises:

@@ -77,14 +77,15 @@ def new_safetensors(
     """
     room = 1024 + sum(len(json.dumps(name)) + 160 for name in names)
     room += -room % 8
-    header, end = {}, 0
+    header: Dict[str, dict] = {}
+    end = 0
     with open(path, "wb") as file:
         file.seek(8 + room)
 
         def write(name: str, array: np.ndarray) -> None:
             nonlocal end
             array = np.asarray(array, order="C")
-            file.write(memoryview(array.reshape(-1)).cast("B"))
+            file.write(array.reshape(-1).data.cast("B"))
             header[name] = {
                 "dtype": _TYPE_NAMES[array.dtype],
                 "shape": list(array.shape),

@@ -23,20 +23,25 @@ class Located(NamedTuple):
     Attributes:
         format: One of `bilm.storage.formats.known.FORMATS`.
         path: Its folder, or its file of weights.
-        file: Its file of weights; None where every variable has a file.
-        tensors: The tensors in that file by name, where the format shows in their names only:
+        weights: Its file of weights; the folder, where every variable has a file.
+        tensors: The tensors in that file by name, where only their names tell the format, so that
             a file that was opened to be recognised need not be opened again.
     """
 
     format: str
     path: Path
-    file: Optional[Path] = None
-    tensors: Optional[Mapping[str, Any]] = None
+    weights: Path
+    tensors: Mapping[str, Any] = {}
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether `path` is a folder: what stands in it belongs to this model."""
+        return self.path.is_dir()
 
     @property
     def folder(self) -> Path:
-        """The folder in which everything else about the model stands."""
-        return self.path.parent if self.path == self.file else self.path
+        """The folder that the file of weights is in."""
+        return self.path if self.is_folder else self.path.parent
 
 
 class StoredModel(NamedTuple):

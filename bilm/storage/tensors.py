@@ -24,7 +24,9 @@ class LazyArray:
     def __init__(self, shape: Sequence[int], dtype: DTypeLike, read: Callable[[], np.ndarray]):
         self.shape, self.dtype, self._read = tuple(shape), np.dtype(dtype), read
 
-    def __array__(self, dtype: DTypeLike = None, copy: Optional[bool] = None) -> np.ndarray:
+    def __array__(
+        self, dtype: Optional[DTypeLike] = None, copy: Optional[bool] = None
+    ) -> np.ndarray:
         array = self._read()
         array = array if dtype is None else array.astype(dtype, copy=False)
         return array.copy() if copy else array

@@ -1,7 +1,7 @@
 """Gradients summed over processes: in buckets, while the backward pass still computes others."""
 
 from functools import partial
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -22,7 +22,7 @@ class _Bucket:
     def __init__(self, parameters):
         self.parameters = parameters
         self.waiting = 0  # gradients that the backward pass has not finished yet
-        self.sent = None  # the tensor that was sent, and Paddle's handle of the exchange
+        self.sent: Any = None  # the tensor that was sent, and Paddle's handle of the exchange
 
     def send(self):
         with paddle.no_grad():

@@ -6,7 +6,7 @@ for dropout), so there is no random state that could be lost.
 
 import logging
 from functools import reduce
-from typing import NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 import paddle
@@ -118,7 +118,7 @@ class Trainer:
 
     def _softmax_weights(self) -> dict:
         """Return the directions that each softmax serves, by its weight's name."""
-        served = {}
+        served: Dict[str, List[int]] = {}
         for direction in range(self._directions):
             served.setdefault(self.model.softmax_of(direction).weight.name, []).append(direction)
         return served
@@ -214,14 +214,13 @@ class Trainer:
         else:  # slices would be copied piece by piece
             hidden, targets = paddle.unstack(hidden), paddle.unstack(targets)
         loss = 0.0
-        for softmax, drawn, *arguments in zip(softmaxes, candidates, hidden, targets):
-            arguments += softmax.weight, softmax.bias
+        for softmax, drawn, rows, ids in zip(softmaxes, candidates, hidden, targets):
+            weight, bias = softmax.weight, softmax.bias
             if drawn is None:
-                loss += full_softmax_loss(*arguments, weights)
+                loss += full_softmax_loss(rows, ids, weight, bias, weights)
             else:
-                loss += sampled_softmax_loss(
-                    *arguments, drawn, weights, self.model.sparse_gradients
-                )
+                sparse = self.model.sparse_gradients
+                loss += sampled_softmax_loss(rows, ids, weight, bias, drawn, weights, sparse)
         return loss
 
     @property
@@ -273,6 +272,7 @@ class Trainer:
             segmentation: How the text was segmented, or None.
             progress: Anything else to be saved, as JSON.
         """
+        assert self._position is not None, "nothing has been trained"
         stream, rows = pack_position(self._position)
         document = {
             "step": self.step,

@@ -280,7 +280,8 @@ def test_equal_rows_get_equal_bits_from_each_code_of_mkl(code, feature):
     """In processes of their own: MKL reads the variable once."""
     if f" {feature} " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         pytest.skip(f"this processor has no {feature}")
-    program = "from tests.kernels.test_projected_lstm import places_that_differ; print(places_that_differ())"
+    program = ("from tests.kernels.test_projected_lstm import places_that_differ; "
+               "print(places_that_differ())")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MKL_")}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True,

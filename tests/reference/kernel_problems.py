@@ -193,7 +193,7 @@ def assert_same_bits(found: dict, expected: dict):
 def assert_promised_bits(found, expected):
     """Compare values of rows among other neighbours: exactly if native operators computed them.
 
-    Paddle's are not exact on every processor: see `bilm.network.row_blocks`.
+    Paddle's are not exact on every processor: see docs/parity.md.
     """
     limit = 0 if is_native() else 1e-6
     assert error(found, expected) <= limit

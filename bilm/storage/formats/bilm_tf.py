@@ -98,15 +98,19 @@ def table(config: BiLMConfig) -> List[Entry]:
     return entries
 
 
+def _kernel_of_width(width):
+    return each(
+        lambda rows: rows.reshape(1, width, -1, rows.shape[-1]),
+        lambda kernel: kernel.reshape(-1, kernel.shape[-1]),
+    )
+
+
 def _characters(config):
     options, ours = config.char_cnn, "character_encoder"
     entries = [simple(f"{ours}.embedding.weight", "char_embed", _WITHOUT_MASK)]
     for k, (width, _) in enumerate(options["filters"]):
-        kernel = each(
-            lambda rows, width=width: rows.reshape(1, width, -1, rows.shape[-1]),
-            lambda rows: rows.reshape(-1, rows.shape[-1]),
-        )
-        entries.append(simple(f"{ours}.filter_{k}_weight", f"CNN/W_cnn_{k}", kernel))
+        theirs = f"CNN/W_cnn_{k}"
+        entries.append(simple(f"{ours}.filter_{k}_weight", theirs, _kernel_of_width(width)))
         entries.append(simple(f"{ours}.filter_{k}_bias", f"CNN/b_cnn_{k}"))
     for k, part in product(range(options.get("n_highway") or 0), ("transform", "carry")):
         for kind in ("weight", "bias"):
@@ -236,7 +240,7 @@ def read_model(
     Raises:
         InputError: Files or datasets are missing or damaged, or something is not inside the file.
     """
-    file = located.file
+    file = located.weights
     datasets, options_file = _read_datasets(file), _options_file(file)
     options = read_json(options_file)
     words = datasets.get("embedding") if not options.get("char_cnn") else None

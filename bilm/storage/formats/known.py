@@ -150,19 +150,19 @@ def locate(path: Union[PathLike, Located], source_format: Optional[str] = None) 
     """
     if isinstance(path, Located):
         return path
-    path = _model_path(path)
+    place = _model_path(path)
     if source_format:
-        located = FORMATS[source_format].find(path)
+        located = FORMATS[source_format].find(place)
         if located is None or located.format != source_format:
-            raise InputError(f"{path}: is no {source_format} model")
+            raise InputError(f"{place}: is no {source_format} model")
         return located
     for find in (lark.find, bilm_tf.find, pdparams.find, _find_by_names):
-        located = find(path)
+        located = find(place)
         if located is not None:
             return located
     raise InputError(
-        f"{path}: no biLM there: expected {_EXPECTED}; found {_content(path)}"
-        + hint_at_ready_models(path, "bilm")
+        f"{place}: no biLM there: expected {_EXPECTED}; found {_content(place)}"
+        + hint_at_ready_models(place, "bilm")
     )
 
 

@@ -47,7 +47,7 @@ _FIRST_GATES = "fw_layer1_gate_w"
 _BILM_NAME = re.compile(
     r"embedding_para|softmax_(weight|bias)|[fb]w_layer\d+_gate_w|lstmp_\d+\.(w_0|w_1|b_0)"
 )
-_TOLD = 60  # records listed in a message
+_LISTED = 60  # records in a message
 MAX_LAYERS = 8  # tried when the records of a combined file are named
 
 
@@ -95,7 +95,7 @@ def find(path: Path) -> Optional[Located]:
     one of these as `params` or `params.npz`.
     """
     if any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
-        return Located("lark", path)
+        return Located("lark", path, path)
     names = (*COMBINED_FILES, ARCHIVE_FILE)
     for file in [path / name for name in names] if path.is_dir() else [path]:
         kind = _kind_of(file) if file.is_file() else None
@@ -105,9 +105,11 @@ def find(path: Path) -> Optional[Located]:
 
 
 def _kind_of(file):
-    if file.suffix == ".npz" or _is_archive_of_arrays(file):
+    if file.suffix == ".npz":
         return "lark-npz"
-    return "lark-combined" if starts_like_tensor(file) else None
+    if starts_like_tensor(file):
+        return "lark-combined"
+    return "lark-npz" if _is_archive_of_arrays(file) else None
 
 
 def _is_archive_of_arrays(path):
@@ -133,12 +135,12 @@ def read_variables(
             known set of variables.
     """
     chosen = _is_model_variable if wanted is None else set(wanted).__contains__
-    if located.file is None:
+    if located.format == "lark":
         return _read_folder(located.path, chosen)
     if located.format == "lark-npz":
-        return _read_npz(located.file, chosen)
-    arrays = read_tensors(located.file)
-    names = name_records([array.shape for array in arrays], str(located.file))
+        return _read_npz(located.weights, chosen)
+    arrays = read_tensors(located.weights)
+    names = name_records([array.shape for array in arrays], str(located.weights))
     return {name: array for name, array in zip(names, arrays) if chosen(name)}
 
 
@@ -209,12 +211,12 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
             return names
         candidates.append((abs(len(names) - len(shapes)), names, symbols))
     _, names, symbols = min(candidates, key=lambda candidate: candidate[0])
-    found = ", ".join("x".join(map(str, shape)) for shape in shapes[:_TOLD])
-    found += f" and {len(shapes) - _TOLD} more" if len(shapes) > _TOLD else ""
+    records = ", ".join("x".join(map(str, shape)) for shape in shapes[:_LISTED])
+    records += f" and {len(shapes) - _LISTED} more" if len(shapes) > _LISTED else ""
     expected = ", ".join(f"{name} {'x'.join(map(str, symbols[name]))}" for name in names)
     raise InputError(
-        f"{source}: a combined file has no names, and its {len(shapes)} records ({found}) are not "
-        f"those of a biLM; nearest known set, {len(names)} records: {expected}"
+        f"{source}: a combined file has no names, and its {len(shapes)} records ({records}) are "
+        f"not those of a biLM; nearest known set, {len(names)} records: {expected}"
     )
 
 
@@ -239,7 +241,7 @@ def _symbolic_shapes(num_layers, num_directions, has_softmax, has_mix, has_momen
 def _fits(shapes, symbols):
     if [len(shape) for shape in shapes] != [len(shape) for shape in symbols]:
         return False
-    sizes = {}
+    sizes: Dict[str, int] = {}
     for shape, letters in zip(shapes, symbols):
         for size, letter in zip(shape, letters):
             known = letter if isinstance(letter, int) else sizes.setdefault(letter, size)
@@ -319,9 +321,9 @@ def read_model(
 
 def mixes_of(variables: Mapping[str, Any]) -> Mixes:
     """Return the layer mix in LARK's variables."""
-    parameters = (np.array(variables[name], np.float32).reshape(-1)
-                  for name in (MIX_WEIGHTS, MIX_GAMMA))
-    return Mixes("lark", False, [tuple(parameters)])
+    weights, gamma = (np.array(variables[name], np.float32).reshape(-1)
+                      for name in (MIX_WEIGHTS, MIX_GAMMA))
+    return Mixes("lark", False, [(weights, gamma)])
 
 
 def variables_of(model: StoredModel) -> Iterator[Tuple[str, np.ndarray]]:

@@ -49,7 +49,7 @@ def read_tensors(path) -> List[LazyArray]:
     Raises:
         InputError: The file is no such file or is truncated.
     """
-    arrays = []
+    arrays: List[LazyArray] = []
     with _open(path) as file:
         while file.tell() < file.size:
             arrays.append(_read_record(file, f"{path}, tensor {len(arrays) + 1}"))
@@ -67,7 +67,7 @@ def write_tensor(file, array: np.ndarray) -> None:
     number = next(key for key, name in DTYPES.items() if np.dtype(name) == array.dtype)
     description = b"\x08" + _varint(number) + b"".join(b"\x10" + _varint(n) for n in array.shape)
     file.write(struct.pack("<IQIi", 0, 0, 0, len(description)) + description)
-    file.write(memoryview(array.reshape(-1)).cast("B"))
+    file.write(array.reshape(-1).data.cast("B"))
 
 
 def _varint(value):

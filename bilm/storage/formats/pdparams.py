@@ -28,8 +28,8 @@ class _Array:
         _, shape, dtype, is_fortran, data = state
         if not isinstance(dtype, _Type) or not isinstance(data, bytes):
             raise pickle.UnpicklingError("an array of something else than numbers")
-        order = "F" if is_fortran else "C"
-        self.values = np.frombuffer(data, dtype.value).reshape(shape, order=order)
+        values = np.frombuffer(data, dtype.value)
+        self.values = values.reshape(shape, order="F" if is_fortran else "C")
 
 
 class _Type:
@@ -119,8 +119,8 @@ def read_model(
         InputError: There is no config.json, or the file is damaged.
     """
     if config is None:
-        raise InputError(f"{located.file}: needs config.json beside it")
-    return StoredModel(config, read_arrays(located.file))
+        raise InputError(f"{located.weights}: needs config.json beside it")
+    return StoredModel(config, read_arrays(located.weights))
 
 
 def write_model(

@@ -1,10 +1,21 @@
-"""Tables that tell, for one format, which of its tensors hold which of ours, and how.
+"""Tables of the tensors of a format and those of ours that they hold.
 
 Reading and writing are both made from the same table, so that they cannot disagree.
 """
 
 import math
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -63,7 +74,9 @@ class Entry(NamedTuple):
     transform: Transform
 
 
-def each(to: Callable[[np.ndarray], np.ndarray], back: Callable[[np.ndarray], np.ndarray]):
+def each(
+    to: Callable[[np.ndarray], np.ndarray], back: Callable[[np.ndarray], np.ndarray]
+) -> Transform:
     """Return the transform that treats each array by itself."""
     return Transform(
         lambda arrays: [to(array) for array in arrays],
@@ -86,11 +99,11 @@ def gates(order: str, transposed: bool = False) -> Transform:
     Raises:
         ValueError: When the transform is used: see `reorder_gates`.
     """
-    def to(array):
+    def to(array: np.ndarray) -> np.ndarray:
         array = reorder_gates(array, OUR_GATES, order)
         return array.T if transposed else array
 
-    def back(array):
+    def back(array: np.ndarray) -> np.ndarray:
         return reorder_gates(array.T if transposed else array, order, OUR_GATES)
 
     return each(to, back)
@@ -113,11 +126,11 @@ def rename(entry: Entry, ours: Callable[[str], str], theirs: Callable[[str], str
 
 
 def to_format(
-    table: Sequence[Entry], tensors: Mapping[str, np.ndarray]
+    table: Sequence[Entry], tensors: Mapping[str, Any]
 ) -> Iterator[Tuple[str, np.ndarray]]:
     """Yield the names and arrays of the format, one entry after the other.
 
-    Entries of which we have no tensor are left out; `lost` tells the tensors without entry.
+    Entries of which we have no tensor are left out; `lost` lists the tensors without entry.
 
     Args:
         table: The format's.
@@ -137,13 +150,13 @@ def lost(table: Sequence[Entry], tensors: Iterable[str]) -> List[str]:
 
 
 def from_format(
-    table: Sequence[Entry], found: Mapping[str, np.ndarray], source: str
-) -> Dict[str, np.ndarray]:
+    table: Sequence[Entry], stored: Mapping[str, Any], source: str
+) -> Dict[str, LazyArray]:
     """Return our tensors as arrays that are read when they are asked for.
 
     Args:
         table: The format's; entries of which nothing is there are left out.
-        found: Arrays, or what `np.asarray` reads, by the format's names.
+        stored: Arrays, or what `np.asarray` reads, by the format's names.
         source: Where they come from, for messages.
 
     Raises:
@@ -151,17 +164,18 @@ def from_format(
             missing or not expected is listed.
     """
     known = {name for entry in table for name in entry.theirs}
-    unexpected = sorted(set(found) - known)
+    unexpected = sorted(set(stored) - known)
     if unexpected:
         raise InputError(f"{source}: unexpected {', '.join(unexpected)}")
-    tensors, missing = {}, []
+    tensors: Dict[str, LazyArray] = {}
+    missing: List[str] = []
     for entry in table:
-        absent = [name for name in entry.theirs if name not in found]
+        absent = [name for name in entry.theirs if name not in stored]
         if len(absent) == len(entry.theirs):
             continue
         missing += absent
         if not absent:
-            tensors.update(_read_later(entry, [found[name] for name in entry.theirs], source))
+            tensors.update(_read_later(entry, [stored[name] for name in entry.theirs], source))
     if missing:
         raise InputError(f"{source}: missing {', '.join(sorted(missing))}")
     return tensors

@@ -185,11 +185,11 @@ def read_model(
     Raises:
         InputError: Tensors are missing, or a file is damaged.
     """
-    source, tensors = str(located.file), located.tensors
+    source, tensors = str(located.weights), located.tensors
     config = config or _infer_config(tensors, source, **settings)
     entries = (torch_lstm_table if is_torch_lstm(tensors) else table)(config)
     moments_file, accumulators = located.folder / MOMENTS_FILE, {}
-    if moments and located.path != located.file and moments_file.is_file():
+    if moments and located.is_folder and moments_file.is_file():
         remembered = read_safetensors(moments_file)
         accumulators = from_format(_moments(entries), remembered, str(moments_file))
     return StoredModel(config, from_format(entries, tensors, source), accumulators)
