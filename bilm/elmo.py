@@ -9,7 +9,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.errors import InputError
-from bilm.files import write_text_atomically
+from bilm.files import PathLike, write_text_atomically
 from bilm.network.contextual import (
     add_boundaries,
     add_empty_rows,
@@ -32,6 +32,12 @@ class ELMo(nn.Layer):
     Each sentence stands by itself: its vectors depend on no other sentence, and are the same
     to the bit among any neighbours in a batch of the same shape, on the processors that
     docs/parity.md names. The biLM's own dropout is off, also in training.
+
+    Example:
+        >>> elmo = ELMo(BiLM.from_pretrained("sample"))
+        >>> [vectors] = elmo(paddle.to_tensor([[5, 6, 7], [8, 9, 0]]), paddle.to_tensor([3, 2]))
+        >>> tuple(vectors.shape)
+        (2, 3, 128)
 
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
@@ -159,7 +165,7 @@ class ELMo(nn.Layer):
         return F.dropout(values, self.dropout, training=self.training)
 
     def mix_weights(self) -> List[MixWeights]:
-        """Return the weights of each mix: what a task has learned to take from which layer.
+        """Return the share of each layer in each mix, as a task has learned it.
 
         Dynamic mode only.
         """
@@ -171,7 +177,7 @@ class ELMo(nn.Layer):
     def _mix_parameters(self):
         return [(mix.weights.numpy(), mix.gamma.numpy()) for mix in self.mixes]
 
-    def save_mixes(self, folder) -> None:
+    def save_mixes(self, folder: PathLike) -> None:
         """Write the mixes to mixes.json in `folder`, from which `bilm embed --mix_from` reads.
 
         Raises:
@@ -184,7 +190,7 @@ class ELMo(nn.Layer):
         """Return what `save_mixes` writes. Dynamic mode only."""
         return Mixes(self.variant, self.mixes[0].layer_norm, self._mix_parameters())
 
-    def load_mixes(self, folder) -> None:
+    def load_mixes(self, folder: PathLike) -> None:
         """Set the mixes to those that `save_mixes` or LARK wrote in `folder`.
 
         Raises:

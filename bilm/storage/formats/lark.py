@@ -215,8 +215,8 @@ def name_records(shapes: List[tuple], source: str) -> List[str]:
     records += f" and {len(shapes) - _LISTED} more" if len(shapes) > _LISTED else ""
     expected = ", ".join(f"{name} {'x'.join(map(str, symbols[name]))}" for name in names)
     raise InputError(
-        f"{source}: a combined file has no names, and its {len(shapes)} records ({records}) are not "
-        f"those of a biLM; nearest known set, {len(names)} records: {expected}"
+        f"{source}: a combined file has no names, and its {len(shapes)} records ({records}) are "
+        f"not those of a biLM; nearest known set, {len(names)} records: {expected}"
     )
 
 
