@@ -1,6 +1,6 @@
 """ELMo: contextual word vectors from the layers of a biLM, for the networks of other tasks."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import List, Optional
 
@@ -17,11 +17,11 @@ from bilm.network.contextual import (
     check_token_ids,
     contextual_layers,
     mask_of,
-    size_of,
 )
 from bilm.network.mixes import VARIANTS, Mixes, MixWeights, mixes_to_json, shares_of
-from bilm.network.model import BiLM
+from bilm.network.model import BiLM, size_of
 from bilm.network.scalar_mix import ScalarMix
+from bilm.paddle_compat import constants_in_program
 from bilm.storage.pretrained import read_mixes
 from bilm.storage.side_files import MIXES_FILE
 
@@ -75,7 +75,7 @@ class ELMo(nn.Layer):
         self.variant = variant
         self.trainable = trainable
         if paddle.in_dynamic_mode():  # static parameters are made trainable or not
-            _set_trainable(bilm, trainable)
+            bilm.set_trainable(trainable)
         self.mixes = nn.LayerList(
             ScalarMix(bilm.config.num_layers + 1, layer_norm, l2_coef, name)
             for _ in range(num_mixes)
@@ -140,7 +140,7 @@ class ELMo(nn.Layer):
         """Return the layers and the mask of the rows and of the empty ones added to them."""
         if not paddle.in_dynamic_mode():
             token_ids, lengths = add_empty_rows(token_ids, lengths)
-            with nullcontext() if self.trainable else _without_gradients():
+            with nullcontext() if self.trainable else constants_in_program():
                 layers = self._compute(token_ids, lengths)
         else:
             check_token_ids(token_ids, self.bilm.config)
@@ -155,11 +155,9 @@ class ELMo(nn.Layer):
 
     def _compute(self, token_ids, lengths):
         if self.variant == "lark":
-            embedded = self.bilm.embed(token_ids)
-            return contextual_layers(self.bilm, embedded, lengths, self.variant)[0]
+            return contextual_layers(self.bilm, token_ids, lengths, self.variant)[0]
         token_ids, lengths = add_boundaries(token_ids, lengths, self.bilm.config)
-        embedded = self.bilm.embed(token_ids)
-        return contextual_layers(self.bilm, embedded, lengths, self.variant)[0][:, :, 1:-1]
+        return contextual_layers(self.bilm, token_ids, lengths, self.variant)[0][:, :, 1:-1]
 
     def _drop(self, values):
         return F.dropout(values, self.dropout, training=self.training)
@@ -208,36 +206,6 @@ class ELMo(nn.Layer):
         for mix, (weights, gamma) in zip(self.mixes, mixes.parameters):
             mix.weights.set_value(weights)
             mix.gamma.set_value(gamma)
-
-
-@contextmanager
-def _without_gradients():
-    """Mark what a static program computes in this block such that nothing is traced back into it.
-
-    Without it Paddle 3 makes the backward pass of loops, whose arrays it takes for trainable.
-    """
-    block = paddle.static.default_main_program().global_block()
-    first = len(block.ops)
-    yield
-    for operator in list(block.ops)[first:]:
-        if hasattr(operator, "results"):  # Paddle 3
-            values = operator.results()
-        else:
-            values = [block.vars[name] for name in operator.output_arg_names if name in block.vars]
-        for value in values:
-            value.stop_gradient = True
-
-
-def _set_trainable(bilm, trainable):
-    before = getattr(bilm, "_trainable_in_elmo", trainable)
-    if before != trainable:
-        raise InputError(
-            f"the biLM is in an ELMo with trainable={before} already: give both the same, or each "
-            "a BiLM of its own"
-        )
-    bilm._trainable_in_elmo = trainable
-    for parameter in bilm.parameters():
-        parameter.trainable = trainable
 
 
 def _check_options(bilm, num_mixes, dropout, variant, name):

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and checksums that tell whether they still are."""
+"""Files and folders that are written whole or not at all, checksums and JSON."""
 
 import hashlib
 import json
@@ -7,36 +7,36 @@ import re
 import shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Union
+from typing import IO, Any, BinaryIO, Dict, Iterator, Union
 
 from bilm.errors import InputError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-def check_new_folder(path) -> None:
-    """Raise an InputError if `path` is there and is not an empty folder."""
+def check_new_folder(path: PathLike) -> None:
+    """Raise an InputError if `path` exists and is not an empty folder."""
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(f"{path} is there already; remove it or choose another name")
 
 
-def write_text_atomically(path, text: str) -> None:
+def write_text_atomically(path: PathLike, text: str) -> None:
     """Write `text` to the file at `path`, which holds either its old or its new content."""
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
-def write_bytes_atomically(path, content: bytes) -> None:
+def write_bytes_atomically(path: PathLike, content: bytes) -> None:
     """Write `content` to the file at `path`, which holds either its old or its new content."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 @contextmanager
-def atomic_file(path):
-    """Yield a binary file to write; when the block ends well it becomes the one at `path`.
+def atomic_file(path: PathLike) -> Iterator[BinaryIO]:
+    """Yield a binary file to write, which replaces the one at `path` when the block succeeds.
 
-    A link is followed. A device or a pipe is written to, as it cannot be replaced.
+    A link is followed. A device or a pipe, which cannot be replaced, is written to directly.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -56,12 +56,12 @@ def atomic_file(path):
 
 
 @contextmanager
-def atomic_folder(target):
-    """Yield a new folder to fill; when the block ends well it becomes `target`.
+def atomic_folder(target: PathLike) -> Iterator[Path]:
+    """Yield a new folder to fill, which becomes `target` when the block succeeds.
 
     Every file is synced to disk before the folder gets its name; a folder that had the
-    name is removed. When the block raises, nothing is left. What a killed
-    process leaves, `clear_leftovers` removes.
+    name is removed. When the block raises, nothing is left. `clear_leftovers` removes
+    what a killed process leaves.
 
     Raises:
         OSError: The folder cannot be written.
@@ -85,7 +85,7 @@ def atomic_folder(target):
 
 
 def _put_in_place(temporary, target):
-    """Rename; a folder that had the name is kept as `.old-...` until the new one has it."""
+    """Rename the folder; one that has the name is kept as `.old-...` until this has succeeded."""
     old = target.with_name(f".old-{target.name}")
     if target.exists():
         os.rename(target, old)
@@ -99,13 +99,13 @@ def _put_in_place(temporary, target):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_leftovers(folder, name_pattern: str) -> None:
-    """Clear up after interrupted `atomic_folder` and `write_text_atomically` calls.
+def clear_leftovers(folder: PathLike, name_pattern: str) -> None:
+    """Clean up after interrupted `atomic_folder` and `atomic_file` calls.
 
     A folder that was about to be replaced gets its name back.
 
     Args:
-        folder: Where the targets are.
+        folder: The folder of the targets.
         name_pattern: Regular expression of the targets' whole names; nothing else is touched.
     """
     for path in Path(folder).glob(".*"):
@@ -123,7 +123,7 @@ def clear_leftovers(folder, name_pattern: str) -> None:
             path.unlink(missing_ok=True)
 
 
-def sha256_of(path) -> str:
+def sha256_of(path: PathLike) -> str:
     """Return the SHA-256 of the file at `path` in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -132,11 +132,11 @@ def sha256_of(path) -> str:
     return digest.hexdigest()
 
 
-def reserve(file, size: int) -> None:
-    """Take room on the disk for an open file of so many bytes, where the system can.
+def reserve(file: IO[bytes], size: int) -> None:
+    """Allocate disk space for an open file of `size` bytes, where the system can.
 
     Raises:
-        OSError: There is no room.
+        OSError: There is not enough space.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
@@ -144,12 +144,12 @@ def reserve(file, size: int) -> None:
         file.truncate(size)
 
 
-def _sync_file(path) -> None:
+def _sync_file(path):
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
 
 
-def sync_folder(path) -> None:
+def sync_folder(path: PathLike) -> None:
     """Make new names in the folder at `path` survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -158,11 +158,11 @@ def sync_folder(path) -> None:
         os.close(descriptor)
 
 
-def read_json(path) -> dict:
+def read_json(path: PathLike) -> Dict[str, Any]:
     """Return the JSON object in a file.
 
     Raises:
-        InputError: The file holds something else.
+        InputError: The file contains something else.
     """
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -173,7 +173,7 @@ def read_json(path) -> dict:
     return value
 
 
-def write_json(path, value: dict) -> None:
+def write_json(path: PathLike, value: Dict[str, Any]) -> None:
     """Write a JSON object to a file."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     Path(path).write_text(text, encoding="utf-8")

@@ -1,13 +1,19 @@
-"""Devices and processors: which device to compute on, and Paddle's fast path on CPUs."""
+"""The device to compute on, the number of threads, and Paddle's fast path on CPUs."""
 
 import ctypes
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Optional
+from types import ModuleType
+from typing import TYPE_CHECKING, Optional, Union
 
 from bilm.errors import InputError
+from bilm.files import PathLike
+
+if TYPE_CHECKING:
+    import numpy as np
+    import paddle
 
 # Values of MKL_DEBUG_CPU_TYPE
 _MKL_AVX2, _MKL_AVX512 = "5", "7"
@@ -20,39 +26,40 @@ def tune_cpu(threads: int = 0) -> int:
 
     Paddle starts with one thread, and on AMD processors with slow matrix products unless
     `choose_mkl_code` comes first; so call this before anything is computed. OpenMP's threads spin
-    for 200 ms after their work, on cores that others could use: KMP_BLOCKTIME becomes 1 ms.
-    OMP_NUM_THREADS, MKL_DEBUG_CPU_TYPE and KMP_BLOCKTIME are respected where the user has set
-    them. (Importing Paddle sets an absent
-    OMP_NUM_THREADS to 1, so after an import that value is taken as absent: pass threads=1 to
-    have one thread.)
+    for 200 ms after their work and occupy cores meanwhile: KMP_BLOCKTIME becomes 1 ms.
+    OMP_NUM_THREADS, MKL_DEBUG_CPU_TYPE and KMP_BLOCKTIME are respected if the user has set them.
+    (Importing Paddle sets an absent OMP_NUM_THREADS to 1, so after an import 1 counts as absent:
+    pass threads=1 for one thread.)
 
     Args:
         threads: Number of threads; 0 means the cores that this process may use, divided
             among the processes that the launcher started on this machine.
 
     Raises:
-        InputError: Paddle is not installed, or OMP_NUM_THREADS is no number.
+        InputError: Paddle is not installed, or OMP_NUM_THREADS is not a number.
     """
-    chosen = os.environ.get("OMP_NUM_THREADS")
-    launched = "PADDLE_TRAINER_ID" in os.environ  # by a launcher, which has imported Paddle
-    if chosen == "1" and ("paddle" in sys.modules or launched):
-        chosen = None
+    setting = os.environ.get("OMP_NUM_THREADS")
+    launched = "PADDLE_TRAINER_ID" in os.environ  # by a launcher that has imported Paddle
+    if setting == "1" and ("paddle" in sys.modules or launched):
+        setting = None
     here, all_processes = (os.environ.get(f"PADDLE_{name}") for name in
                            ("LOCAL_SIZE", "TRAINERS_NUM"))
     processes = int(here or all_processes or 1)
-    # OpenMP takes a list, one number for each level of nesting; the first is Paddle's
+    # a list has a number for each level of nesting, of which Paddle uses the first
     try:
-        chosen = int(chosen.split(",")[0]) if chosen else max(1, usable_cores() // processes)
+        default = int(setting.split(",")[0]) if setting else max(1, usable_cores() // processes)
     except ValueError:
-        raise InputError(f"OMP_NUM_THREADS must be a number, not {chosen!r}") from None
-    count = threads or chosen
+        raise InputError(f"OMP_NUM_THREADS must be a number, not {setting!r}") from None
+    count = threads or default
     choose_mkl_code()
     is_imported = "paddle" in sys.modules
     os.environ.setdefault("KMP_BLOCKTIME", "1")
     paddle = import_paddle()
     if is_imported and os.environ["KMP_BLOCKTIME"] == "1":  # too late for the variable
         _set_block_time(paddle, 1)
-    paddle.base.core.set_num_threads(count)
+    from bilm.paddle_compat import set_num_threads  # it imports Paddle
+
+    set_num_threads(count)
     return count
 
 
@@ -67,7 +74,7 @@ def choose_mkl_code() -> None:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", code)
 
 
-def _mkl_code_for_amd(cpuinfo: str = "/proc/cpuinfo") -> Optional[str]:
+def _mkl_code_for_amd(cpuinfo: PathLike = "/proc/cpuinfo") -> Optional[str]:
     """Return the value of MKL_DEBUG_CPU_TYPE for an AMD processor, None for any other."""
     try:
         words = set(Path(cpuinfo).read_text(encoding="utf-8").split())
@@ -85,10 +92,10 @@ def _set_block_time(paddle, milliseconds):
 
 
 def keep_freed_memory() -> None:
-    """Make the C library keep freed memory for what the process allocates next.
+    """Make the C library keep freed memory for the next allocations of the process.
 
-    Otherwise each training step gets hundreds of megabytes from the system anew, and that costs a
-    tenth of its time. For programs that do one thing; nothing happens without glibc.
+    Otherwise each training step obtains hundreds of megabytes from the system again, which takes
+    a tenth of its time. Nothing happens without glibc.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -96,23 +103,23 @@ def keep_freed_memory() -> None:
     if not hasattr(library, "gnu_get_libc_version"):
         return
     trim_threshold, mmap_threshold = -1, -3  # parameters of mallopt, which returns 0 if it refuses
-    # older versions take no more than 32 MB; a threshold set freezes the other, so they go together
+    # older versions accept at most 32 MB; setting one threshold freezes the other, so set both
     if library.mallopt(mmap_threshold, 1 << 30) or library.mallopt(mmap_threshold, 1 << 25):
         library.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def import_paddle():
-    """Return the `paddle` module.
+def import_paddle() -> ModuleType:
+    """Import Paddle without the warnings that do not concern users of this package.
 
     Raises:
         InputError: Paddle is not installed; the message says what to install.
-        ModuleNotFoundError: Paddle is, but not what it needs itself.
+        ModuleNotFoundError: A dependency of Paddle is not installed.
     """
     try:
         with warnings.catch_warnings():
-            # one about a compiler cache, which only who builds operators could miss
+            # matters only when operators are built
             warnings.filterwarnings("ignore", "No ccache found")
-            # and one about a missing GPU, which is told where a GPU is asked for
+            # `select_device` reports a missing GPU if one is wanted
             warnings.filterwarnings("ignore", "You are using GPU version Paddle")
             import paddle
     except ModuleNotFoundError as error:
@@ -125,8 +132,8 @@ def import_paddle():
     return paddle
 
 
-def sendable(array):
-    """Return an array so that `received` need not wait for its copy to the GPU.
+def sendable(array: "np.ndarray") -> Union["np.ndarray", "paddle.Tensor"]:
+    """Return an array in a form that `received` copies to the GPU without waiting.
 
     On a GPU that is a tensor in pinned memory; otherwise the array itself.
     """
@@ -136,12 +143,14 @@ def sendable(array):
     return paddle.to_tensor(array, place=paddle.CUDAPinnedPlace())
 
 
-def received(values):
-    """Return a tensor on the device that computes, from what `sendable` returned."""
+def received(values: Union["np.ndarray", "paddle.Tensor"]) -> "paddle.Tensor":
+    """Return the values that `sendable` returned as a tensor on the device that computes."""
     paddle = import_paddle()
     if isinstance(values, paddle.Tensor):
         return values.cuda(blocking=False)
-    return paddle.to_tensor(values)
+    from bilm.paddle_compat import as_tensor
+
+    return as_tensor(values)
 
 
 def count_gpus() -> int:
@@ -154,7 +163,7 @@ def select_device(use_gpu: bool) -> str:
     """Make Paddle compute on the GPU of this process or on the CPU; return the device's name.
 
     Raises:
-        InputError: A GPU is asked for and there is none.
+        InputError: A GPU is wanted and there is none.
     """
     paddle = import_paddle()
     if not use_gpu:
@@ -174,10 +183,11 @@ def select_device(use_gpu: bool) -> str:
 
 
 def prepare_device(use_gpu: bool, threads: int) -> None:
-    """Make Paddle compute as the flags --use_gpu and --threads say.
+    """Import Paddle and make it compute as the flags --use_gpu and --threads say.
 
     Raises:
-        InputError: See `tune_cpu` and `select_device`; or the number is negative.
+        InputError: Paddle is not installed, a GPU is wanted and there is none, or the number of
+            threads is negative.
     """
     if threads < 0:
         raise InputError(f"--threads must not be negative, not {threads}")
@@ -186,7 +196,7 @@ def prepare_device(use_gpu: bool, threads: int) -> None:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,18 +1,20 @@
-"""Public names of a package that are resolved when they are first used."""
+"""Public names of a package that are imported when they are first used."""
 
 from importlib import import_module
 from typing import Callable, Dict, List, Tuple
 
 
-def lazy_names(package: str, home_of: Dict[str, str]) -> Tuple[Callable, Callable]:
-    """Return the `__getattr__` and `__dir__` of a package, so that importing it imports little.
+def lazy_names(
+    package: str, home_of: Dict[str, str]
+) -> Tuple[Callable[[str], object], Callable[[], List[str]]]:
+    """Return `__getattr__` and `__dir__` for a package whose public names are imported lazily.
 
     Args:
-        package: Its name.
+        package: Name of the package.
         home_of: The module of each public name.
     """
 
-    def get(name: str):
+    def get(name: str) -> object:
         if name not in home_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         try:

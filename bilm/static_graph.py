@@ -14,6 +14,7 @@ from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.network.model import BiLM
+from bilm.paddle_compat import is_initialized
 from bilm.storage.formats import lark
 from bilm.storage.formats.known import locate
 from bilm.storage.pretrained import open_model
@@ -266,8 +267,7 @@ def _check_silent_fields(config, program, path):
 def _set_parameters(exe, arrays):
     scope = paddle.static.global_scope()
     variables = {name: scope.find_var(name) for name in arrays}
-    absent = [name for name, variable in variables.items()
-              if variable is None or not variable.get_tensor()._is_initialized()]
+    absent = [name for name, variable in variables.items() if not is_initialized(variable)]
     if absent:
         raise InputError(
             f"run the startup program first; without a value are {', '.join(sorted(absent))}"

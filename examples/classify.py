@@ -1,8 +1,7 @@
 """Classify sentences as positive or negative on top of ELMo, frozen or fine-tuned.
 
 The program consists of this file and sentiment.py; classify_static.py is the same as a static
-program. With the small sample model, only fine-tuning matches `--features words`: see
-data/README.md.
+program. With the small sample model, only fine-tuning matches `--features words` (data/README.md).
 """
 
 from collections import Counter
@@ -15,8 +14,9 @@ from sentiment import DATA, encode, last_layer, pool, read_sentences
 
 from bilm import BiLM, ELMo, Vocabulary
 from bilm.hardware import prepare_device
-from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import add_device_options, add_json_option
+from bilm.program.parser import Parser
 from bilm.program.running import run_main
 
 
@@ -78,7 +78,7 @@ def train_and_evaluate(options, classifier):
 
 def common_parser(*description):
     """Return a parser with the options of both programs."""
-    parser = new_parser(*description)
+    parser = Parser(*description)
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM with a vocabulary")
     add("--finetune", action="store_true", help="also train the biLM")
@@ -110,9 +110,9 @@ def main(arguments=None, parser=None, classifier=dynamic_classifier):
         options.learning_rate = 0.003 if options.finetune else frozen
     prepare_device(options.use_gpu, options.threads)
     paddle.seed(options.seed)
-    with stdout_for_figures(options.json):
+    with stdout_for_report(options.json):
         figures = train_and_evaluate(options, classifier)
-    write_figures(options.json, figures)
+    write_report(options.json, figures)
 
 
 if __name__ == "__main__":

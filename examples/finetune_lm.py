@@ -16,8 +16,9 @@ from bilm import Vocabulary
 from bilm.commands import evaluate, pretrain
 from bilm.conversion.convert import convert
 from bilm.files import check_new_folder
-from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import add_device_options, add_json_option
+from bilm.program.parser import Parser
 from bilm.program.running import run_main
 from bilm.text.segmentation import segment_files
 
@@ -39,7 +40,7 @@ def figures_of(model, text, path, device):
 
 def build_parser():
     """Return the parser of this program."""
-    parser = new_parser("python examples/finetune_lm.py", __doc__, [
+    parser = Parser("python examples/finetune_lm.py", __doc__, [
         "python examples/finetune_lm.py --text reviews.txt --dev_text held_out.txt"])
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM in any format that bilm reads")
@@ -101,9 +102,9 @@ def tune(options):
 def main(arguments=None):
     """Run the program."""
     options = build_parser().parse_args(arguments)
-    with stdout_for_figures(options.json):
+    with stdout_for_report(options.json):
         figures = tune(options)
-    write_figures(options.json, figures)
+    write_report(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ import numpy as np
 from bilm import Embedder
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
-from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_device_options, add_json_option, new_parser
+from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import add_device_options, add_json_option
+from bilm.program.parser import Parser
 from bilm.program.running import run_main
 from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 
@@ -64,7 +65,7 @@ def sentence_vectors(options, sentences):
 
 def build_parser():
     """Return the parser of this program."""
-    parser = new_parser("python examples/similarity.py", __doc__, [
+    parser = Parser("python examples/similarity.py", __doc__, [
         "python examples/similarity.py --model sample --layer 1 --query '这家酒店很安静。'"])
     add = parser.group("model").add_argument
     add("--model", default="sample", metavar="PATH", help="a biLM")
@@ -107,9 +108,9 @@ def main(arguments=None):
     """Run the program."""
     options = build_parser().parse_args(arguments)
     prepare_device(options.use_gpu, options.threads)
-    with stdout_for_figures(options.json):
+    with stdout_for_report(options.json):
         figures = compare(options)
-    write_figures(options.json, figures)
+    write_report(options.json, figures)
 
 
 if __name__ == "__main__":

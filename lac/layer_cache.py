@@ -12,8 +12,8 @@ from bilm.elmo import ELMo
 from bilm.errors import InputError
 from bilm.files import reserve
 from bilm.inference.batching import plan_blocks
+from bilm.paddle_compat import as_tensor
 from lac.lookup import Lookup
-from lac.tensors import as_tensor
 
 _BATCH_SIZE = 64
 _BYTES_PER_MEGABYTE = 1 << 20

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
-from bilm.pictures.curves import RunFigures, draw_series, finish_panel, names_of, read_runs
+from bilm.pictures.curves import RunMetrics, draw_series, finish_panel, names_of, read_runs
 from bilm.pictures.drawing import (
     COLORS,
     LINE_STYLES,
@@ -66,8 +66,8 @@ def plot_taggers(
         write_figure(draw_taggers(read, matrices, fonts), output)
 
 
-def read_tagger_runs(runs: Sequence, start_step: int = 0) -> List[RunFigures]:
-    """Return the `RunFigures` of runs of `lac train` that have some.
+def read_tagger_runs(runs: Sequence, start_step: int = 0) -> List[RunMetrics]:
+    """Return the `RunMetrics` of runs of `lac train` that have some.
 
     Raises:
         InputError: See `plot_taggers`.
@@ -95,7 +95,7 @@ def _matrix_of_run(run, name):
     return [Matrix(confusion, f"{name}, {data} data")]
 
 
-def draw_taggers(runs: Sequence[RunFigures], matrices: Sequence[Matrix], fonts: Fonts):
+def draw_taggers(runs: Sequence[RunMetrics], matrices: Sequence[Matrix], fonts: Fonts):
     """Return a figure with the curves of all runs in its first row, then a matrix a row.
 
     Args:
@@ -117,7 +117,7 @@ def draw_taggers(runs: Sequence[RunFigures], matrices: Sequence[Matrix], fonts: 
     return figure
 
 
-def draw_curves(figure, runs: Sequence[RunFigures], fonts: Fonts) -> None:
+def draw_curves(figure, runs: Sequence[RunMetrics], fonts: Fonts) -> None:
     """Draw dev scores and, of runs with ELMo, the shares of its layers and gamma over steps.
 
     Args:

@@ -9,12 +9,12 @@ import paddle
 
 from bilm.errors import InputError
 from bilm.inference.batching import plan_blocks
+from bilm.paddle_compat import as_tensor
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup
 from lac.network.model import Tagger
 from lac.network.viterbi import best_paths
 from lac.tag_schemes import TagScheme
-from lac.tensors import as_tensor
 
 
 class Predictor:

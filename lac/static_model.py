@@ -21,7 +21,7 @@ from paddle import nn
 
 from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder
-from bilm.kernels import loading as kernels
+from bilm.kernels.loading import using
 from bilm.network.contextual import mask_of
 from bilm.storage.side_files import VOCABULARY_FILE
 from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
@@ -124,7 +124,7 @@ def export(path, target) -> List[str]:
         shapes["elmo"][2] = tagger.elmo.bilm.config.max_characters
     specs = [paddle.static.InputSpec(shape, "int64", name) for name, shape in shapes.items()]
     try:
-        with atomic_folder(target) as folder, kernels.using("paddle"):  # it may run elsewhere
+        with atomic_folder(target) as folder, using("paddle"):  # it may run elsewhere
             paddle.jit.save(network, str(folder / MODEL_NAME), input_spec=specs)
             _copy_side_files(tagger_path(path), folder)
             signature = {

@@ -1,5 +1,6 @@
 """What all tests share: a quiet, single-purpose Paddle and small corpora."""
 
+import logging
 import os
 
 import pytest
@@ -9,7 +10,7 @@ from bilm.hardware import choose_mkl_code
 os.environ.setdefault("GLOG_minloglevel", "2")
 pytest.register_assert_rewrite("tests.reference")  # before it is imported
 # Before the first product, as in every program: otherwise a test that runs a program would change
-# what the processes of later tests compute, and not what this one does.
+# the MKL code that the child processes of later tests use, but not that of this process.
 choose_mkl_code()
 
 
@@ -19,6 +20,8 @@ def messages_as_programs_show_them():
     from bilm.program.running import show_messages
 
     show_messages()
+    for name in ("bilm", "lac"):
+        logging.getLogger(name).propagate = True  # to `caplog`
 
 
 @pytest.fixture

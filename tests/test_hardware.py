@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from bilm import hardware
+from bilm import hardware, paddle_compat
 from bilm.errors import InputError
 from bilm.hardware import count_gpus, import_paddle, select_device, tune_cpu
 from tests.reference.places import ROOT
@@ -25,12 +25,11 @@ def machine(monkeypatch):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         told, paddle = [], types.ModuleType("paddle")
-        core = types.SimpleNamespace(set_num_threads=told.append)
-        paddle.base = types.SimpleNamespace(core=core)
         monkeypatch.delitem(sys.modules, "paddle", raising=False)
         if imported:
             monkeypatch.setitem(sys.modules, "paddle", paddle)
         monkeypatch.setattr(hardware, "import_paddle", lambda: paddle)
+        monkeypatch.setattr(paddle_compat, "set_num_threads", told.append)
         monkeypatch.setattr(hardware, "_mkl_code_for_amd", lambda: mkl_code)
         monkeypatch.setattr(hardware, "usable_cores", lambda: 6)
         return told

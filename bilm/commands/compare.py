@@ -4,15 +4,15 @@ import sys
 
 from bilm.conversion.comparison import Difference, compare, other_differences
 from bilm.errors import InputError
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option
 from bilm.program.parser import Parser
 from bilm.storage.pretrained import open_model
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm compare`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm compare",
         __doc__,
         ["bilm compare run elmo-torch --tolerance 1e-6"],
@@ -42,7 +42,7 @@ def main(arguments=None) -> None:
         "largest": max((d.absolute for d in tensors), default=0.0),
         "tensors": [difference._asdict() for difference in tensors],
     }
-    write_figures(options.json, report)
+    write_report(options.json, report)
     if options.json != "-":
         _print(report, options.tolerance)
     if not report["equal"]:

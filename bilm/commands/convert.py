@@ -6,8 +6,8 @@ from argparse import Namespace
 from typing import Sequence
 
 from bilm.conversion.convert import convert
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 from bilm.storage.formats.known import FORMATS
 
@@ -18,7 +18,7 @@ def new_convert_parser(
     prog: str, description: str, examples: Sequence[str], other_formats: Sequence[str] = ()
 ) -> Parser:
     """Return the parser of the command line; other programs may know more formats to write."""
-    parser = new_parser(prog, description, examples)
+    parser = Parser(prog, description, examples)
     add = parser.group("source").add_argument
     add("source", metavar="SRC", help="model folder or file, in any known format")
     add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
@@ -72,7 +72,7 @@ def run_conversion(options: Namespace) -> None:
         _log.warning(f"{options.to} cannot hold {phrase}")
     for phrase in done.warnings:
         _log.warning(phrase)
-    write_figures(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
+    write_report(options.json, {**done._asdict(), "seconds": round(seconds, 3)})
     if options.json != "-":
         _print(done, options, seconds)
 

@@ -8,8 +8,8 @@ from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.inference.options import LAYERS, OOV_WARNING_RATE
 from bilm.network.mixes import VARIANTS
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_model_options, add_quiet_option
 from bilm.program.parser import Parser
 from bilm.text.vocabulary import UNKNOWN
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("bilm")
 
 def build_parser() -> Parser:
     """Return the parser of `bilm embed`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm embed",
         __doc__,
         ["bilm embed corpus/dev/sentence_file_00000 vectors.hdf5 --model run",
@@ -85,7 +85,7 @@ def main(arguments=None) -> None:
             f"{rate:.1%} of the words are unknown to the model: was the text segmented as its "
             "training text was?"
         )
-    write_figures(options.json, report)
+    write_report(options.json, report)
     if options.json != "-":
         composed = f", {report['composed']} of them composed" * (options.unknown == "characters")
         print(

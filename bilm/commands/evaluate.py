@@ -5,8 +5,8 @@ import logging
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.inference.options import OOV_WARNING_RATE
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_model_options, add_quiet_option
 from bilm.program.parser import Parser
 
 _log = logging.getLogger("bilm")
@@ -14,7 +14,7 @@ _log = logging.getLogger("bilm")
 
 def build_parser() -> Parser:
     """Return the parser of `bilm evaluate`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm evaluate",
         __doc__,
         ["bilm evaluate --model run --data 'corpus/dev/*' --json figures.json",
@@ -49,11 +49,11 @@ def main(arguments=None) -> None:
     from bilm.text.corpus import Corpus
     from bilm.text.segmentation import warn_of_segmentation
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
-    corpus = Corpus(options.data, checkpoint.vocabulary)
-    train = Corpus(options.unigram, checkpoint.vocabulary) if options.unigram else None
+    model, vocabulary, segmentation = load_language_model(options.model, options.vocab_path)
+    corpus = Corpus(options.data, vocabulary)
+    train = Corpus(options.unigram, vocabulary) if options.unigram else None
     counts = corpus.count()
-    warn_of_segmentation(checkpoint.segmentation, corpus.shards)
+    warn_of_segmentation(segmentation, corpus.shards)
     with tqdm(
         total=counts.tokens if options.stateful else counts.sentences,
         unit="token" if options.stateful else "sentence",
@@ -70,7 +70,7 @@ def main(arguments=None) -> None:
             f"{report['oov_rate']:.1%} of the words are unknown; the perplexity says "
             "little: was the text segmented as the training text was?"
         )
-    write_figures(options.json, report)
+    write_report(options.json, report)
     if options.json != "-":
         _print(report)
 

@@ -4,13 +4,13 @@ from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.inference.options import Sampling
 from bilm.program.json_output import json_lines
-from bilm.program.options import add_json_option, add_model_options, new_parser
+from bilm.program.options import add_json_option, add_model_options
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm generate`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm generate",
         __doc__,
         ["bilm generate --model run --num_sentences 3",
@@ -45,10 +45,10 @@ def main(arguments=None) -> None:
     from bilm.storage.models import load_language_model
     from bilm.text.lines import split_words
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
+    model, vocabulary, _ = load_language_model(options.model, options.vocab_path)
     sentences = generate(
         model,
-        checkpoint.vocabulary,
+        vocabulary,
         split_words(options.prefix),
         options.num_sentences,
         options.max_words,

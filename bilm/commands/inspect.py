@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from bilm.conversion.inspection import inspect
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option
 from bilm.program.parser import Parser
 from bilm.storage.formats.known import FORMATS
 
@@ -34,7 +34,7 @@ def _print(report, sha):
 
 def build_parser() -> Parser:
     """Return the parser of `bilm inspect`."""
-    parser = new_parser("bilm inspect", __doc__, ["bilm inspect elmo-torch"])
+    parser = Parser("bilm inspect", __doc__, ["bilm inspect elmo-torch"])
     add = parser.group("model").add_argument
     add("path", type=Path, metavar="PATH", help="model folder or file, in any known format")
     add("--from", dest="source_format", choices=FORMATS, help="its format (default: detected)")
@@ -50,6 +50,6 @@ def main(arguments=None) -> None:
     """Print a description of a model."""
     options = build_parser().parse_args(arguments)
     report = inspect(options.path, options.source_format, options.vocab, options.sha)
-    write_figures(options.json, report)
+    write_report(options.json, report)
     if options.json != "-":
         _print(report, options.sha)

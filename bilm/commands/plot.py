@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from bilm.pictures.runs import PICTURE, plot_runs
-from bilm.program.options import new_parser
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm plot`."""
-    parser = new_parser("bilm plot", __doc__, [
+    parser = Parser("bilm plot", __doc__, [
         "bilm plot run", "bilm plot run other --start_step 1000 --output curves.svg",
     ])
     add = parser.group("runs").add_argument

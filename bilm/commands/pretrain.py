@@ -5,8 +5,8 @@ import logging
 import os
 
 from bilm.hardware import keep_freed_memory, prepare_device
-from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_json_option, add_options, add_quiet_option, new_parser
+from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import add_json_option, add_options, add_quiet_option
 from bilm.program.parser import Parser
 from bilm.training.options import OBSOLETE, TrainingOptions
 from bilm.training.plan import plan_run
@@ -16,7 +16,7 @@ _log = logging.getLogger("bilm")
 
 def build_parser() -> Parser:
     """Return the parser of `bilm pretrain`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm pretrain",
         "Train a biLM on segmented text, and resume it exactly.",
         ["bilm pretrain --train_path 'corpus/train/*' --vocab_path corpus/vocabulary.txt "
@@ -48,7 +48,7 @@ def main(arguments=None) -> None:
         if name in given:
             del given[name]
             _log.warning(f"--{name} is obsolete and ignored: {advice}")
-    with stdout_for_figures(json_path):
+    with stdout_for_report(json_path):
         plan = plan_run(given)
         prepare_device(plan.use_gpu, plan.threads)
         keep_freed_memory()
@@ -56,4 +56,4 @@ def main(arguments=None) -> None:
 
         figures = train(plan, quiet)
     if json_path and os.environ.get("PADDLE_TRAINER_ID", "0") == "0":
-        write_figures(json_path, figures)
+        write_report(json_path, figures)

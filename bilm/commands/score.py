@@ -6,13 +6,13 @@ from itertools import islice
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.program.json_output import json_lines
-from bilm.program.options import add_json_option, add_model_options, add_quiet_option, new_parser
+from bilm.program.options import add_json_option, add_model_options, add_quiet_option
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm score`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm score",
         __doc__,
         ["bilm score corpus/dev/sentence_file_00000 --model run > scores.tsv",
@@ -44,8 +44,8 @@ def main(arguments=None) -> None:
     from bilm.storage.models import load_language_model
     from bilm.text.lines import Lines
 
-    model, checkpoint = load_language_model(options.model, options.vocab_path)
-    vocabulary, is_table = checkpoint.vocabulary, options.json != "-"
+    model, vocabulary, _ = load_language_model(options.model, options.vocab_path)
+    is_table = options.json != "-"
     hidden = True if options.quiet or sys.stdout.isatty() else None
     with Lines(options.input) as lines, json_lines(options.json) as write, tqdm(
         unit="line", disable=hidden

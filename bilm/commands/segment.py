@@ -3,15 +3,15 @@
 import time
 
 from bilm.hardware import usable_cores
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 from bilm.text.segmenters import NORMALIZATIONS, SEGMENTERS, SegmentationOptions
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm segment`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm segment",
         __doc__,
         ["bilm segment data/raw/train.txt --output corpus/train",
@@ -50,7 +50,7 @@ def main(arguments=None) -> None:
     counts = segment_files(
         inputs, output, SegmentationOptions(**options), **sizes, show_progress=not quiet
     )
-    write_figures(json_path, counts)
+    write_report(json_path, counts)
     if json_path != "-":
         named = ("sentences", "words", "characters", "shards")
         summary = ", ".join(f"{counts[name]} {name}" for name in named)

@@ -1,13 +1,13 @@
 """Build a vocabulary from segmented text."""
 
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `bilm vocab`."""
-    parser = new_parser(
+    parser = Parser(
         "bilm vocab",
         __doc__,
         ["bilm vocab 'corpus/train/*' --output corpus/vocabulary.txt --min_count 2"],
@@ -33,7 +33,7 @@ def main(arguments=None) -> None:
     options = vars(build_parser().parse_args(arguments))
     json_path, quiet = options.pop("json"), options.pop("quiet")
     counts = build_vocabulary(**options, show_progress=not quiet)
-    write_figures(json_path, counts)
+    write_report(json_path, counts)
     if json_path != "-":
         print(f"tokens {counts['tokens']}")
         print(f"types {counts['types']}")

@@ -1,6 +1,6 @@
 """Batches of sentences of similar length, which need little padding."""
 
-from typing import Callable, Iterable, Iterator, List, Sequence, TypeVar
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, TypeVar
 
 from bilm.network.row_blocks import rows_within
 
@@ -21,13 +21,14 @@ def slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 
 def sorted_blocks(
-    items: Iterable[Item], length_of: Callable[[Item], int] = len
+    items: Iterable[Item], length_of: Callable[[Any], int] = len
 ) -> Iterator[List[Item]]:
     """Yield blocks of consecutive items, sorted by falling length, so that memory is bounded.
 
     Items of equal length stay in order.
     """
-    block, words = [], 0
+    block: List[Item] = []
+    words = 0
     for item in items:
         block.append(item)
         words += length_of(item)

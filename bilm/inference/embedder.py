@@ -11,11 +11,12 @@ from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.inference.batching import BATCH_TOKENS, plan_blocks
 from bilm.inference.options import LAYERS
-from bilm.network.contextual import contextual_layers, reads_layer_below
-from bilm.network.lstm import LSTMState, reverse_rows
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
-from bilm.network.model import BACKWARD, FORWARD
+from bilm.network.contextual import contextual_layers, lark_layers
+from bilm.network.lstm import LSTMState
+from bilm.network.mixes import VARIANTS, LayerNorms, Mixes, mix_layers
+from bilm.network.model import BACKWARD
 from bilm.network.row_blocks import full_blocks
+from bilm.paddle_compat import as_tensor
 from bilm.storage.models import load_model
 from bilm.storage.pretrained import NAME_VOCABULARY, read_mixes
 from bilm.storage.tensors import weights_of
@@ -41,10 +42,11 @@ class Embedder:
     """Computes the contextual vectors of the words of sentences.
 
     Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
-    embedded with it (to the bit in batches of the same shape, on the processors that
-    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
-    carried state, so that memory is bounded; the backward direction then runs twice, first from
-    the end to the start to obtain the state before each window, then window by window.
+    embedded with it (to the bit in batches of the same shape, on the processors that docs/parity.md
+    lists, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than
+    BATCH_TOKENS words run in windows with carried state, so that memory is bounded; the backward
+    direction then runs twice, first from the end to the start to obtain the state before each
+    window, then window by window.
 
     Examples:
         >>> embedder = Embedder("sample")
@@ -101,7 +103,7 @@ class Embedder:
         self.batch_size, self.stateful = batch_size, stateful
         self.num_layers = config.num_layers + 1
         self.features = config.num_directions * config.projection_size
-        self.mix = self._read_mix(mix_from) if layers == "mix" else None
+        self.mix: Optional[Mixes] = None if mix_from is None else self._read_mix(mix_from)
         self.state: Optional[LSTMState] = None  # after the last sentence, if stateful
 
     def _read_mix(self, mix_from):
@@ -123,7 +125,7 @@ class Embedder:
         digest = hashlib.sha256()
         for name, array in sorted(weights_of(self._model).items()):
             digest.update(name.encode() + array.tobytes())
-        words = self.vocabulary.to_text() if self.vocabulary else ""
+        words = "" if self.vocabulary is None else self.vocabulary.to_text()
         options = (
             self._model.config, words, self._layers, self._variant, self._unknown, self.mix,
             self.batch_size, self.stateful,
@@ -179,7 +181,7 @@ class Embedder:
         """Continue from a state that `get_state` returned."""
         self.state = None
         if arrays:
-            self.state = LSTMState(*(paddle.to_tensor(arrays[name]) for name in LSTMState._fields))
+            self.state = LSTMState(*(as_tensor(arrays[name]) for name in LSTMState._fields))
 
     @property
     def _needs_norms(self):
@@ -191,7 +193,7 @@ class Embedder:
             return layers[-1]
         if self._layers == "average":
             return layers.mean(axis=0)
-        if self._layers == "mix":
+        if self.mix is not None:
             return mix_layers(layers, *self.mix.parameters[0], norms)
         return layers
 
@@ -204,9 +206,9 @@ class Embedder:
         padding = [EOS] * max(lengths)
         words = [(words + padding)[: max(lengths)] for words in batch]
         words += [padding] * (rows - len(batch))
-        counts = paddle.to_tensor(np.array(lengths + [0] * (rows - len(batch)), np.int64))
+        counts = as_tensor(np.array(lengths + [0] * (rows - len(batch)), np.int64))
         layers, state = contextual_layers(
-            self._model, self._embed(words), counts, self._variant, self.state
+            self._model, self._ids(words), counts, self._variant, self.state
         )
         self.state = state if self.stateful else None
         inside = slice(1, -1) if self._variant == "elmo" else slice(None)
@@ -215,22 +217,22 @@ class Embedder:
     def _with_borders(self, words):
         return [BOS, *words, EOS] if self._variant == "elmo" else words
 
-    def _embed(self, rows):
-        """Return the word vectors (batch, steps, projection) of rows of words."""
-        config = self._model.config
-        if config.char_cnn is not None:
-            ids = np.stack([character_ids(words, config.max_characters) for words in rows])
-            return self._model.embed(paddle.to_tensor(ids))
-        if self._unknown == "unk":
+    def _ids(self, rows):
+        """Return the token ids of rows of words, as `BiLM.embed` takes them."""
+        if self.vocabulary is None:  # the model reads characters
+            size = self._model.config.max_characters
+            ids = np.stack([character_ids(words, size) for words in rows])
+        elif self._unknown == "unk":
             ids = np.array([self.vocabulary.encode(words) for words in rows], np.int64)
         else:
             ids, _ = self.vocabulary.pad_pieces(rows)
-        return self._model.embed(paddle.to_tensor(ids))
+        return as_tensor(ids)
 
     def is_composed(self, word: str) -> bool:
         """Return whether an unknown word gets its vector from its known characters."""
-        is_unknown = word not in self.vocabulary and self._unknown == "characters"
-        return is_unknown and self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
+        if self.vocabulary is None or self._unknown == "unk" or word in self.vocabulary:
+            return False
+        return self.vocabulary.pieces(word) != [self.vocabulary.unk_id]
 
     def _long_pieces(self, words):
         """Yield the vectors of a long sentence, window by window."""
@@ -244,53 +246,51 @@ class Embedder:
 
     def _windows(self, words, state):
         """Yield the first word and the layers of each window of a sentence."""
-        borders = self._variant == "elmo"
         starts = range(0, len(words), BATCH_TOKENS)
-        states = [
-            None if state is None else LSTMState(*(part[direction] for part in state))
-            for direction in range(self._model.config.num_directions)
-        ]
-        before_window = {}
-        if borders and len(states) == 2:
-            before = states[BACKWARD]
-            for start in reversed(starts):
-                before_window[start] = before
-                _, before = self._run(words, start, BACKWARD, before)
-            ends = before
-        for start in starts:
-            halves, states[FORWARD] = self._run(words, start, FORWARD, states[FORWARD])
-            halves = [halves]
-            if len(states) == 2:
-                before = before_window[start] if borders else states[BACKWARD]
-                half, after = self._run(words, start, BACKWARD, before)
-                states[BACKWARD] = ends if borders else after
-                halves.append(half)
-            layers = paddle.concat(halves, axis=-1).numpy()[:, 0]
-            first, last = start, start + layers.shape[1]
-            if borders:  # without <S> and </S>
-                layers = layers[:, 1 if start == 0 else 0 :]
-                layers = layers[:, : -1 if last == len(words) else None]
-                first = max(0, start - 1)
-            if layers.shape[1]:
-                yield first, layers
+        if self._variant == "lark":
+            yield from self._lark_windows(words, starts, state)
+            return
+        windows = [words[start : start + BATCH_TOKENS] for start in starts]
+        state = state or self._model.initial_state(1)
+        forward, backward = (LSTMState(*(part[half] for part in state))
+                             for half in (slice(0, 1), slice(1, 2)))
+        states_before = []  # of the backward direction, last window first
+        for window in reversed(windows if self._model.config.bidirectional else []):
+            states_before.append(backward)
+            ids = self._ids([window[::-1]]).unsqueeze(0)
+            _, backward = self._model.read([BACKWARD], ids, backward)
+        for start, window in zip(starts, windows):
+            before = [forward, *states_before[-1:]]
+            ids = self._ids([window])
+            layers, after = contextual_layers(self._model, ids, None, "elmo", _joined(before))
+            forward = LSTMState(*(part[:1] for part in after))
+            states_before = states_before[:-1]
+            # without <S> and </S>
+            first, last = int(start == 0), len(window) - int(window is windows[-1])
+            if last > first:
+                yield max(0, start - 1), layers.numpy()[:, 0, first:last]
         if self.stateful:
-            self.state = LSTMState(*(paddle.stack(parts) for parts in zip(*states)))
+            bothways = [forward, backward] if self._model.config.bidirectional else [forward]
+            self.state = _joined(bothways)
 
-    def _run(self, words, start, direction, state):
-        """Return a direction's layers over a window, in the order of the output, and the state."""
-        stop = min(start + BATCH_TOKENS, len(words))
-        window = words[start:stop]
-        embedded = self._embed([window])
-        inputs = embedded
-        if direction == BACKWARD and self._variant == "elmo":
-            inputs = reverse_rows(embedded)
-        elif direction == BACKWARD:  # the same steps of the reversed sentence
-            inputs = self._embed([words[len(words) - stop : len(words) - start][::-1]])
-        is_chain = reads_layer_below(self._variant)
-        layers, state = self._model.run_stack(direction, inputs, state, is_chain=is_chain)
-        if direction == BACKWARD and self._variant == "elmo":
-            layers = [reverse_rows(layer) for layer in layers]
-        return paddle.stack([embedded, *layers[1:]]), state
+    def _lark_windows(self, words, starts, state):
+        """Yield the first word and the layers of each window, in variant "lark"."""
+        for start in starts:
+            stop = min(start + BATCH_TOKENS, len(words))
+            read = [words[start:stop], words[len(words) - stop : len(words) - start][::-1]]
+            read = read[: self._model.config.num_directions]
+            embedded = self._model.embed(self._ids(read)).unsqueeze(1)
+            layers, state = lark_layers(self._model, embedded, None, state)
+            words_twice = paddle.concat([embedded[:1]] * len(read))  # also backward: in text order
+            layers = paddle.stack([words_twice, *layers]).numpy()[:, :, 0]
+            yield start, np.concatenate([*layers.swapaxes(0, 1)], axis=-1)
+        if self.stateful:
+            self.state = state
+
+
+def _joined(states):
+    """Return the state of both directions, the first axis, from that of each."""
+    return LSTMState(*(paddle.concat(parts) for parts in zip(*states)))
 
 
 def _check_options(layers, mix_from, variant, unknown, batch_size):

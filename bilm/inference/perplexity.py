@@ -2,7 +2,7 @@
 
 import math
 from itertools import chain, islice
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -10,6 +10,7 @@ import paddle
 from bilm.inference.batching import BATCH_TOKENS, slices, sorted_blocks
 from bilm.network.losses import full_softmax_nats
 from bilm.network.model import BiLM
+from bilm.paddle_compat import as_tensor
 from bilm.text.corpus import Corpus, WindowReader
 
 Progress = Optional[Callable[[int], object]]
@@ -92,7 +93,9 @@ def _evaluate_sentences(model, corpus, batch_size, progress, first, stride):
     return Totals(nats, tokens, words, unknown, sentences)
 
 
-def sentence_nats(model: BiLM, direction: int, sentences: List[np.ndarray]) -> List[np.ndarray]:
+def sentence_nats(
+    model: BiLM, direction: int, sentences: Sequence[np.ndarray]
+) -> List[np.ndarray]:
     """Return the cross entropy, in nats, of each token of sentences except the first.
 
     Args:
@@ -121,19 +124,19 @@ def sentence_nats(model: BiLM, direction: int, sentences: List[np.ndarray]) -> L
             parts[row].append(part)
         steps_done += steps
         sentences = [ids for ids in sentences if len(ids) - 1 > steps_done]
-        state = type(state)(*(values[:, : len(sentences)] for values in state))
+        state = type(state)(*(values[:, :, : len(sentences)] for values in state))
     return [np.concatenate(windows) for windows in parts]
 
 
 def _window_nats(model, direction, inputs, targets, mask, state):
     """Return the nats at the positions in `mask`, row by row, and the new state."""
-    hidden, state = model.predict_from(direction, paddle.to_tensor(inputs), state)
+    hidden, state = model.read([direction], as_tensor(inputs[None]), state)
     places = np.flatnonzero(mask)
     hidden = hidden.reshape([-1, hidden.shape[-1]])
     if len(places) < mask.size:
-        hidden = paddle.gather(hidden, paddle.to_tensor(places))
+        hidden = paddle.gather(hidden, as_tensor(places))
     softmax = model.softmax_of(direction)
-    targets = paddle.to_tensor(targets.reshape(-1)[places])
+    targets = as_tensor(targets.reshape(-1)[places])
     nats = full_softmax_nats(hidden, targets, softmax.weight, softmax.bias)
     return nats.numpy(), state
 
@@ -169,7 +172,7 @@ def perplexity_of(nats: float) -> float:
     return math.exp(min(nats, 709.0))
 
 
-def summarise(totals: Totals) -> Dict[str, object]:
+def summarise(totals: Totals) -> Dict[str, Any]:
     """Return the results of an evaluation as a JSON object.
 
     Returns:
@@ -177,7 +180,7 @@ def summarise(totals: Totals) -> Dict[str, object]:
         exponential of all nats over all predictions; `tokens`, the predictions of both
         directions together; `oov_rate`, unknown words over words; `sentences`.
     """
-    report: Dict[str, object] = {}
+    report: Dict[str, Any] = {}
     for name, nats in zip(("forward", "backward"), totals.nats.tolist()):
         report[name] = {
             "nats": nats,

@@ -8,6 +8,7 @@ import paddle
 from bilm.errors import InputError
 from bilm.inference.options import Sampling
 from bilm.network.model import BACKWARD, FORWARD, BiLM
+from bilm.paddle_compat import as_tensor
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
@@ -60,9 +61,9 @@ def generate(
     inputs, state, open_rows = np.array([first] * num_sentences), None, set(range(num_sentences))
     with paddle.no_grad():
         while open_rows and len(drawn[min(open_rows)]) < max_words:
-            hidden, state = model.predict_from(direction, paddle.to_tensor(inputs), state)
-            logits = paddle.matmul(hidden[:, -1], softmax.weight, transpose_y=True) + softmax.bias
-            logits = logits.numpy().astype(np.float64)
+            hidden, state = model.read([direction], as_tensor(inputs[None]), state)
+            logits = paddle.matmul(hidden[0, :, -1], softmax.weight, transpose_y=True)
+            logits = (logits + softmax.bias).numpy().astype(np.float64)
             logits[:, [start, vocabulary.unk_id]] = -np.inf
             inputs = np.array([[_draw(*pair, sampling)] for pair in zip(logits, randoms)])
             open_rows -= {row for row in open_rows if inputs[row, 0] == end}

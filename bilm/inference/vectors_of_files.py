@@ -51,10 +51,10 @@ def survey(lines: Lines, embedder: Embedder) -> Survey:
     for words in _digested(lines, digest):
         lengths.append(len(words))
         sentences.append(" ".join(words))
-        for word in words if vocabulary else ():
-            if word not in vocabulary:
-                unknown += 1
-                composed += embedder.is_composed(word)
+        if vocabulary is not None:
+            others = [word for word in words if word not in vocabulary]
+            unknown += len(others)
+            composed += sum(map(embedder.is_composed, others))
     return Survey(lengths, sentences, unknown, composed, digest.hexdigest())
 
 

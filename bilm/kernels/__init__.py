@@ -5,6 +5,7 @@ in dynamic mode on the CPU where they can be compiled, `paddle` never takes them
 takes them in static programs as well and fails where that cannot be. Such a program runs only
 where the operators are loaded; exported programs, which others run, therefore keep Paddle's.
 
-`core/` holds the computing, which knows nothing of Paddle, `operators.cc` the Paddle operators
-around it; `bilm.kernels.build` compiles, `bilm.kernels.loading` chooses and calls.
+The rest of the project calls `bilm.kernels.operators`, which takes them from `native` or from
+`with_paddle`; `loading` chooses and loads, `build` compiles. `core/` holds the computing, which
+knows nothing of Paddle, and `operators.cc` the Paddle operators around it.
 """

@@ -2,14 +2,13 @@
 
 from bilm.errors import InputError
 from bilm.kernels.build import CannotBuildError, build
-from bilm.program.options import new_parser
 from bilm.program.parser import Parser
 from bilm.program.running import run_main
 
 
 def build_parser() -> Parser:
     """Return the parser of `python -m bilm.kernels`."""
-    parser = new_parser(
+    parser = Parser(
         "python -m bilm.kernels",
         "Compile the native operators for this machine into the user's cache.",
         ["python -m bilm.kernels build"],

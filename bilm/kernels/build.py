@@ -184,7 +184,7 @@ def _flags():
 
 
 def _mkl() -> Path:
-    path = Path(import_paddle().__file__).parent / "libs" / "libmklml_intel.so"
+    path = Path(str(import_paddle().__file__)).parent / "libs" / "libmklml_intel.so"
     if not path.is_file():
         raise CannotBuildError("this build of Paddle comes without MKL")
     return path

@@ -72,7 +72,7 @@ class BiLMConfig:
     @property
     def max_characters(self) -> int:
         """Character ids of a word, of a model that reads characters."""
-        return self.char_cnn.get("max_characters_per_token", MAX_CHARACTERS)
+        return (self.char_cnn or {}).get("max_characters_per_token", MAX_CHARACTERS)
 
     def _type_problems(self):
         for field in fields(self):

@@ -1,58 +1,89 @@
 """From rows of token ids to the layers that ELMo mixes."""
 
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import paddle
 
 from bilm.errors import InputError
-from bilm.network.lstm import LSTMState, reverse_rows
-from bilm.network.model import BACKWARD, BiLM
+from bilm.kernels.rows import reverse_rows
+from bilm.network.config import BiLMConfig
+from bilm.network.lstm import LSTMState, run_side_by_side
+from bilm.network.model import BiLM, join_states, size_of
 from bilm.network.row_blocks import full_blocks
+from bilm.paddle_compat import as_tensor
 from bilm.text.characters import NUM_CHARACTERS, character_ids
 from bilm.text.vocabulary import BOS, EOS
 
 
 def contextual_layers(
     bilm: BiLM,
-    embedded: paddle.Tensor,
+    token_ids: paddle.Tensor,
     lengths: Optional[paddle.Tensor] = None,
     variant: str = "elmo",
     state: Optional[LSTMState] = None,
 ) -> Tuple[paddle.Tensor, LSTMState]:
-    """Return the layers that ELMo mixes, and the new state.
+    """Return the layers that ELMo mixes, and the new state. No dropout acts in either mode.
 
     Values beyond a row's length are not defined.
 
     Args:
-        bilm: The biLM.
-        embedded: Word vectors (batch, steps, projection), with `<S>` and `</S>` if wanted.
+        bilm: In either mode.
+        token_ids: Shape (batch, steps), or with a third axis of pieces or characters; with `<S>`
+            and `</S>` if wanted.
         lengths: Shape (batch,); None: all rows are full.
-        variant: See `ELMo`. In variant "lark" step t of the backward half is the state after
-            the last t + 1 words.
-        state: As in `BiLM.forward`.
+        variant: "elmo": the layers of `BiLM.forward`; "lark": those of `lark_layers` over the
+            text and over the reversed text.
+        state: hidden (directions, layers, batch, projection) and cell (directions, layers,
+            batch, cell); None means zeros.
 
     Returns:
-        Layers (num_layers + 1, batch, steps, directions * projection), and the state.
+        Layers (num_layers + 1, batch, steps, directions * projection), layer 0 being the word
+        vectors, once for each direction; and the state.
     """
     if variant == "elmo":
-        return bilm.run_embedded(embedded, lengths, state)
-    directions = range(bilm.config.num_directions)
-    read = [embedded, reverse_rows(embedded, lengths)] if BACKWARD in directions else [embedded]
-    layers, state = bilm.run_stacks(
-        directions, paddle.stack(read), state, lengths, is_chain=reads_layer_below(variant)
-    )
-    halves = zip(*(paddle.unstack(layer) for layer in layers[1:]))
+        return bilm.run(token_ids, lengths, state)
+    embedded = bilm.embed(token_ids)
+    read = [embedded, reverse_rows(embedded, lengths)] if bilm.config.bidirectional else [embedded]
+    layers, state = lark_layers(bilm, paddle.stack(read), lengths, state)
+    halves = zip(*(paddle.unstack(layer) for layer in layers))
     return paddle.concat([paddle.stack([embedded, *half]) for half in halves], axis=-1), state
 
 
-def reads_layer_below(variant: str) -> bool:
-    """Return whether an LSTM layer reads the one below, in this variant of `ELMo`."""
-    return variant == "elmo"
+def lark_layers(
+    bilm: BiLM,
+    embedded: paddle.Tensor,
+    lengths: Optional[paddle.Tensor] = None,
+    state: Optional[LSTMState] = None,
+) -> Tuple[List[paddle.Tensor], LSTMState]:
+    """Return the LSTM layers as LARK's encoder computes them: each reads the word vectors.
+
+    There are no skip connections. Step t of the backward direction is the state after t + 1 words,
+    which are the last ones of the text.
+
+    Args:
+        bilm: In either mode.
+        embedded: Word vectors (directions, batch, steps, projection), in the order in which each
+            direction reads.
+        lengths: Shape (batch,); None: all rows are full.
+        state: hidden (directions, layers, batch, projection) and cell (directions, layers,
+            batch, cell); None means zeros.
+
+    Returns:
+        num_layers tensors (directions, batch, steps, projection), and the new state.
+    """
+    directions = range(bilm.config.num_directions)
+    before = bilm.states_of_layers(state, len(directions), size_of(embedded, 1))
+    results = [
+        run_side_by_side(lstms, embedded, own, lengths)
+        for lstms, own in zip(bilm.layers_of(directions), before)
+    ]
+    layers, states = zip(*results)
+    return list(layers), join_states(states)
 
 
 def add_boundaries(
-    token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor], config
+    token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor], config: BiLMConfig
 ) -> Tuple[paddle.Tensor, Optional[paddle.Tensor]]:
     """Return rows with `<S>` before and `</S>` after their tokens, and their lengths.
 
@@ -66,8 +97,8 @@ def add_boundaries(
         lengths plus 2, or None.
     """
     if config.char_cnn is not None:
-        borders = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
-        borders = [paddle.to_tensor(border, dtype=token_ids.dtype) for border in borders]
+        characters = character_ids([BOS, EOS], token_ids.shape[-1])[:, None]  # (2, 1, characters)
+        borders = [as_tensor(border).astype(token_ids.dtype) for border in characters]
     elif len(token_ids.shape) == 3:
         is_first = paddle.arange(size_of(token_ids, 2), dtype=token_ids.dtype) == 0  # (pieces,)
         is_first = is_first.astype(token_ids.dtype)
@@ -122,21 +153,15 @@ def mask_of(token_ids: paddle.Tensor, lengths: paddle.Tensor) -> paddle.Tensor:
     return (steps < lengths.astype("int64").unsqueeze(1)).astype("float32")
 
 
-def size_of(tensor: paddle.Tensor, axis: int):
-    """Return the size of an axis: a number, or a tensor where a static program does not know it."""
-    size = tensor.shape[axis]
-    return paddle.shape(tensor)[axis] if size is None or size < 0 else size
-
-
-def check_token_ids(token_ids: paddle.Tensor, config) -> None:
+def check_token_ids(token_ids: paddle.Tensor, config: BiLMConfig) -> None:
     """Raise an InputError that names an id outside the vocabulary and its place.
 
     Args:
-        token_ids: As `BiLM.embed` takes them; of another type or shape is an error, too.
-        config: The model's `BiLMConfig`.
+        token_ids: Shape (batch, steps), or with a third axis of pieces or characters.
+        config: The model's.
 
     Raises:
-        InputError: As above.
+        InputError: An id is outside the vocabulary, or the tensor has another type or shape.
     """
     is_word = config.char_cnn is None
     if not isinstance(token_ids, paddle.Tensor):
@@ -170,7 +195,8 @@ def check_lengths(lengths: Optional[paddle.Tensor], token_ids: paddle.Tensor) ->
         token_ids: Axes (batch, steps, ...).
 
     Raises:
-        InputError: As above.
+        InputError: A length is not between 0 and the number of steps, or the tensor has another
+            type or shape.
     """
     if lengths is None:
         return

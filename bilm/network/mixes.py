@@ -82,7 +82,7 @@ class LayerNorms:
     """
 
     def __init__(self, parts: Iterable[np.ndarray]):
-        count, sums, squares = 0, 0.0, 0.0
+        count, sums, squares = 0, np.float64(0), np.float64(0)
         for layers in parts:  # (layers, tokens, features)
             values = layers.reshape(len(layers), -1).astype(np.float64)
             count += values.shape[1]

@@ -1,16 +1,16 @@
 """The bidirectional language model: the one definition used by training and all after it."""
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.errors import InputError
-from bilm.kernels import loading as kernels
+from bilm.kernels import operators
 from bilm.network.character_encoder import CharacterEncoder
 from bilm.network.config import BiLMConfig
-from bilm.network.lstm import LSTMState, ProjectedLSTM, run_side_by_side
+from bilm.network.lstm import LSTMState, ProjectedLSTM, run_over_text, run_side_by_side
 
 FORWARD, BACKWARD = 0, 1
 
@@ -39,8 +39,15 @@ class BiLM(nn.Layer):
     Word vectors are looked up, or made from characters where `config.char_cnn` is set. Each
     layer from the second on adds its input to its output (skip connection); the
     state that is carried is the layer's own, without it. Dropout acts at the input of
-    each LSTM layer and, through `predict_from`, on the top output; a skip connection
-    adds the dropped input, as bilm-tf does.
+    each LSTM layer and, in `read`, on the top output; a skip connection adds the dropped
+    input, as bilm-tf does.
+
+    >>> model = BiLM(BiLMConfig(vocab_size=10, projection_size=4, cell_size=8, num_layers=2))
+    >>> layers, state = model(paddle.to_tensor([[5, 3, 7]]))
+    >>> layers.shape  # word vectors and two LSTM layers, batch, steps, both directions' features
+    [3, 1, 3, 8]
+    >>> state.cell.shape  # directions, layers, batch, features
+    [2, 2, 1, 8]
 
     Source: Peters et al. 2018, "Deep contextualized word representations"; sizes and
     clips from LARK ELMo (Baidu, 2019).
@@ -50,7 +57,7 @@ class BiLM(nn.Layer):
             that occur (a Paddle SelectedRows), for optimisers that can use it.
 
     Args:
-        config: Sizes and switches.
+        config: Sizes, clips and switches.
         lark_init: Initialise as LARK does, with Paddle's defaults everywhere (the forget
             bias at 0). Otherwise the forget bias starts at 1 and embedding and softmax
             rows at a scale that does not depend on the vocabulary's size.
@@ -72,6 +79,7 @@ class BiLM(nn.Layer):
         size = config.projection_size
         rows = None if lark_init else nn.initializer.Normal(0.0, size**-0.5)
         self.sparse_gradients = False
+        self._trainable: Optional[bool] = None  # not decided yet
         if config.char_cnn is None:
             attr = self._attr("embedding.weight", rows)
             self.embedding = nn.Embedding(config.vocab_size, size, weight_attr=attr)
@@ -148,6 +156,21 @@ class BiLM(nn.Layer):
         """Whether there is a softmax, so that the model can predict words."""
         return hasattr(self, "softmax")
 
+    def set_trainable(self, trainable: bool) -> None:
+        """Make all parameters trainable, or none, for good: all that share the model rely on it.
+
+        Raises:
+            InputError: The other was asked for before.
+        """
+        if self._trainable not in (None, trainable):
+            raise InputError(
+                f"the biLM is in an ELMo with trainable={self._trainable} already: give both the "
+                "same, or each a BiLM of its own"
+            )
+        self._trainable = trainable
+        for parameter in self.parameters():
+            parameter.trainable = trainable
+
     def softmax_of(self, direction: int) -> Softmax:
         """Return the softmax with which `direction` predicts.
 
@@ -186,148 +209,32 @@ class BiLM(nn.Layer):
             return (vectors * inside).sum(axis=2) / inside.sum(axis=2).clip(min=1.0)
         return F.embedding(token_ids, self.embedding.weight, sparse=self.sparse_gradients)
 
-    def run_direction(
-        self,
-        direction: int,
-        token_ids: paddle.Tensor,
-        state: Optional[LSTMState] = None,
-        lengths: Optional[paddle.Tensor] = None,
-    ) -> Tuple[List[paddle.Tensor], LSTMState]:
-        """Run one direction over token ids that stand in the order in which it reads.
-
-        Args:
-            direction: FORWARD or BACKWARD; the backward direction expects reversed text.
-            token_ids: As `embed` takes them.
-            state: hidden (layers, batch, projection) and cell (layers, batch, cell);
-                None means zeros.
-            lengths: Number of tokens in each row, shape (batch,); None: all rows are full.
-
-        Returns:
-            The layers, a list of num_layers + 1 tensors (batch, steps, projection) that
-            starts with the embedding, and the new state.
-        """
-        return self.run_stack(direction, self.embed(token_ids), state, lengths, self.training)
-
-    def run_stack(
-        self, direction, embedded, state=None, lengths=None, use_dropout=False, is_chain=True
-    ) -> Tuple[List[paddle.Tensor], LSTMState]:
-        """Return what `run_direction` returns, from word vectors (batch, steps, projection).
-
-        Args:
-            direction: As in `run_direction`.
-            embedded: In the order in which the direction reads.
-            state: As in `run_direction`.
-            lengths: As in `run_direction`.
-            use_dropout: As in `run_stacks`.
-            is_chain: As in `run_stacks`.
-        """
-        if state is not None:
-            state = LSTMState(*(values.unsqueeze(0) for values in state))
-        layers, state = self.run_stacks(
-            [direction], embedded.unsqueeze(0), state, lengths, use_dropout, is_chain
-        )
-        return [layer[0] for layer in layers], LSTMState(*(values[0] for values in state))
-
-    @paddle.jit.not_to_static
-    def run_stacks(
+    def read(
         self,
         directions: Sequence[int],
-        embedded: paddle.Tensor,
+        token_ids: paddle.Tensor,
         state: Optional[LSTMState] = None,
-        lengths: Optional[paddle.Tensor] = None,
-        use_dropout: bool = False,
-        is_chain: bool = True,
-        in_text_order: bool = False,
-    ) -> Tuple[List[paddle.Tensor], LSTMState]:
-        """Run the LSTM layers of some directions side by side.
+    ) -> Tuple[paddle.Tensor, LSTMState]:
+        """Read windows of text from which the next tokens are predicted; dynamic mode only.
 
         Args:
             directions: FORWARD, BACKWARD or both.
-            embedded: Word vectors (directions, batch, steps, projection), each in the order in
-                which the direction reads.
-            state: hidden (directions, layers, batch, projection) and cell (..., cell); None means
-                zeros.
-            lengths: Number of tokens in each row, shape (batch,), of all directions.
-            use_dropout: Whether config.dropout applies.
-            is_chain: Whether a layer reads the one below; otherwise all read the word vectors, and
-                there are no skip connections.
-            in_text_order: Whether word vectors and layers have the axes (batch, steps, directions,
-                projection) instead, in the order of the text.
+            token_ids: Shape (directions, batch, steps), or with a fourth axis of pieces or
+                characters as `embed` takes them; in the order in which each direction reads.
+            state: After the window before: hidden (directions, layers, batch, projection) and
+                cell (directions, layers, batch, cell); None means zeros.
 
         Returns:
-            num_layers + 1 tensors (directions, batch, steps, projection) that start with the
-            word vectors, and the new state in the shapes it came in.
+            The top layer after dropout, shape (directions, batch, steps, projection): from step t
+            `softmax_of(direction)` predicts token t + 1. And the new state.
         """
-        layers, states = [embedded], []
-        stacks = [self.stack_of(direction) for direction in directions]
-        if state is None:
-            state = [self._initial_layer_state(embedded, in_text_order)] * self.config.num_layers
-        else:
-            state = [LSTMState(*parts) for parts in zip(*(paddle.unstack(v, 1) for v in state))]
-        for number, lstms in enumerate(zip(*stacks)):
-            inputs = layers[-1] if is_chain else embedded
-            inputs = self._drop(inputs, use_dropout)
-            outputs, after = run_side_by_side(lstms, inputs, state[number], lengths, in_text_order)
-            skip = self.config.use_skip_connections and is_chain and number > 0
-            layers.append(outputs + inputs if skip else outputs)
-            states.append(after)
-        return layers, LSTMState(*(paddle.stack(parts, axis=1) for parts in zip(*states)))
-
-    def stack_of(self, direction: int) -> nn.LayerList:
-        """Return the LSTM layers of `direction`."""
-        return self.forward_layers if direction == FORWARD else self.backward_layers
-
-    def _drop(self, values, is_training):
-        rate = self.config.dropout
-        if not (is_training and rate):
-            return values
-        if paddle.in_dynamic_mode() and kernels.is_native():
-            return kernels.dropout(values, rate)
-        return F.dropout(values, rate)
-
-    def _initial_layer_state(self, embedded, in_text_order):
-        """Return zeros for one layer of each direction, of a batch known or not."""
-        batch_axis, directions_axis = (0, 2) if in_text_order else (1, 0)
-        batch, directions = embedded.shape[batch_axis], embedded.shape[directions_axis]
-        if batch is None or batch < 0:
-            batch = paddle.shape(embedded)[batch_axis]
-        sizes = self.config.projection_size, self.config.cell_size
-        return LSTMState(*(paddle.zeros([directions, batch, size]) for size in sizes))
-
-    def predict_from(
-        self, direction: int, token_ids: paddle.Tensor, state: Optional[LSTMState] = None
-    ) -> Tuple[paddle.Tensor, LSTMState]:
-        """Return what the softmax of `direction` predicts the next tokens from.
-
-        Args:
-            direction: FORWARD or BACKWARD.
-            token_ids: Shape (batch, steps), in reading order.
-            state: As in `run_direction`.
-
-        Returns:
-            The top layer after dropout, shape (batch, steps, projection), and the new state.
-        """
-        layers, state = self.run_direction(direction, token_ids, state)
-        return self._drop(layers[-1], self.training), state
-
-    def predict_both(
-        self, token_ids: paddle.Tensor, state: LSTMState
-    ) -> Tuple[paddle.Tensor, LSTMState]:
-        """Return what `predict_from` does, for all directions of the model side by side.
-
-        Args:
-            token_ids: Shape (directions, batch, steps, ...), each in the order in which it reads.
-            state: As `initial_state` gives it.
-
-        Returns:
-            Shape (directions, batch, steps, projection), and the new state.
-        """
-        directions, batch, steps = token_ids.shape[:3]
-        embedded = self.embed(token_ids.flatten(0, 1)).reshape([directions, batch, steps, -1])
-        layers, state = self.run_stacks(
-            range(directions), embedded, state, use_dropout=self.training
+        batch_size, steps = token_ids.shape[1:3]
+        embedded = self.embed(token_ids.flatten(0, 1))
+        embedded = embedded.reshape([len(directions), batch_size, steps, -1])
+        layers, state = self._run_layers(
+            run_side_by_side, directions, embedded, state, batch_size, None, self._dropout
         )
-        return self._drop(layers[-1], self.training), state
+        return _drop(layers[-1], self._dropout), state
 
     @paddle.jit.not_to_static
     def forward(
@@ -341,36 +248,104 @@ class BiLM(nn.Layer):
         No `<S>` and `</S>` are added, and values beyond a row's length are not defined.
 
         Args:
-            token_ids: As `embed` takes them, in text order.
+            token_ids: Shape (batch, steps), or with a third axis of pieces or characters as
+                `embed` takes them; in text order.
             lengths: Tokens in each row, shape (batch,); None means that all rows are full.
-            state: hidden (directions, layers, batch, projection) and cell (..., cell);
-                None means zeros.
+            state: Before the first token that each direction reads: hidden (directions, layers,
+                batch, projection) and cell (directions, layers, batch, cell); None means zeros.
 
         Returns:
             Layers (num_layers + 1, batch, steps, directions * projection), forward
-            features first, layer 0 being the embedding, once for each direction; and the
-            state in the shapes of `initial_state`.
+            features first, layer 0 being the word vectors, once for each direction; and the
+            state after the last token that each direction reads, in the shapes above.
         """
-        return self.run_embedded(self.embed(token_ids), lengths, state, self.training)
+        return self.run(token_ids, lengths, state, self._dropout)
 
-    def run_embedded(
+    @paddle.jit.not_to_static
+    def run(
         self,
-        embedded: paddle.Tensor,
+        token_ids: paddle.Tensor,
         lengths: Optional[paddle.Tensor] = None,
         state: Optional[LSTMState] = None,
-        use_dropout: bool = False,
+        dropout: float = 0.0,
     ) -> Tuple[paddle.Tensor, LSTMState]:
-        """Return what `forward` returns, from word vectors (batch, steps, projection).
+        """Return the layers and the state of `forward`, with this dropout in either mode.
 
         Args:
-            embedded: Word vectors, such as `embed` gives, in text order.
-            lengths: As in `forward`.
-            state: As in `forward`.
-            use_dropout: Whether config.dropout applies.
+            token_ids: Shape (batch, steps), or with a third axis of pieces or characters.
+            lengths: Tokens in each row, shape (batch,); None means that all rows are full.
+            state: hidden (directions, layers, batch, projection) and cell (directions, layers,
+                batch, cell); None means zeros.
+            dropout: Probability at the input of each LSTM layer.
         """
+        embedded = self.embed(token_ids)
         directions = range(self.config.num_directions)
-        read = paddle.stack([embedded for _ in directions], axis=2)
-        layers, state = self.run_stacks(
-            directions, read, state, lengths, use_dropout, in_text_order=True
+        layers, state = self._run_layers(
+            run_over_text,
+            directions,
+            paddle.stack([embedded for _ in directions], axis=2),
+            state,
+            size_of(embedded, 0),
+            lengths,
+            dropout,
         )
         return paddle.stack(layers).flatten(3), state
+
+    def _run_layers(self, run_layer, directions, embedded, state, batch_size, lengths, dropout):
+        """Return num_layers + 1 layers, the first being the word vectors, and the new state.
+
+        `run_layer`, one of the two functions of `bilm.network.lstm`, decides the axes and the
+        order of the word vectors and of the layers.
+        """
+        layers, states = [embedded], []
+        before = self.states_of_layers(state, len(directions), batch_size)
+        for number, lstms in enumerate(self.layers_of(directions)):
+            inputs = _drop(layers[-1], dropout)
+            outputs, after = run_layer(lstms, inputs, before[number], lengths)
+            skip = self.config.use_skip_connections and number > 0
+            layers.append(outputs + inputs if skip else outputs)
+            states.append(after)
+        return layers, join_states(states)
+
+    def layers_of(self, directions: Sequence[int]) -> List[Tuple[ProjectedLSTM, ...]]:
+        """Return for each layer the LSTMs of some directions, lowest layer first."""
+        stacks = {FORWARD: self.forward_layers}
+        if self.config.bidirectional:
+            stacks[BACKWARD] = self.backward_layers
+        return [*zip(*(stacks[direction] for direction in directions))]
+
+    def states_of_layers(
+        self, state: Optional[LSTMState], num_directions: int, batch_size
+    ) -> List[LSTMState]:
+        """Return the state of each layer: hidden (directions, batch, projection), cell (..., cell).
+
+        Args:
+            state: Of all layers, the second axis; None means zeros.
+            num_directions: Those of the zeros.
+            batch_size: Rows of the zeros; a tensor where a static program does not know them.
+        """
+        if state is not None:
+            parts = zip(*(paddle.unstack(values, axis=1) for values in state))
+            return [LSTMState(*layer) for layer in parts]
+        sizes = self.config.projection_size, self.config.cell_size
+        zeros = (paddle.zeros([num_directions, batch_size, size]) for size in sizes)
+        return [LSTMState(*zeros)] * self.config.num_layers
+
+    @property
+    def _dropout(self) -> float:
+        return self.config.dropout if self.training else 0.0
+
+
+def _drop(values, rate):
+    return operators.dropout(values, rate) if rate else values
+
+
+def join_states(states: Sequence[LSTMState]) -> LSTMState:
+    """Return the state of all layers, the second axis, from that of each."""
+    return LSTMState(*(paddle.stack(parts, axis=1) for parts in zip(*states)))
+
+
+def size_of(tensor: paddle.Tensor, axis: int) -> Union[int, paddle.Tensor]:
+    """Return the size of an axis: a number, or a tensor where a static program does not know it."""
+    size = tensor.shape[axis]
+    return paddle.shape(tensor)[axis] if size is None or size < 0 else size

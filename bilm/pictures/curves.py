@@ -1,45 +1,49 @@
-"""Curves: figures of runs over their steps, and lines of them in a picture's panels."""
+"""Curves: the metrics of training runs over their steps, drawn in the panels of a figure."""
 
 import logging
 import math
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.training.metrics import METRICS, read_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _log = logging.getLogger("bilm")
 
-_LARGEST = 1e300  # what is beyond, as an infinite loss's perplexity, breaks logarithmic axes
+_LARGEST = 1e300  # larger values, such as the perplexity of an infinite loss, break log axes
 
 
 class Series(NamedTuple):
-    """A figure over steps.
+    """The values of a metric over steps.
 
     Attributes:
-        steps: Rising.
-        values: One a step; NaN where there is none or it is not finite.
+        steps: In rising order.
+        values: One for each step; NaN where it cannot be drawn.
     """
 
     steps: List[float]
     values: List[float]
 
 
-class RunFigures:
-    """What RUN/metrics.jsonl says of a run's course.
+class RunMetrics:
+    """The content of RUN/metrics.jsonl.
 
     Args:
         run: The run's folder.
         start_step: Leave out earlier steps.
 
     Attributes:
-        lines: Event ("train" or "dev") to its lines, by rising step.
+        lines: For each event, "train" or "dev", its lines in rising order of steps.
 
     Raises:
         InputError: There is no metrics file, or it is damaged.
     """
 
-    def __init__(self, run, start_step: int = 0):
+    def __init__(self, run: PathLike, start_step: int = 0):
         self.run = run
         path = Path(run) / METRICS
         if not path.is_file():
@@ -54,37 +58,42 @@ class RunFigures:
     def __bool__(self) -> bool:
         return any(self.lines.values())
 
-    def has(self, figure: str) -> bool:
-        """Return whether all lines have a figure."""
-        return all(figure in line for lines in self.lines.values() for line in lines)
+    def has(self, metric: str) -> bool:
+        """Return whether all lines have a metric."""
+        return all(metric in line for lines in self.lines.values() for line in lines)
 
-    def series(self, event: str, figure: str, value_of: Optional[Callable] = None) -> Series:
-        """Return a figure over the steps of an event, of lines that have it.
+    def series(
+        self, event: str, metric: str, value_of: Optional[Callable[[Any], Optional[float]]] = None
+    ) -> Series:
+        """Return the values of a metric over the steps of the lines that have it.
 
-        Values that cannot be drawn are warned about.
+        A warning says how many of them cannot be drawn.
 
         Args:
             event: "train" or "dev".
-            figure: Its name in the file.
-            value_of: Makes a number of what stands there, None if it has none; without it what
-                stands there is the number.
+            metric: Its name in the file.
+            value_of: Function that extracts the number from the entry in the file, or returns
+                None if there is none; by default the entry is the number.
         """
-        found = [(line["step"], line.get(figure)) for line in self.lines[event]]
-        if value_of is not None:
-            found = [(step, None if entry is None else value_of(entry)) for step, entry in found]
-        found = [(step, value) for step, value in found if value is not None]
-        drawn = [value if _can_be_drawn(value) else math.nan for _, value in found]
-        missing = sum(map(math.isnan, drawn))
+        steps, values = [], []
+        for line in self.lines[event]:
+            value = line.get(metric)
+            if value is not None and value_of is not None:
+                value = value_of(value)
+            if value is not None:
+                steps.append(line["step"])
+                values.append(value if _can_be_drawn(value) else math.nan)
+        missing = sum(map(math.isnan, values))
         if missing:
             _log.warning(
-                f"{self.run}: {missing} of {len(drawn)} values of {event} {figure} are not finite "
+                f"{self.run}: {missing} of {len(values)} values of {event} {metric} are not finite "
                 "and are left out"
             )
-        return Series([step for step, _ in found], drawn)
+        return Series(steps, values)
 
 
 def _append(lines, line):
-    """Append a line; those of its step and later ones were written before a resumption."""
+    """Append a line, in place of those of its step and later ones: the run was resumed there."""
     while lines and lines[-1]["step"] >= line["step"]:
         lines.pop()
     lines.append(line)
@@ -98,33 +107,33 @@ def _can_be_drawn(value):
     return _is_number(value) and abs(value) < _LARGEST
 
 
-def read_runs(runs: Sequence, start_step: int = 0) -> List[RunFigures]:
-    """Return the figures of those runs that have some; the others are warned about.
+def read_runs(runs: Sequence[PathLike], start_step: int = 0) -> List[RunMetrics]:
+    """Return the metrics of runs; a warning lists those that have none.
 
     Raises:
-        InputError: None has any, or one cannot be read.
+        InputError: No run has metrics, or a file cannot be read.
     """
-    read = [RunFigures(run, start_step) for run in runs]
-    empty = [str(figures.run) for figures in read if not figures]
+    read = [RunMetrics(run, start_step) for run in runs]
+    empty = [str(metrics.run) for metrics in read if not metrics]
     since = f" from step {start_step} on" if start_step > 0 else ""
     problem = f"{', '.join(empty)}: no figures in {METRICS}{since}"
     if len(empty) == len(read):
         raise InputError(problem)
     if empty:
         _log.warning(problem)
-    return [figures for figures in read if figures]
+    return [metrics for metrics in read if metrics]
 
 
-def names_of(runs: Sequence) -> List[str]:
-    """Return a name for each run: its folder's, or its path where two names are alike."""
+def names_of(runs: Sequence[PathLike]) -> List[str]:
+    """Return a name for each run: that of its folder, or its path where names are equal."""
     names = [Path(run).resolve().name for run in runs]
     chosen = [name if names.count(name) == 1 else str(run) for run, name in zip(runs, names)]
     # matplotlib leaves labels with a leading underscore out of its legends
     return [f"./{name}" if name.startswith("_") else name for name in chosen]
 
 
-def draw_series(panel, series: Series, **style) -> None:
-    """Add a line to a panel; without markers of its own, points that stand alone get a dot."""
+def draw_series(panel: "Axes", series: Series, **style: Any) -> None:
+    """Add a line to a panel; isolated points get a dot unless the style has markers."""
     finite = [not math.isnan(value) for value in series.values]
     neighbours = zip([False, *finite], finite, [*finite[1:], False])
     alone = [place for place, (before, here, after) in enumerate(neighbours)
@@ -134,21 +143,21 @@ def draw_series(panel, series: Series, **style) -> None:
     panel.plot(series.steps, series.values, **style)
 
 
-def finish_panel(panel, title: str, scale: str = "linear") -> None:
-    """Give a panel of curves its title and axes; say so where it has no value.
+def finish_panel(panel: "Axes", title: str, scale: str = "linear") -> None:
+    """Give a panel its title and axes, or a note if it has no values.
 
     Args:
-        panel: It holds all its lines.
-        title: Its title.
-        scale: Of the values: "linear", "from zero" or "log".
+        panel: A panel with all its lines.
+        title: The title.
+        scale: Scale of the values: "linear", "from zero" or "log".
     """
     from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
     panel.set_title(title, loc="left")
     panel.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    values = [value for line in panel.get_lines() for value in line.get_ydata()
-              if not math.isnan(value)]
+    lines: Any = panel.get_lines()  # their data are numbers, which their types do not say
+    values = [value for line in lines for value in line.get_ydata() if not math.isnan(value)]
     if not values:
         panel.text(0.5, 0.5, "no figures", transform=panel.transAxes, ha="center", color="gray")
         panel.set_yticks([])

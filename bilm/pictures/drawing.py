@@ -1,24 +1,27 @@
-"""Pictures: matplotlib's figures with fonts for Chinese, told colours, and whole files."""
+"""Figures of matplotlib: fonts for Chinese, colours, and files that are written whole."""
 
 import io
 import logging
 from contextlib import contextmanager
 from pathlib import Path
-from typing import List
+from typing import TYPE_CHECKING, Iterator, List
 
 from bilm.errors import InputError
-from bilm.files import write_bytes_atomically
+from bilm.files import PathLike, write_bytes_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _log = logging.getLogger("bilm")
 
 ENDINGS = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours, which colour-blind people tell apart, without their yellow, which is
-# faint on white; https://jfly.uni-koeln.de/color
+# Okabe and Ito's colours, which colour-blind people can distinguish, without their yellow, which
+# is faint on white; https://jfly.uni-koeln.de/color
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINE_STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
-# in order of preference; where a file holds several fonts old versions of matplotlib know its
-# first one only, "Noto Sans CJK JP", which has all Chinese characters, too
+# in order of preference; of a file with several fonts old versions of matplotlib know only the
+# first, "Noto Sans CJK JP", which also has all Chinese characters
 CHINESE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
     "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC",
@@ -30,10 +33,10 @@ LATIN_FONT = "DejaVu Sans"  # matplotlib brings it along
 
 
 class Fonts:
-    """The fonts that a picture is written in.
+    """The fonts of a picture.
 
     Attributes:
-        families: Their names; a character is taken from the first that has it.
+        families: Their names; a character is taken from the first font that has it.
     """
 
     def __init__(self):
@@ -46,9 +49,9 @@ class Fonts:
         return all(self._has(character) for character in text)
 
     def to_writable(self, text: str) -> str:
-        r"""Return `text` as plain text for a picture, what no font has as \uXXXX, with a warning.
+        r"""Return `text` for a picture, with \uXXXX and a warning for characters that no font has.
 
-        matplotlib would take text between dollar signs for a formula; they are escaped.
+        Dollar signs are escaped, as matplotlib takes text between them for a formula.
         """
         if not self.can_write(text):
             self.warn_once()
@@ -60,7 +63,7 @@ class Fonts:
         return written.replace("$", r"\$")
 
     def warn_once(self) -> None:
-        """Tell what to install, in the first call; further ones do nothing."""
+        """Warn that fonts are missing, unless that has been done before."""
         if not self._is_warned:
             self._is_warned = True
             _log.warning(
@@ -76,12 +79,12 @@ class Fonts:
 
 
 def _installed_chinese_font() -> List[str]:
-    """Return the name of the best Chinese font in a list; an empty list where there is none."""
+    """Return a list of the best installed Chinese font, empty if there is none."""
     from matplotlib import font_manager
 
     for names in (_known_fonts, _fonts_installed_since):
-        found = names(font_manager)
-        best = next((name for name in CHINESE_FONTS if name in found), None)
+        installed = names(font_manager)
+        best = next((name for name in CHINESE_FONTS if name in installed), None)
         if best:
             return [best]
     return []
@@ -92,14 +95,14 @@ def _known_fonts(font_manager):
 
 
 def _fonts_installed_since(font_manager):
-    """Return what is installed now: matplotlib keeps its list of fonts from its first use on."""
+    """Return the fonts installed now; matplotlib's list is as old as its first use."""
     known = {entry.fname for entry in font_manager.fontManager.ttflist}
     for path in font_manager.findSystemFonts():
         if path not in known:
             try:
                 font_manager.fontManager.addfont(path)
             except (OSError, RuntimeError):
-                pass  # no font that matplotlib reads
+                pass  # matplotlib cannot read this font
     return _known_fonts(font_manager)
 
 
@@ -111,8 +114,8 @@ def _load(name):
 
 
 @contextmanager
-def drawing():
-    """Yield the `Fonts` for figures that are made and written in this block.
+def drawing() -> Iterator[Fonts]:
+    """Yield the fonts for figures that are created and written in this block.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -144,24 +147,24 @@ def drawing():
         yield fonts
 
 
-def new_figure(width: float, height: float):
-    """Return an empty figure of a size in inches, to be used in a `drawing` block."""
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of a size in inches, for use in a `drawing` block."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def check_ending(output) -> None:
-    """Raise an InputError if the ending of a file's name is none of ENDINGS."""
+def check_ending(output: PathLike) -> None:
+    """Raise an InputError if the name of a file does not end in one of ENDINGS."""
     if Path(output).suffix.lower() not in ENDINGS:
         raise InputError(f"{output}: a picture's name must end in {', '.join(ENDINGS)}")
 
 
-def write_figure(figure, output) -> None:
-    """Write a figure, whole or not at all, in the format that the ending of `output` says.
+def write_figure(figure: "Figure", output: PathLike) -> None:
+    """Write a figure, whole or not at all, in the format of the ending of `output`.
 
     Raises:
-        InputError: The ending is none of ENDINGS, or the file cannot be written.
+        InputError: The ending is not one of ENDINGS, or the file cannot be written.
     """
     check_ending(output)
     content = io.BytesIO()

@@ -1,1 +1,1 @@
-"""What every program shares: parser, options, exit statuses, JSON output, completion."""
+"""Common parts of all programs: parser, options, exit statuses, JSON output, completion."""

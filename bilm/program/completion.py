@@ -1,16 +1,17 @@
-"""A script that completes the verbs, flags, choices and files of a program in a shell."""
+"""Scripts that complete the verbs, flags, choices and files of a program in a shell."""
 
 import argparse
+from typing import Dict
 
 import shtab
 
-from bilm.program.options import new_parser, parse_boolean
+from bilm.program.options import parse_boolean
 from bilm.program.parser import Parser
 from bilm.program.running import command_module
 
 SHELLS = ("bash", "zsh", "tcsh")
 
-# What the name of a value in --help says about how to complete it.
+# How to complete a value, by its name in --help.
 _COMPLETERS = {
     "DIR": shtab.DIRECTORY,
     **dict.fromkeys(("FILE", "PATH", "GLOB", "INPUT", "RUN", "SRC", "DST", "A", "B", "OUT"),
@@ -18,11 +19,11 @@ _COMPLETERS = {
 }
 
 
-def script(program: str, groups: dict, shell: str) -> str:
+def script(program: str, groups: Dict[str, Dict[str, str]], shell: str) -> str:
     """Return the script that completes a program's command line.
 
     Args:
-        program: Its name.
+        program: Name of the program.
         groups: Its verbs, such as `bilm.commands.verbs.GROUPS`.
         shell: One of SHELLS.
     """
@@ -30,20 +31,20 @@ def script(program: str, groups: dict, shell: str) -> str:
 
 
 def _program_parser(program, groups):
-    """Return a parser with a subparser for each verb, which the shells' functions are made from."""
+    """Return a parser with a subparser for each verb, from which shtab makes the functions."""
     parser = argparse.ArgumentParser(program)
     parser.add_argument("--version", action="version", version="", help="show the version and exit")
     verbs = parser.add_subparsers(parser_class=argparse.ArgumentParser)
     for group in groups.values():
         for verb, purpose in group.items():
             own = command_module(program, verb).build_parser()
-            for action in own._actions:
-                _tell_how_to_complete(action)
+            for action in own.actions:
+                _set_completion(action)
             verbs.add_parser(verb, help=purpose, parents=[own], add_help=False)
     return parser
 
 
-def _tell_how_to_complete(action):
+def _set_completion(action):
     if action.type is parse_boolean:
         action.choices = (True, False)
     kind = (action.metavar or "").partition(".")[0]
@@ -52,8 +53,8 @@ def _tell_how_to_complete(action):
 
 
 def new_completion_parser(program: str) -> Parser:
-    """Return the parser of the verb `completion` of a program."""
-    parser = new_parser(
+    """Return the parser of a program's verb `completion`."""
+    parser = Parser(
         f"{program} completion",
         f"Print a script that completes the verbs, flags, choices and files of `{program}`.",
         notes="Where the shells look for it: docs/command_line.md.",

@@ -4,20 +4,20 @@ import argparse
 import math
 from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Iterator, Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.program.parser import Parser
 
 
 def option(
-    default,
+    default: Any,
     help: str,
     choices: Optional[Sequence] = None,
     aliases: Sequence[str] = (),
     group: str = "",
     metavar: str = "",
-):
+) -> Any:
     """Return a dataclass field that becomes the flag `--<field name>`.
 
     Args:
@@ -25,19 +25,19 @@ def option(
         help: Shown by --help.
         choices: Allowed values.
         aliases: Other names of the flag, without dashes.
-        group: Where --help shows it; the parser must be a `bilm.program.parser.Parser` then.
-        metavar: What --help calls its value: FILE and DIR can be completed. Default: by type.
+        group: Title of its group in --help.
+        metavar: Name of its value in --help: FILE and DIR can be completed. Default: by type.
     """
     return field(default=default, metadata={
         "help": help, "choices": choices, "aliases": aliases, "group": group, "metavar": metavar,
     })
 
 
-def add_options(parser: argparse.ArgumentParser, options_class) -> None:
+def add_options(parser: Parser, options_class: type) -> None:
     """Add a flag to `parser` for every field of the dataclass `options_class`.
 
     A flag that is not given leaves no attribute in the namespace, so that a program can
-    tell what the user wrote from what it may decide itself.
+    distinguish the user's values from defaults.
     """
     for item in fields(options_class):
         names = [f"--{name}" for name in (item.name, *item.metadata.get("aliases", ()))]
@@ -78,13 +78,13 @@ def check_unchanged(given: dict, saved: dict, fixed: Sequence[str], checkpoint) 
 
 
 def out_of_range(
-    options,
+    options: Any,
     counts: Sequence[str] = (),
     not_negative: Sequence[str] = (),
     positive: Sequence[str] = (),
     dropouts: Sequence[str] = (),
     rates: Sequence[str] = (),
-):
+) -> Iterator[str]:
     """Yield a line for each field of `options` that is out of its range.
 
     Args:
@@ -112,23 +112,16 @@ def out_of_range(
             yield f"--{name} must be in [0, 1], not {getattr(options, name)}"
 
 
-def not_chosen(options):
-    """Yield a line for each field of `options` whose value is none of its choices."""
+def not_chosen(options: Any) -> Iterator[str]:
+    """Yield a line for each field of the dataclass `options` whose value is not a choice."""
     for item in fields(options):
         choices = item.metadata.get("choices")
         if choices and getattr(options, item.name) not in choices:
             yield f"--{item.name} must be one of {', '.join(choices)}"
 
 
-def new_parser(
-    prog: str, description: str, examples: Sequence[str] = (), notes: str = ""
-) -> Parser:
-    """Return a `Parser`: help in groups, errors of one line, --version, --debug."""
-    return Parser(prog, description, examples, notes)
-
-
 def add_model_options(parser: Parser) -> None:
-    """Add the flags of programs that run a model: which one, and on what."""
+    """Add the flags of programs that run a model: the model and the device."""
     add = parser.group("model").add_argument
     add("--model", required=True, metavar="PATH",
         help="model folder, training run's folder, LARK checkpoint, or sample, which comes with "
@@ -138,7 +131,7 @@ def add_model_options(parser: Parser) -> None:
 
 
 def add_device_options(parser: Parser) -> None:
-    """Add the flags that say what to compute on."""
+    """Add the flags of the device to compute on."""
     add = parser.group("device").add_argument
     add("--use_gpu", type=parse_boolean, nargs="?", const=True, default=False,
         metavar="True|False", help="compute on a GPU")
@@ -153,7 +146,12 @@ def add_quiet_option(parser: Parser) -> None:
 
 
 def add_json_option(parser: Parser, what: str = "the figures as a JSON object") -> None:
-    """Add the flag that asks for figures as JSON; `bilm.program.json_output` writes them."""
+    """Add the flag --json, for `bilm.program.json_output`.
+
+    Args:
+        parser: The parser of a program.
+        what: The content, for the help.
+    """
     parser.group("output").add_argument(
         "--json", type=_file_to_write, metavar="FILE", help=f"write {what} to FILE; - prints "
         "that alone on standard output")
@@ -171,7 +169,7 @@ def parse_boolean(text: str) -> bool:
     """Return the boolean that `text` spells: true, false, yes, no, 1 or 0, in any case.
 
     Raises:
-        ArgumentTypeError: It spells none; argparse tells the user.
+        ArgumentTypeError: It spells none; argparse reports it.
     """
     values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
     if text.lower() not in values:

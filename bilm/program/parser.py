@@ -1,26 +1,32 @@
-"""The parser of every program: help in groups with examples, and errors of one line that help."""
+"""The parser of every program: help in groups, with examples, and errors of one line.
+
+All use of argparse's private attributes is in this module.
+"""
 
 import argparse
 import re
 import sys
 import textwrap
-from typing import Sequence
+from typing import List, NoReturn, Optional, Sequence
 
 import bilm
 from bilm.errors import suggestion
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help has groups, and whose errors are one line and suggest what was meant.
+    """A parser whose help has groups, and whose errors are one line with a suggestion.
 
-    Flags cannot be abbreviated: what is short for one flag today may be short for two tomorrow,
-    and a mistyped flag must not be taken for another one.
+    It has the flags --help, --version and --debug. Flags cannot be abbreviated: an abbreviation
+    may become ambiguous with the next flag, and a mistyped flag must not be taken for another one.
 
     Args:
         prog: The program, such as "bilm pretrain".
-        description: What it does; paragraphs are filled, indented lines are kept.
-        examples: Command lines, the last thing that the help shows.
-        notes: What the help says before the examples.
+        description: Its purpose; paragraphs are filled, indented lines are kept.
+        examples: Command lines, shown at the end of the help.
+        notes: A paragraph before the examples.
+
+    Attributes:
+        examples: The command lines.
     """
 
     def __init__(self, prog: str, description: str, examples: Sequence[str] = (), notes: str = ""):
@@ -41,8 +47,13 @@ class Parser(argparse.ArgumentParser):
             help="show the version and exit")
         add("--debug", action=_SeenBefore, help="show where an error happened, as a traceback")
 
-    def group(self, title: str):
-        """Return the group of the help with this title, a new one if need be."""
+    @property
+    def actions(self) -> List[argparse.Action]:
+        """The arguments, as argparse describes them."""
+        return self._actions
+
+    def group(self, title: str) -> argparse._ArgumentGroup:
+        """Return the group of the help with this title, which is created if necessary."""
         for group in self._action_groups:
             if group.title == title:
                 return group
@@ -50,12 +61,14 @@ class Parser(argparse.ArgumentParser):
         self._action_groups.sort(key=lambda other: other is self._general)  # which comes last
         return group
 
-    def parse_args(self, args=None, namespace=None):
-        """Return the values; a flag that is not known is told before any that is missing."""
+    def parse_args(  # type: ignore[override]
+        self, args: Optional[Sequence[str]] = None, namespace: Optional[argparse.Namespace] = None
+    ) -> argparse.Namespace:
+        """Return the values; an unknown flag is reported before a missing one."""
         args = sys.argv[1:] if args is None else list(args)
         unknown = self._unknown_flag(args)
         if unknown:
-            known = [flag for action in self._actions if action.help != argparse.SUPPRESS
+            known = [flag for action in self.actions if action.help != argparse.SUPPRESS
                      for flag in action.option_strings]
             self.error(f"unknown option {unknown}{suggestion(unknown, known)}")
         return super().parse_args(args, namespace)
@@ -78,7 +91,7 @@ class Parser(argparse.ArgumentParser):
                 + suggestion(str(value), known),
             )
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         """Print one line and exit with status 2."""
         message = " ".join(message.splitlines())
         end = " " if message.endswith("?") else "; "
@@ -86,7 +99,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _SeenBefore(argparse.Action):
-    """A flag that `bilm.program.running.run_main` looks for; it leaves nothing among the values."""
+    """A flag without a value, which `bilm.program.running.run_main` handles."""
 
     def __init__(self, option_strings, dest, **settings):
         nothing = argparse.SUPPRESS
@@ -123,8 +136,8 @@ class _Help(argparse.HelpFormatter):
 
     def _get_help_string(self, action):
         default = action.default
-        is_told = default not in (None, "", "-", argparse.SUPPRESS) and action.nargs != 0
-        return f"{action.help} (default: %(default)s)" if is_told else action.help
+        is_shown = default not in (None, "", "-", argparse.SUPPRESS) and action.nargs != 0
+        return f"{action.help} (default: %(default)s)" if is_shown else action.help
 
 
 def _usage_of(action):

@@ -1,4 +1,4 @@
-"""How a program runs: its verb, exit status, and errors of one line."""
+"""Runs programs: verbs, exit statuses, and messages of one line."""
 
 import logging
 import os
@@ -8,22 +8,24 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from bilm.errors import InputError, out_of_memory, suggestion
 
-# Exit statuses, as docs/command_line.md tells them; 130 and 141 are 128 + a signal's number.
+# Exit statuses, described in docs/command_line.md; 130 and 141 are 128 + a signal's number.
 INTERNAL_ERROR, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
-def run_main(main, arguments=None) -> None:
-    """Call `main(arguments)` as a program: whatever goes wrong is one line on stderr.
+def run_main(
+    main: Callable[[List[str]], object], arguments: Optional[Sequence[str]] = None
+) -> None:
+    """Call `main(arguments)` as a program: an exception becomes one line on stderr.
 
-    The exit status tells what it was. With --debug among the arguments a traceback comes first.
+    The exit status says what kind it was. With --debug among the arguments a traceback precedes it.
 
     Args:
-        main: Takes a list of strings.
-        arguments: The list; None: the command line.
+        main: The program.
+        arguments: Default: the command line.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     show_messages()
@@ -31,7 +33,7 @@ def run_main(main, arguments=None) -> None:
         try:
             main(arguments)
         finally:
-            sys.stdout.flush()  # a closed pipe shows now, not when Python ends
+            sys.stdout.flush()  # so that a closed pipe is noticed here, not when Python exits
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -43,7 +45,7 @@ def run_main(main, arguments=None) -> None:
 
 
 def _judge(error) -> Tuple[int, str]:
-    """Return the exit status for an exception and what to tell of it, "" for nothing."""
+    """Return the exit status for an exception and its message, "" for none."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, ""
     if isinstance(error, BrokenPipeError):
@@ -62,12 +64,12 @@ def _judge(error) -> Tuple[int, str]:
 
 
 def _last_words(error):
-    """Return the text of an exception; of Paddle's, what follows the trace of its C++ functions."""
+    """Return the text of an exception, without the C++ traces that Paddle puts before it."""
     return " ".join(str(error).rpartition("Error Message Summary:")[-1].strip("- \n").split())
 
 
 def _drop_output_that_cannot_be_written():
-    """Keep Python from complaining, as it ends, of what is left for a closed pipe or full disk."""
+    """Discard output for a closed pipe or full disk, of which Python would complain on exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -75,20 +77,25 @@ def _drop_output_that_cannot_be_written():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_verb(program: str, groups: dict, example: str, arguments=None) -> None:
-    """Run the verb of a program that `arguments` (default: the command line) start with.
+def run_verb(
+    program: str,
+    groups: Dict[str, Dict[str, str]],
+    example: str,
+    arguments: Optional[Sequence[str]] = None,
+) -> None:
+    """Run the verb of a program that is the first argument.
 
     Args:
-        program: Its name.
-        groups: What each verb does, by its name, in groups by their titles.
-        example: A command line for its help.
-        arguments: A list of strings.
+        program: Name of the program.
+        groups: For each title of a group, its verbs and their purposes.
+        example: A command line for the help.
+        arguments: Default: the command line.
     """
     run_main(partial(_dispatch, program, groups, example), arguments)
 
 
 def command_module(program: str, verb: str) -> ModuleType:
-    """The module of a verb, `PROGRAM.commands.VERB`, which has `build_parser` and `main`."""
+    """Import the module of a verb, which has `build_parser` and `main`."""
     return import_module(f"{program}.commands.{verb}")
 
 
@@ -117,13 +124,13 @@ def _help(program, groups, example) -> str:
 
 
 class MessageHandler(logging.Handler):
-    """Shows what the library logs as programs do: warnings on stderr, the rest on stdout.
+    """Prints the library's log messages: warnings on stderr, the others on stdout.
 
-    Of several processes that train one model, only the first one shows anything.
+    Of several processes that train one model, only the first one prints.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print the message of a record, a line of its own."""
+        """Print the message of a record on a line of its own."""
         if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
             return
         if record.levelno >= logging.WARNING:
@@ -133,9 +140,10 @@ class MessageHandler(logging.Handler):
 
 
 def show_messages() -> None:
-    """Show what the loggers `bilm` and `lac` are given, from level INFO on."""
+    """Print the messages of the loggers `bilm` and `lac`, from level INFO on."""
     for name in ("bilm", "lac"):
         logger = logging.getLogger(name)
         if not any(isinstance(handler, MessageHandler) for handler in logger.handlers):
             logger.addHandler(MessageHandler())
             logger.setLevel(logging.INFO)
+            logger.propagate = False  # importing Paddle adds a handler to the root logger

@@ -30,8 +30,12 @@ def load_model(
 
 def load_language_model(
     path: PathLike, vocab_path: Optional[PathLike] = None
-) -> Tuple[BiLM, StoredModel]:
-    """Return what `load_model` returns, of a model that can predict words.
+) -> Tuple[BiLM, Vocabulary, Optional[dict]]:
+    """Return a biLM that predicts words, its vocabulary, and how its training text was segmented.
+
+    Args:
+        path: See `bilm.storage.pretrained` for what it may be.
+        vocab_path: The vocabulary, of a model that has none beside it.
 
     Raises:
         InputError: As `load_model`; the model has no vocabulary or no softmax, or reads
@@ -44,7 +48,7 @@ def load_language_model(
         raise InputError(f"{path}: has no softmax: it gives word vectors, but predicts no words")
     if stored.vocabulary is None:
         raise InputError(f"{path}: has no vocab.txt; {NAME_VOCABULARY}")
-    return model, stored
+    return model, stored.vocabulary, stored.segmentation
 
 
 def build_model(stored: StoredModel, source: str, has_softmax: Optional[bool] = None) -> BiLM:

@@ -8,7 +8,7 @@ import codecs
 from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -245,7 +245,7 @@ class WindowReader:
         num_steps: int,
         directions: int = 2,
         position: Optional[BatchPosition] = None,
-        **order: int,
+        **order: Any,
     ):
         position = position or BatchPosition(StreamPosition(), ())
         missing = batch_size - len(position.rows)

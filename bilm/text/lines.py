@@ -8,12 +8,25 @@ import sys
 import tempfile
 import zlib
 from contextlib import nullcontext
-from typing import IO, Callable, ContextManager, Iterable, Iterator, List, Optional, Tuple
+from typing import (
+    BinaryIO,
+    Callable,
+    ContextManager,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    TextIO,
+    Tuple,
+    Union,
+)
 
 from tqdm import tqdm
 
 from bilm.errors import InputError
 from bilm.files import PathLike
+
+ByteFile = Union[BinaryIO, gzip.GzipFile]
 
 _WORD = re.compile(r"[^ \t\n\r\v\f]+")
 
@@ -26,7 +39,7 @@ def split_words(line: str) -> List[str]:
     return _WORD.findall(line)
 
 
-def open_bytes(path: PathLike) -> IO[bytes]:
+def open_bytes(path: PathLike) -> ByteFile:
     """Open a file for reading bytes, decompressed if its name ends in .gz.
 
     Reading raises InputError where a gzip file is damaged.
@@ -34,13 +47,13 @@ def open_bytes(path: PathLike) -> IO[bytes]:
     return _GzipFile(path, "rb") if str(path).endswith(".gz") else open(path, "rb")
 
 
-def open_input(name: PathLike) -> ContextManager[IO[bytes]]:
+def open_input(name: PathLike) -> ContextManager[ByteFile]:
     """Return a context with the bytes of a file, see `open_bytes`, or of "-", standard input."""
     return nullcontext(sys.stdin.buffer) if str(name) == "-" else open_bytes(name)
 
 
 def read_lines(
-    file: IO[bytes], progress: Optional[tqdm] = None, limit: int = -1
+    file: ByteFile, progress: Optional[tqdm] = None, limit: int = -1
 ) -> Iterator[bytes]:
     """Yield the lines of an open file, without a byte order mark before the first.
 
@@ -52,7 +65,10 @@ def read_lines(
     position = 0
     while line := file.readline(limit):
         start = position
-        position = file.fileobj.tell() if isinstance(file, _GzipFile) else position + len(line)
+        if isinstance(file, _GzipFile):
+            position = file.fileobj.tell()  # type: ignore[union-attr]
+        else:
+            position += len(line)
         if progress is not None:
             progress.update(position - start)
         yield line if start else line.removeprefix(codecs.BOM_UTF8)
@@ -113,8 +129,8 @@ def progress_bar(names: Iterable[PathLike], show: bool) -> tqdm:
 
     It is written to stderr, and only if `show` is true and stderr is a terminal.
     """
-    sizes = [None if str(name) == "-" else os.path.getsize(name) for name in names]
-    total = None if None in sizes else sum(sizes)
+    names = list(map(str, names))
+    total = None if "-" in names else sum(map(os.path.getsize, names))
     return tqdm(total=total, unit="B", unit_scale=True, disable=None if show else True)
 
 
@@ -130,7 +146,8 @@ class Lines:
     """
 
     def __init__(self, name: PathLike, cut: Optional[Callable[[str], List[str]]] = None):
-        self._name, self._copy = str(name), None
+        self._name = str(name)
+        self._copy: Optional[TextIO] = None
         if self._name != "-" and not os.path.exists(self._name):
             raise InputError(f"{self._name}: No such file")
         if cut is not None or not os.path.isfile(self._name):  # such as "-", or a pipe
@@ -156,11 +173,9 @@ class Lines:
             InputError: The text is not UTF-8, or a gzip file is damaged.
         """
         if self._copy is None:
-            lines = (line for _, line in numbered_lines(self._name))
-        else:
-            self._copy.seek(0)
-            lines = self._copy
-        return map(split_words, lines)
+            return (split_words(line) for _, line in numbered_lines(self._name))
+        self._copy.seek(0)
+        return map(split_words, self._copy)
 
 
 class _GzipFile(gzip.GzipFile):

@@ -6,12 +6,12 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Union
+from typing import Deque, Dict, Iterable, List, Optional, Union
 
 from bilm.errors import InputError
 from bilm.files import PathLike, read_json, write_json
@@ -157,7 +157,7 @@ def _segment_blocks(blocks, options, workers):
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_prepare_worker, initargs=(options,)
     )
-    results = deque()
+    results: Deque[Future] = deque()
     try:
         for block in blocks:
             results.append(pool.submit(_segment_in_worker, block, options))
@@ -176,7 +176,7 @@ def _prepare_worker(options):
 
 
 def _exit_with_parent():
-    parent_process().join()  # also returns when the parent was killed
+    parent_process().join()  # type: ignore[union-attr] # returns also when the parent was killed
     os._exit(1)
 
 
@@ -189,7 +189,8 @@ def _segment_in_worker(block, options):
 
 def _segment_block(block, cut, normalize):
     """Return the lines of a block of sentences and a Counter of what is in them."""
-    lines, counts = [], Counter()
+    lines: List[str] = []
+    counts: Counter[str] = Counter()
     for sentence in block:
         words = segment_sentence(sentence, cut, normalize)
         if words:

@@ -159,7 +159,7 @@ def _jieba_dictionary():
 
 
 def _jieba_dictionary_file():
-    return Path(import_quietly("jieba").__file__).with_name("dict.txt")
+    return Path(str(import_quietly("jieba").__file__)).with_name("dict.txt")
 
 
 def _check_user_dictionary(path):

@@ -129,7 +129,7 @@ def _split(lines, ends, split_newlines, spaced):
         line, start = line.strip(), 0
         pending += _gap(pending, line, spaced)
         if ended:
-            start = late_end.match(line).end()
+            start = late_end.match(line).end()  # type: ignore[union-attr] # it matches "", too
             yield pending + line[:start]
             pending, ended = "", False
         for match in sentence_end.finditer(line, start):

@@ -6,7 +6,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Iterable, Iterator, List, Union
+from typing import Dict, Iterable, Iterator, List, Union
 
 from bilm.errors import InputError
 from bilm.files import PathLike, atomic_folder, sync_folder
@@ -30,7 +30,7 @@ def find_shards(patterns: Union[PathLike, Iterable[PathLike]]) -> List[Path]:
     """
     if isinstance(patterns, (str, os.PathLike)):
         patterns = [patterns]
-    paths = {}
+    paths: Dict[str, Path] = {}  # by absolute name
     for pattern in patterns:
         shards = [shard for path in _expand(os.fspath(pattern)) for shard in _shards_at(path)]
         if not shards:

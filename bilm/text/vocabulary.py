@@ -1,7 +1,7 @@
 """The words that a biLM knows, in LARK's file format."""
 
 from collections import Counter
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Vocabulary:
 
     def __init__(self, words: Iterable[str], source: str = "vocabulary"):
         self.words = tuple(words)
-        self._ids = {}
+        self._ids: Dict[str, int] = {}
         for number, word in enumerate(self.words):
             if word == _MARKER:
                 raise InputError(f"{source}: {word!r} cannot be a word: files with it skip it")
@@ -90,8 +90,6 @@ class Vocabulary:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.words == other.words
-
-    __hash__ = None
 
     def encode(self, tokens: Iterable[str]) -> List[int]:
         """Return the ids of `tokens`, unk_id for unknown ones. No `<S>` or `</S>` is added."""
@@ -181,7 +179,8 @@ class Vocabulary:
             InputError: The file is empty or not UTF-8, a line is empty or appears twice,
                 or a special token is missing.
         """
-        words, lines_of = [], {}
+        words: List[str] = []
+        lines_of: Dict[str, int] = {}
         for number, line in numbered_lines(path):
             word = line.strip(" \t\r\n\v\f")
             if word == _MARKER:

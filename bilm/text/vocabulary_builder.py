@@ -11,7 +11,7 @@ from bilm.text.shards import find_shards
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
-def count_words(shards: Sequence[PathLike], show_progress: bool = False) -> Counter:
+def count_words(shards: Sequence[PathLike], show_progress: bool = False) -> Counter[str]:
     """Return how often each word occurs in some files; special tokens are not counted.
 
     Words are separated by ASCII white space. The files are streamed; only the distinct words are
@@ -24,7 +24,7 @@ def count_words(shards: Sequence[PathLike], show_progress: bool = False) -> Coun
     Raises:
         InputError: A line is not UTF-8, or a gzip file is damaged.
     """
-    counts = Counter()  # of words as bytes, which are split faster than text
+    counts: Counter[bytes] = Counter()  # of bytes, which are split faster than text
     with progress_bar(shards, show_progress) as progress:
         for shard in shards:
             with open_bytes(shard) as file:

@@ -5,8 +5,9 @@ from typing import Iterator, List, NamedTuple, Optional
 import numpy as np
 
 from bilm.hardware import sendable
+from bilm.kernels.arguments import Candidates
 from bilm.network.config import BiLMConfig
-from bilm.network.losses import Candidates, LogUniformSampler
+from bilm.network.log_uniform_sampler import LogUniformSampler
 from bilm.randomness import random_for
 from bilm.text.corpus import Batch, BatchPosition, Corpus, WindowReader
 from bilm.training import distributed

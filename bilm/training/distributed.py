@@ -18,6 +18,7 @@ import paddle
 from paddle import distributed
 
 from bilm.errors import InputError
+from bilm.paddle_compat import as_tensor
 
 
 def start(use_gpu: bool = False) -> None:
@@ -129,7 +130,7 @@ def sum_numbers(*values: float) -> List[float]:
     """
     if world_size() == 1:
         return list(values)
-    return sum_tensor(paddle.to_tensor(np.array(values, np.float64))).tolist()
+    return sum_tensor(as_tensor(np.array(values, np.float64))).tolist()
 
 
 def sum_tensor(tensor: paddle.Tensor) -> paddle.Tensor:
@@ -176,7 +177,7 @@ def check_equal(facts: Dict[str, str]) -> None:
     """
     digests = [hashlib.sha256(fact.encode("utf-8")).digest()[:8] for fact in facts.values()]
     own = np.array([int.from_bytes(digest, "big", signed=True) for digest in digests])
-    all_digests = gather(paddle.to_tensor(own[None]), axis=0).numpy()  # (processes, facts)
+    all_digests = gather(as_tensor(own[None]), axis=0).numpy()  # (processes, facts)
     wrong = [f"{name} of process {other}" for other, row in enumerate(all_digests)
              for name, is_equal in zip(facts, row == all_digests[0]) if not is_equal]
     if wrong:
@@ -195,7 +196,7 @@ def raise_together(problem: Optional[InputError]) -> None:
     """
     if world_size() > 1:
         message = "" if problem is None else str(problem)
-        text = paddle.to_tensor(np.frombuffer(message.encode()[:1000].ljust(1000), np.uint8))
+        text = as_tensor(np.frombuffer(message.encode()[:1000].ljust(1000), np.uint8))
         share_parameters([text])
         message = text.numpy().tobytes().decode(errors="ignore").strip()
         problem = InputError(message) if message else None

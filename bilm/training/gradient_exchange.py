@@ -1,6 +1,7 @@
 """Gradients summed over processes: in buckets, while the backward pass still computes others."""
 
-from typing import List, Optional, Sequence
+from functools import partial
+from typing import Any, List, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -8,9 +9,10 @@ from paddle import distributed
 from paddle.nn import functional as F
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
+from bilm.paddle_compat import as_tensor, call_when_gradient_is_ready
 from bilm.training.distributed import peers_are_needed
 
-# Gradients are sent together until they have so many bytes; a larger one goes alone, in place.
+# Size of a bucket, in bytes; a gradient that is larger is sent alone, in place.
 BUCKET_BYTES = 25 << 20
 
 
@@ -20,7 +22,7 @@ class _Bucket:
     def __init__(self, parameters):
         self.parameters = parameters
         self.waiting = 0  # gradients that the backward pass has not finished yet
-        self.sent = None  # what was sent, and Paddle's handle of it
+        self.sent: Any = None  # the tensor that was sent, and Paddle's handle of the exchange
 
     def send(self):
         with paddle.no_grad():
@@ -46,16 +48,16 @@ class GradientExchange:
     """Sums the gradients of all processes, which must hold the same parameters.
 
     Dense gradients are sent in buckets as soon as the backward pass has finished those of a
-    bucket; the buckets and their order are the same everywhere. Of tables, only the rows that
-    any process has touched are sent.
+    bucket; the buckets and their order are the same everywhere. Only those rows of tables are
+    sent that some process has touched.
 
     Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel
     Training", sections 3.2 and 4.2, for buckets and overlap.
 
     Args:
-        parameters: In the order in which the forward pass uses them, more or less.
-        tables: Those among them of which a step touches some rows.
-        bucket_bytes: See BUCKET_BYTES.
+        parameters: Roughly in the order in which the forward pass uses them.
+        tables: Those among them of which a step touches only some rows.
+        bucket_bytes: Size of a bucket.
     """
 
     def __init__(
@@ -72,16 +74,16 @@ class GradientExchange:
         self._problem: Optional[Exception] = None
         for number, bucket in enumerate(self._buckets):
             for parameter in bucket.parameters:
-                parameter._register_backward_hook(lambda *_, number=number: self._finished(number))
+                call_when_gradient_is_ready(parameter, partial(self._finished, number))
 
     def start(self) -> None:
-        """Send what the next backward pass computes; those before it only added to gradients."""
+        """Make the next backward pass, the last of the step, send gradients as it finishes them."""
         for bucket in self._buckets:
             bucket.waiting = len(bucket.parameters)
         self._next = 0
 
     def finish(self, touched: Sequence[np.ndarray] = ()) -> None:
-        """Wait for the sums, which then stand in place of the gradients; under `paddle.no_grad()`.
+        """Wait for the sums and put them in place of the gradients; under `paddle.no_grad()`.
 
         Args:
             touched: For each table the rows that any process has touched, rising.
@@ -100,7 +102,7 @@ class GradientExchange:
                 _sum_rows(parameter, rows)
 
     def raise_problem(self) -> None:
-        """Raise what went wrong in the backward pass; before anything else is exchanged."""
+        """Raise the error of the backward pass, if there was one, before the next exchange."""
         if self._problem:
             raise self._problem
 
@@ -111,7 +113,7 @@ class GradientExchange:
             try:
                 with peers_are_needed():
                     self._buckets[self._next].send()
-            except Exception as error:  # the backward pass would make another of it
+            except Exception as error:  # Paddle would replace it by one of its own
                 self._problem, self._next = error, len(self._buckets)
                 return
             self._next += 1
@@ -132,14 +134,14 @@ def _buckets(parameters, bucket_bytes) -> List[_Bucket]:
 
 def _sum_rows(table, rows):
     """Sum the rows of a table's gradient over all processes; `rows` are those of all of them."""
-    ids = paddle.to_tensor(rows)
+    ids = as_tensor(rows)
     if not table.grad.is_selected_rows():
         values = paddle.gather(table.grad, ids)
         distributed.all_reduce(values)
         paddle.scatter_(table.grad, ids, values)
         return
     own = merge_selected_rows(table.grad)
-    places = paddle.to_tensor(np.searchsorted(rows, own.rows()))
+    places = as_tensor(np.searchsorted(rows, own.rows()))
     values = paddle.zeros([len(rows), *table.shape[1:]])
     values = paddle.scatter(values, places, get_tensor_from_selected_rows(own))
     distributed.all_reduce(values)

@@ -3,7 +3,7 @@
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Mapping
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def load_checkpoint(path: PathLike) -> StoredModel:
     return stored
 
 
-def check_training_state(training: dict, config: BiLMConfig, source: str) -> None:
+def check_training_state(training: Mapping[str, dict], config: BiLMConfig, source: str) -> None:
     """Check the training state of a checkpoint, except the optimiser's arrays.
 
     Args:

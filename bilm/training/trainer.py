@@ -6,17 +6,18 @@ for dropout), so there is no random state that could be lost.
 
 import logging
 from functools import reduce
-from typing import NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 import paddle
 
 from bilm.errors import InputError
 from bilm.hardware import received
-from bilm.kernels.loading import is_native
+from bilm.kernels.operators import chosen_name
 from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_weights
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
+from bilm.paddle_compat import as_tensor
 from bilm.randomness import random_for, seed_for
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
@@ -51,7 +52,8 @@ class StepResult(NamedTuple):
         predictions: Tokens times directions.
         tokens: Tokens of the batch.
         learning_rate: Used by the step.
-        grad_norm: Global norm of the gradients of loss * num_steps, before clipping, the same.
+        grad_norm: Global norm of the gradients of loss * num_steps before clipping, a float64
+            scalar.
     """
 
     nats: paddle.Tensor
@@ -115,10 +117,10 @@ class Trainer:
 
     def _softmax_weights(self) -> dict:
         """Return the directions that each softmax serves, by its weight's name."""
-        found = {}
+        served: Dict[str, List[int]] = {}
         for direction in range(self._directions):
-            found.setdefault(self.model.softmax_of(direction).weight.name, []).append(direction)
-        return found
+            served.setdefault(self.model.softmax_of(direction).weight.name, []).append(direction)
+        return served
 
     def _tables(self) -> list:
         """Return the parameters of which a step touches some rows only."""
@@ -179,7 +181,7 @@ class Trainer:
         kept = random.random(self._dealer.rows)[self._dealer.my_rows]
         kept = (kept >= self.options.state_reset_rate).astype(np.float32)
         for part, rows in enumerate(self._dealer.parts):
-            keep = paddle.to_tensor(kept[rows]).unsqueeze(-1)  # (rows, 1)
+            keep = as_tensor(kept[rows]).unsqueeze(-1)  # (rows, 1)
             self._states[part] = LSTMState(*(values * keep for values in self._states[part]))
 
     def _backward(self, prepared, part, rows) -> paddle.Tensor:
@@ -194,7 +196,7 @@ class Trainer:
             1.0 / (directions * self._dealer.rows),
         )
         with paddle.amp.auto_cast(self._scaler is not None, level=self._amp_level):
-            hidden, state = self.model.predict_both(inputs, self._states[part])
+            hidden, state = self.model.read(range(directions), inputs, self._states[part])
         hidden = hidden.flatten(1, 2).astype("float32")  # (directions, tokens, projection)
         loss = self._loss(hidden, targets.flatten(1), weights, prepared.candidates[part])
         (self._scaler.scale(loss) if self._scaler else loss).backward()
@@ -211,14 +213,13 @@ class Trainer:
         else:  # slices would be copied piece by piece
             hidden, targets = paddle.unstack(hidden), paddle.unstack(targets)
         loss = 0.0
-        for softmax, drawn, *arguments in zip(softmaxes, candidates, hidden, targets):
-            arguments += softmax.weight, softmax.bias
+        for softmax, drawn, rows, ids in zip(softmaxes, candidates, hidden, targets):
+            weight, bias = softmax.weight, softmax.bias
             if drawn is None:
-                loss += full_softmax_loss(*arguments, weights)
+                loss += full_softmax_loss(rows, ids, weight, bias, weights)
             else:
-                loss += sampled_softmax_loss(
-                    *arguments, drawn, weights, self.model.sparse_gradients
-                )
+                sparse = self.model.sparse_gradients
+                loss += sampled_softmax_loss(rows, ids, weight, bias, drawn, weights, sparse)
         return loss
 
     @property
@@ -264,12 +265,13 @@ class Trainer:
             segmentation: How the text was segmented, or None.
             progress: Anything else to be saved, as JSON.
         """
+        assert self._position is not None, "nothing has been trained"
         stream, rows = pack_position(self._position)
         document = {
             "step": self.step,
             "tokens": self.tokens,
             "random_seed": self.options.random_seed,
-            "operators": _operators(),
+            "operators": chosen_name(),
             "stream": stream,
             "shards": self._dealer.corpus.fingerprints(),
             "scaler": _as_json(self._scaler.state_dict()) if self._scaler else None,
@@ -301,9 +303,9 @@ class Trainer:
         """
         training = checkpoint.training
         document = training["state.json"]
-        before = document.get("operators", _operators())
-        if before != _operators():
-            _log.warning(f"{source}: was trained with {before} operators, now {_operators()} ones "
+        before = document.get("operators", chosen_name())
+        if before != chosen_name():
+            _log.warning(f"{source}: was trained with {before} operators, now {chosen_name()} ones "
                          "compute (BILM_KERNEL): figures will differ from an uninterrupted run's "
                          "by rounding and by what dropout draws")
         check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
@@ -350,7 +352,7 @@ class Trainer:
             return
         for part, rows in enumerate(self._dealer.parts):
             self._states[part] = LSTMState(
-                *(paddle.to_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
+                *(as_tensor(arrays[name][:, :, self._dealer.my_rows][:, :, rows])
                   for name in LSTMState._fields)
             )
 
@@ -359,10 +361,6 @@ def check_finite(step: int, nats: paddle.Tensor) -> None:
     """Raise an InputError if nats that were summed until this step are not finite."""
     if not np.isfinite(nats.item()):
         raise InputError(f"step {step}: the loss is {nats.item()}; lower --learning_rate")
-
-
-def _operators() -> str:
-    return "native" if is_native() else "Paddle's"
 
 
 def _as_json(scaler_state):

@@ -3,7 +3,7 @@
 from typing import Any, Dict, Optional, Sequence
 
 from bilm.hardware import prepare_device
-from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.json_output import stdout_for_report, write_report
 from bilm.program.parser import Parser
 from lac.commands.options import new_training_parser, without_obsolete
 from lac.training.options import TaggerOptions
@@ -29,9 +29,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train and compare as the command line says."""
     given = without_obsolete(vars(build_parser().parse_args(arguments)))
     json_path, quiet, num_seeds = (given.pop(name) for name in ("json", "quiet", "seeds"))
-    with stdout_for_figures(json_path):
+    with stdout_for_report(json_path):
         figures = figures_of_ablation(given, num_seeds, quiet, "lac ablate")
-    write_figures(json_path, figures)
+    write_report(json_path, figures)
 
 
 def figures_of_ablation(

@@ -9,7 +9,7 @@ import logging
 
 from bilm.commands.convert import new_convert_parser, run_conversion
 from bilm.errors import InputError
-from bilm.program.json_output import write_figures
+from bilm.program.json_output import write_report
 from bilm.program.parser import Parser
 from lac.convert import FORMAT, import_lark
 
@@ -50,7 +50,7 @@ def main(arguments=None) -> None:
         options.source, options.target, options.vocab, options.tags,
         **{name: value for name, value in clips.items() if value is not None},
     )
-    write_figures(options.json, done._asdict())
+    write_report(options.json, done._asdict())
     if options.json != "-":
         print(f"LARK's LAC demo -> {options.target}: {done.tensors} tensors of the tagger, its "
               f"biLM, {done.words} words, {done.tags} tags; every tensor read back")

@@ -1,8 +1,8 @@
 """`lac evaluate`: precision, recall and F1 of a tagger on tagged text."""
 
 from bilm.hardware import prepare_device
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 from lac.commands.options import add_tagger_options
 from lac.evaluate import report_lines, score, warn_of_unknown_tags
@@ -11,7 +11,7 @@ from lac.tagged_files import read_tagged
 
 def build_parser() -> Parser:
     """Return the parser of `lac evaluate`."""
-    parser = new_parser(
+    parser = Parser(
         "lac evaluate",
         "How many spans and tags of a tagged text a tagger finds.",
         ["lac evaluate --model tagger --data data/lac/dev.tsv --json scores.json"],
@@ -35,6 +35,6 @@ def main(arguments=None) -> None:
     corpus = read_tagged(options.data, predictor.scheme)
     warn_of_unknown_tags(corpus, predictor.tags, options.data)
     report = score(predictor, corpus, show_progress=not options.quiet).report()
-    write_figures(options.json, report)
+    write_report(options.json, report)
     if options.json != "-":
         print("\n".join(report_lines(report)))

@@ -1,13 +1,12 @@
 """`lac export`: a tagger as one static model, which paddle.inference runs by itself."""
 
 from bilm.hardware import prepare_device
-from bilm.program.options import new_parser
 from bilm.program.parser import Parser
 
 
 def build_parser() -> Parser:
     """Return the parser of `lac export`."""
-    parser = new_parser("lac export", "Write a tagger as one static model, which paddle.inference "
+    parser = Parser("lac export", "Write a tagger as one static model, which paddle.inference "
                         "runs by itself.", ["lac export exported --model tagger"])
     parser.group("output").add_argument(
         "target", metavar="DST", help="folder to write; it appears whole or not at all"

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
-from bilm.program.options import new_parser
 from bilm.program.parser import Parser
 from bilm.text.segmenters import import_quietly
 from lac.silver_labels import label, sentences_of
@@ -13,7 +12,7 @@ from lac.tagged_files import to_line
 
 def build_parser() -> Parser:
     """Return the parser of `lac label`."""
-    parser = new_parser(
+    parser = Parser(
         "lac label", "Label segmented text with LAC's tags by jieba's dictionary: silver labels, "
         "where no hand has labelled.",
         ["lac label 'corpus/train/*' --max_sentences 8000 --output silver.tsv"],

@@ -9,7 +9,6 @@ from bilm.program.options import (
     add_json_option,
     add_options,
     add_quiet_option,
-    new_parser,
 )
 from bilm.program.parser import Parser
 from lac.training.options import OBSOLETE, TaggerOptions
@@ -36,7 +35,7 @@ def add_tagger_options(parser: Parser) -> None:
 
 def new_training_parser(program: str, description: str, examples: Sequence[str]) -> Parser:
     """Return a parser with the flags of `TaggerOptions`, --json and --quiet."""
-    parser = new_parser(
+    parser = Parser(
         program, description, examples,
         notes="obsolete, accepted for LARK's scripts: "
         + ", ".join(f"--{name}" for name, _ in OBSOLETE),

@@ -4,14 +4,13 @@ from pathlib import Path
 
 from bilm.errors import InputError
 from bilm.pictures.runs import PICTURE
-from bilm.program.options import new_parser
 from bilm.program.parser import Parser
 from lac.plot import plot_taggers
 
 
 def build_parser() -> Parser:
     """Return the parser of `lac plot`."""
-    parser = new_parser(
+    parser = Parser(
         "lac plot", "Draw dev scores, the mix of ELMo's layers and the confusion of types.",
         ["lac plot tagger", "lac plot --figures scores.json --output confusion.svg"],
     )

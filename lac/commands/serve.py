@@ -1,6 +1,6 @@
 """`lac serve`: a tagger over HTTP, with a page to see it work."""
 
-from bilm.program.options import add_device_options, new_parser
+from bilm.program.options import add_device_options
 from bilm.program.parser import Parser
 from lac.commands.options import add_model_option
 from lac.serving.server import listen, serve
@@ -8,7 +8,7 @@ from lac.serving.server import listen, serve
 
 def build_parser() -> Parser:
     """Return the parser of `lac serve`."""
-    parser = new_parser("lac serve", "A tagger over HTTP, with a page to see it work.", [
+    parser = Parser("lac serve", "A tagger over HTTP, with a page to see it work.", [
         "lac serve --model sample", "lac serve --model tagger --host 0.0.0.0 --port 80",
     ])
     add_model_option(parser)

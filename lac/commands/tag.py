@@ -13,7 +13,7 @@ white space.
 import os
 import sys
 
-from bilm.program.options import add_quiet_option, new_parser
+from bilm.program.options import add_quiet_option
 from bilm.program.parser import Parser
 from bilm.text.lines import numbered_lines, progress_bar
 from lac.commands.options import add_tagger_options
@@ -23,7 +23,7 @@ from lac.tagging import LAC
 
 def build_parser() -> Parser:
     """Return the parser of `lac tag`."""
-    parser = new_parser("lac tag", __doc__.replace("`lac tag`: the", "The"), [
+    parser = Parser("lac tag", __doc__.replace("`lac tag`: the", "The"), [
         "echo '陈晓岚上周三从苏州回来了。' | lac tag --model tagger",
         "lac tag news.txt.gz --model tagger --format json > news.jsonl",
     ])

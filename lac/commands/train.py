@@ -3,7 +3,7 @@
 from typing import Any, Dict, Optional, Sequence
 
 from bilm.hardware import prepare_device
-from bilm.program.json_output import stdout_for_figures, write_figures
+from bilm.program.json_output import stdout_for_report, write_report
 from bilm.program.parser import Parser
 from bilm.storage.runs import RunFolder, checkpoint_path
 from lac.commands.ablate import figures_of_ablation
@@ -36,14 +36,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     given = without_obsolete(vars(build_parser().parse_args(arguments)))
     json_path, quiet = given.pop("json"), given.pop("quiet")
     resume, num_seeds = given.pop("resume"), given.pop("ablation")
-    with stdout_for_figures(json_path):
+    with stdout_for_report(json_path):
         if num_seeds:
             figures = figures_of_ablation(given, num_seeds, quiet, "--ablation")
         else:
             run = given.get("save_dir", TaggerOptions.save_dir)
             outcome = _resume(run, given, quiet) if resume else _train(given, quiet)
             figures = _figures(run, outcome)
-    write_figures(json_path, figures)
+    write_report(json_path, figures)
 
 
 def _train(given: Dict[str, Any], quiet: bool) -> Optional[Outcome]:

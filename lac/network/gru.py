@@ -6,8 +6,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from bilm.kernels.rows import reverse_rows
 from bilm.network.contextual import mask_of
-from bilm.network.lstm import reverse_rows
 
 
 def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> nn.Layer:

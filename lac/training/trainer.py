@@ -10,6 +10,7 @@ import paddle
 from paddle.regularizer import L2Decay
 
 from bilm.errors import InputError
+from bilm.paddle_compat import as_tensor, set_learning_rate_factor
 from bilm.randomness import random_for, seed_for
 from bilm.training.optimizer import (
     apply_gradients,
@@ -27,7 +28,6 @@ from lac.network.model import Tagger
 from lac.prediction import tensors_of
 from lac.pretrained import BILM_PREFIX, set_own_weights
 from lac.tagged_files import TaggedSentence
-from lac.tensors import as_tensor
 from lac.training.options import TaggerOptions
 
 _POOL_BATCHES = 20  # whose sentences are sorted by length, so that batches hold little padding
@@ -101,7 +101,7 @@ class TaggerTrainer:
                 l2_coef = options.elmo_l2_coef
             elif "bias" not in name and name.startswith(("gru_layers.", "emissions.")):
                 l2_coef = options.l2_coef
-            parameter.optimize_attr["learning_rate"] = rate
+            set_learning_rate_factor(parameter, rate)
             parameter.regularizer = L2Decay(l2_coef) if l2_coef else None
 
     @property

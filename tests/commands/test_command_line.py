@@ -17,7 +17,7 @@ from bilm.commands import compare
 from bilm.commands import segment as segment_command
 from bilm.commands import vocab as vocab_command
 from bilm.errors import InputError, suggestion
-from bilm.program.options import new_parser
+from bilm.program.parser import Parser
 from tests.reference.places import ROOT
 from tests.reference.programs import PROGRAMS, VERBS, module_of, parser_of, run, shown_flags
 
@@ -55,7 +55,7 @@ def test_help_has_groups_defaults_and_examples_that_can_be_parsed(capsys, progra
     assert (status, error) == (0, "")
     assert text.startswith(f"usage: {program} {verb} ")
     assert text.endswith("\n".join(["examples:", *(f"  {line}" for line in parser.examples), ""]))
-    for action in parser._actions:
+    for action in parser.actions:
         assert action.help, f"{action.dest} has no help"
     ours = [line for line in text.splitlines() if line.endswith(":") and line[0] != " "]
     assert ours[-2:] == ["general:", "examples:"] and len(ours) > 2
@@ -103,7 +103,7 @@ def test_every_flag_is_suggested_where_a_letter_is_missing(capsys, program, verb
 
 @pytest.mark.parametrize("program, verb", VERBS)
 def test_every_choice_is_checked(program, verb, capsys):
-    for action in parser_of(program, verb)._actions:
+    for action in parser_of(program, verb).actions:
         if action.choices and action.option_strings:
             right = str(next(iter(action.choices)))
             _, _, error = run(capsys, program, verb, action.option_strings[0], right + "x")
@@ -156,7 +156,7 @@ def test_an_internal_error_is_one_line_and_debug_adds_the_traceback(capsys, brok
 
 @pytest.mark.parametrize("program, verb", VERBS)
 def test_debug_leaves_nothing_among_the_values(program, verb):
-    parser = new_parser("p", "d")
+    parser = Parser("p", "d")
     parser.add_argument("--x")
     assert vars(parser.parse_args(["--debug", "--x", "1"])) == {"x": "1"}
     assert "--debug" in shown_flags(parser_of(program, verb))
@@ -178,7 +178,7 @@ def test_what_is_near():
     (["a", "b"], "unrecognized arguments: b"),
 ])
 def test_what_counts_as_an_unknown_option(capsys, arguments, told):
-    parser = new_parser("p", "d")
+    parser = Parser("p", "d")
     for name, settings in (("--alpha", {"type": float}), ("--word", {}), ("rest", {"nargs": "?"})):
         parser.add_argument(name, **settings)
     try:
@@ -289,6 +289,13 @@ def test_a_bar_shows_on_a_terminal_only_and_can_be_silenced(text, tmp_path, caps
     vocab_command.main([text, "--output", str(tmp_path / "v.txt")])
     printed = capsys.readouterr()
     assert printed.err == "" and "vocabulary size" in printed.out
+
+
+def test_a_warning_is_one_line_whatever_the_root_logger_does():
+    code = ("import logging; logging.basicConfig()\n"
+            "from bilm.program.running import run_main\n"
+            "run_main(lambda _: logging.getLogger('lac').warning('be careful'), [])")
+    assert subprocess_of(code).stderr == "warning: be careful\n"
 
 
 def test_a_closed_pipe_ends_quietly():

@@ -21,7 +21,7 @@ def test_the_completion_script_names_every_verb_flag_and_choice(capsys, program,
     for verb in PROGRAMS[program].VERBS:
         assert verb in text
         parser = parser_of(program, verb)
-        choices = [str(choice) for action in parser._actions for choice in action.choices or ()]
+        choices = [str(choice) for action in parser.actions for choice in action.choices or ()]
         for word in [*(flag.lstrip("-") for flag in shown_flags(parser)), *choices]:
             assert word in text
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from bilm.program.options import add_options, option, parse_boolean
+from bilm.program.parser import Parser
 
 
 @dataclass
@@ -17,7 +18,7 @@ class Cake:
 
 
 def test_flags_are_made_from_fields():
-    parser = argparse.ArgumentParser()
+    parser = Parser("bake", "Bake a cake.")
     add_options(parser, Cake)
     assert vars(parser.parse_args([])) == {}  # what is not given leaves nothing
     given = vars(parser.parse_args(

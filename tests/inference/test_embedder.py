@@ -134,8 +134,8 @@ def test_a_stateful_embedder_goes_on_where_it_was(model, folder, limit_tokens, v
             continue
         borders = variant == "elmo"
         tokens = ["<S>", *sentence, "</S>"] if borders else sentence
-        embedded = model.embed(paddle.to_tensor([VOCABULARY.encode(tokens)]))
-        expected, state = contextual_layers(model, embedded, None, variant, state)
+        ids = paddle.to_tensor([VOCABULARY.encode(tokens)])
+        expected, state = contextual_layers(model, ids, None, variant, state)
         expected = expected.numpy()[:, 0]
         expected = expected[:, 1:-1] if borders else expected
         np.testing.assert_allclose(layers, expected, atol=1e-6)

@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from bilm.hardware import tune_cpu
-from bilm.kernels import loading as kernels
+from bilm.kernels.loading import is_native, using
 from bilm.network.losses import full_softmax_loss
 from bilm.network.lstm import LSTMState, run_side_by_side
 from tests.reference.kernel_problems import needs_native, random_problem, run_layers, trainable
@@ -24,8 +24,8 @@ SIZES = {"directions": 2, "steps": 20, "input_size": 256, "projection": 256, "ce
 def chosen(operators):
     """Compute with these operators, on all cores."""
     tune_cpu()
-    with kernels.using(operators):
-        assert kernels.is_native() == (operators == "native")
+    with using(operators):
+        assert is_native() == (operators == "native")
         yield
 
 

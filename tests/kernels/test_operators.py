@@ -9,14 +9,11 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm.kernels import loading as kernels
-from bilm.network.losses import (
-    LogUniformSampler,
-    full_softmax_loss,
-    full_softmax_nats,
-    sampled_softmax_loss,
-)
-from bilm.network.lstm import LSTMState, ProjectedLSTM, run_side_by_side
+from bilm.kernels import operators
+from bilm.kernels.loading import choice, is_native, using
+from bilm.network.log_uniform_sampler import LogUniformSampler
+from bilm.network.losses import full_softmax_loss, full_softmax_nats, sampled_softmax_loss
+from bilm.network.lstm import LSTMState, ProjectedLSTM, run_over_text, run_side_by_side
 from bilm.training.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
 from tests.reference.kernel_problems import needs_native, threads
 
@@ -59,7 +56,7 @@ def test_the_full_softmax_is_numpys(tokens, classes, limit, count):
     expected = numpy_softmax(*problem)
     hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, problem)
     parameters = hidden, weight, bias
-    with kernels.using("native"), threads(count):
+    with using("native"), threads(count):
         nats = full_softmax_nats(hidden, targets, weight, bias)
         for parameter in parameters:
             parameter.stop_gradient = False
@@ -71,36 +68,36 @@ def test_the_full_softmax_is_numpys(tokens, classes, limit, count):
         assert distance(parameter.grad.numpy(), wanted) < 1e-5
 
 
-@pytest.mark.parametrize("operators", ["native", "paddle"])
+@pytest.mark.parametrize("way", ["native", "paddle"])
 @pytest.mark.parametrize("wrong", [-1, 5])
-def test_a_target_outside_the_vocabulary_is_refused(operators, wrong):
+def test_a_target_outside_the_vocabulary_is_refused(way, wrong):
     hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, softmax_problem(4, 5))
     targets[2] = wrong
     message = rf"targets must be from 0 to 4, not {wrong} \(token 2\)"
-    with kernels.using(operators):
+    with using(way):
         with pytest.raises(ValueError, match=message):
             full_softmax_loss(hidden, targets, weight, bias, token_weights)
         with pytest.raises(ValueError, match=message):
             full_softmax_nats(hidden, targets, weight, bias)
 
 
-@pytest.mark.parametrize("operators", ["native", "paddle"])
-def test_no_tokens_are_refused(operators):
+@pytest.mark.parametrize("way", ["native", "paddle"])
+def test_no_tokens_are_refused(way):
     hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, softmax_problem(0, 5))
-    with kernels.using(operators):
+    with using(way):
         with pytest.raises(ValueError, match="no tokens"):
             full_softmax_nats(hidden, targets, weight, bias)
         with pytest.raises(ValueError, match="no tokens"):
             full_softmax_loss(hidden, targets, weight, bias, token_weights)
 
 
-@pytest.mark.parametrize("operators", ["native", "paddle"])
+@pytest.mark.parametrize("way", ["native", "paddle"])
 @pytest.mark.parametrize("learned", [0, 1, 2])
-def test_constants_get_no_gradient(operators, learned):
+def test_constants_get_no_gradient(way, learned):
     problem = softmax_problem(4, 5)
     *tensors, targets, token_weights = map(paddle.to_tensor, problem)
     tensors[learned].stop_gradient = False
-    with kernels.using(operators):
+    with using(way):
         full_softmax_loss(tensors[0], targets, *tensors[1:], token_weights).backward()
     expected = numpy_softmax(*problem)[1 + learned]
     assert distance(tensors[learned].grad.numpy(), expected) < 1e-5
@@ -112,7 +109,7 @@ def test_extreme_logits_are_right():
     expected = numpy_softmax(*problem)[0]
     assert expected.max() > 200
     hidden, weight, bias, targets, _ = map(paddle.to_tensor, problem)
-    with kernels.using("native"):
+    with using("native"):
         nats = full_softmax_nats(hidden, targets, weight, bias).numpy()
     np.testing.assert_allclose(nats, expected, rtol=1e-5, atol=1e-4)
 
@@ -124,11 +121,11 @@ def test_the_sampled_softmax_is_that_of_paddles_operators(num_candidates):
     drawn = LogUniformSampler(300, num_candidates).draw(problem[3], np.random.default_rng(0))
     assert (drawn.target_places >= 0).any()
     results = []
-    for operators in ("native", "paddle"):
+    for way in ("native", "paddle"):
         hidden, weight, bias, targets, token_weights = map(paddle.to_tensor, problem)
         for parameter in (hidden, weight, bias):
             parameter.stop_gradient = False
-        with kernels.using(operators):
+        with using(way):
             loss = sampled_softmax_loss(hidden, targets, weight, bias, drawn, token_weights)
             loss.backward()
         gradients = [parameter.grad.numpy() for parameter in (hidden, weight, bias)]
@@ -143,9 +140,9 @@ def test_dropout_drops_its_share_and_the_gradient_at_the_same_places():
     masks = []
     for seed in (1, 1, 2):
         paddle.seed(seed)
-        with kernels.using("native"):
-            assert kernels.is_native()
-            dropped, second = kernels.dropout(values, 0.3), kernels.dropout(values, 0.3)
+        with using("native"):
+            assert is_native()
+            dropped, second = operators.dropout(values, 0.3), operators.dropout(values, 0.3)
         masks += [dropped.numpy() > 0, second.numpy() > 0]
         assert set(np.unique(dropped.numpy())) == {0, np.float32(1 / (1 - np.float32(0.3)))}
         values.clear_gradient(False)
@@ -168,9 +165,9 @@ def test_adagrad_and_the_norm_are_numpys(count):
     value, gradient = (random.normal(size=size).astype(np.float32) for _ in range(2))
     moment = random.random(size).astype(np.float32) + 1
     tensors = [paddle.to_tensor(array) for array in (value, moment, gradient)]
-    with kernels.using("native"), threads(count):
+    with using("native"), threads(count):
         norm = global_norm([(tensors[0], tensors[2])])
-        kernels.adagrad(*tensors, clip_factor(norm, norm.item() / 2).item(), 0.2, 1e-3)
+        operators.adagrad(*tensors, clip_factor(norm, norm.item() / 2), 0.2, 1e-3)
     scaled = gradient.astype(np.float64) / 2
     assert norm.item() == pytest.approx(np.sqrt((scaled**2).sum() * 4), rel=1e-6)
     expected_moment = moment + scaled**2
@@ -184,14 +181,14 @@ def test_clipped_steps_of_adagrad_are_those_of_paddles(l2_coef):
     random = np.random.default_rng(0)
     value, *gradients = (random.normal(size=[7, 5]).astype(np.float32) for _ in range(4))
     results = []
-    for operators in ("native", "paddle"):
+    for way in ("native", "paddle"):
         decay = paddle.regularizer.L2Decay(l2_coef) if l2_coef else None
         parameter = paddle.create_parameter(
             [7, 5], "float32", attr=paddle.ParamAttr(regularizer=decay),
             default_initializer=paddle.nn.initializer.Assign(value),
         )
         optimizer = build_optimizer("adagrad", 0.2, [parameter])
-        with kernels.using(operators), paddle.no_grad():
+        with using(way), paddle.no_grad():
             for factor, gradient in zip((1.0, 0.25, 0.5), gradients):
                 pairs = [(parameter, paddle.to_tensor(gradient))]
                 apply_gradients(optimizer, pairs, paddle.to_tensor(factor, "float64"))
@@ -208,7 +205,7 @@ def test_clipped_steps_of_adagrad_are_those_of_paddles(l2_coef):
 def test_a_forked_process_computes_the_same():
     problem = softmax_problem(300, 1100)
     hidden, weight, bias, targets, _ = map(paddle.to_tensor, problem)
-    with kernels.using("native"), threads(2):  # with one there is nothing that a fork could break
+    with using("native"), threads(2):  # with one there is nothing that a fork could break
         expected = full_softmax_nats(hidden, targets, weight, bias).numpy()
         reader, writer = os.pipe()
         child = os.fork()
@@ -232,11 +229,11 @@ def test_a_forked_process_computes_the_same():
 
 def test_a_choice_holds_in_its_own_context_only(monkeypatch):
     monkeypatch.delenv("BILM_KERNEL", raising=False)
-    with kernels.using("paddle"), ThreadPoolExecutor(1) as pool:
-        with kernels.using("native"):
-            assert kernels.choice() == "native"
-            assert pool.submit(lambda: kernels.choice()).result() == "auto"
-        assert kernels.choice() == "paddle"
+    with using("paddle"), ThreadPoolExecutor(1) as pool:
+        with using("native"):
+            assert choice() == "native"
+            assert pool.submit(choice).result() == "auto"
+        assert choice() == "paddle"
 
 
 @pytest.mark.parametrize("lengths", [None, [6, 0, 3, 1, 5]])
@@ -254,11 +251,11 @@ def test_in_text_order_the_second_direction_reads_backwards(directions, lengths)
         np.arange(6) < np.array(lengths)[:, None])
     factors[~inside] = 0
     results = []
-    for operators in ("native", "paddle"):
+    for way in ("native", "paddle"):
         given = paddle.to_tensor(inputs, stop_gradient=False)
         state = LSTMState(*map(paddle.to_tensor, start))
-        with kernels.using(operators):
-            outputs, after = run_side_by_side(layers, given, state, counts, in_text_order=True)
+        with using(way):
+            outputs, after = run_over_text(layers, given, state, counts)
             ((outputs * paddle.to_tensor(factors)).sum() + after.cell.sum()).backward()
         results.append([outputs.numpy()[inside], *(part.numpy() for part in after),
                         given.grad.numpy()])
@@ -282,6 +279,6 @@ def test_ten_thousand_calls_leave_no_memory_behind():
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * 4096
 
-    with kernels.using("native"):
+    with using("native"):
         before = call(2_000)
         assert call(10_000) - before < 2e6

@@ -10,8 +10,9 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm.kernels import loading as kernels
+from bilm.kernels.loading import is_native, using
 from bilm.network.lstm import LSTMState, run_side_by_side
+from bilm.paddle_compat import builds_pir
 from tests.reference import numpy_lstm
 from tests.reference.kernel_problems import (
     ALL,
@@ -267,8 +268,8 @@ def rows_differ(count, rows, steps, sizes):
                              projection=projection, cell=cell)
     repeated = {name: np.repeat(getattr(problem, name), rows, axis=1)
                 for name in ("inputs", "hidden", "cell")}
-    with threads(count), kernels.using("native"), paddle.no_grad():
-        assert kernels.is_native()
+    with threads(count), using("native"), paddle.no_grad():
+        assert is_native()
         _, _, results = run_layers(problem._replace(**repeated))
     return any((values != values[:, :1]).any() for values in results)
 
@@ -279,7 +280,8 @@ def test_equal_rows_get_equal_bits_from_each_code_of_mkl(code, feature):
     """In processes of their own: MKL reads the variable once."""
     if f" {feature} " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
         pytest.skip(f"this processor has no {feature}")
-    program = "from tests.kernels.test_projected_lstm import places_that_differ; print(places_that_differ())"
+    program = ("from tests.kernels.test_projected_lstm import places_that_differ; "
+               "print(places_that_differ())")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MKL_")}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True,
@@ -292,7 +294,7 @@ def test_equal_rows_get_equal_bits_from_each_code_of_mkl(code, feature):
 def test_arguments_and_upstream_gradients_need_not_be_contiguous():
     problem = random_problem(directions=2)
     expected = solve(problem)
-    with kernels.using("native"):
+    with using("native"):
         layers, (_, *state), _ = run_layers(problem)
         inputs = paddle.to_tensor(problem.inputs.transpose(2, 1, 0, 3).copy(), stop_gradient=False)
         outputs, state = run_side_by_side(layers, inputs.transpose([2, 1, 0, 3]),
@@ -353,7 +355,7 @@ def test_wrong_arguments_are_errors(changes, message):
     tensors = {**{name: getattr(problem, name) for name in ("inputs", "hidden", "cell")},
                "lengths": np.full(5, 6), **changes}
     inputs, hidden, cell, lengths = (paddle.to_tensor(values) for values in tensors.values())
-    with kernels.using("native"), pytest.raises((OSError, ValueError), match=message):
+    with using("native"), pytest.raises((OSError, ValueError), match=message):
         run_side_by_side(make_layers(problem), inputs, LSTMState(hidden, cell), lengths)
 
 
@@ -370,7 +372,7 @@ def test_weights_of_another_size_are_errors(name, shape, message):
     layers = make_layers(problem)
     setattr(layers[1], name, layers[1].create_parameter(list(shape)))
     state = LSTMState(*(paddle.to_tensor(values) for values in (problem.hidden, problem.cell)))
-    with kernels.using("native"), pytest.raises(OSError, match=message):
+    with using("native"), pytest.raises(OSError, match=message):
         run_side_by_side(layers, paddle.to_tensor(problem.inputs), state)
 
 
@@ -408,7 +410,7 @@ def build_program(problem):
 
 def solve_in_a_static_program(problem, operators):
     """Return results and gradients of weights as `solve` does, and the operators' names."""
-    with kernels.using(operators), static_programs() as (main, startup, executor):
+    with using(operators), static_programs() as (main, startup, executor):
         layers, fetched = build_program(problem)
         executor.run(startup)
         for layer, weights in zip(layers, problem.weights):
@@ -424,8 +426,7 @@ def solve_in_a_static_program(problem, operators):
 
 def operator_names(program):
     operators = program.global_block().ops
-    is_pir = hasattr(paddle.framework, "in_pir_mode") and paddle.framework.in_pir_mode()
-    return [operator.name() if is_pir else operator.type for operator in operators]
+    return [operator.name() if builds_pir() else operator.type for operator in operators]
 
 
 @pytest.mark.smoke

@@ -4,8 +4,9 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm import BiLM, BiLMConfig, LSTMState
-from bilm.network.lstm import ProjectedLSTM, reverse_rows
+from bilm import BiLM, BiLMConfig, InputError, LSTMState
+from bilm.kernels.rows import reverse_rows
+from bilm.network.lstm import ProjectedLSTM
 from bilm.network.model import BACKWARD, FORWARD
 
 CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, cell_clip=0.4,
@@ -56,16 +57,28 @@ def test_changing_a_token_changes_only_what_may_know_it(ids):
 
 
 @pytest.mark.smoke
-def test_two_windows_are_one(model, ids):
-    for direction in (FORWARD, BACKWARD):
-        whole, end = model.run_direction(direction, paddle.to_tensor(ids))
-        first, state = model.run_direction(direction, paddle.to_tensor(ids[:, :6]))
-        second, state = model.run_direction(direction, paddle.to_tensor(ids[:, 6:]), state)
-        for layer, left, right in zip(whole, first, second):
-            joined = np.concatenate([left.numpy(), right.numpy()], axis=1)
-            np.testing.assert_allclose(joined, layer.numpy(), atol=1e-6)
-        for part, expected in zip(state, end):
-            np.testing.assert_allclose(part.numpy(), expected.numpy(), atol=1e-6)
+@pytest.mark.parametrize("directions", [[FORWARD], [BACKWARD], [FORWARD, BACKWARD]])
+def test_two_windows_are_one(model, ids, directions):
+    read = np.stack([ids] * len(directions))
+    whole, end = model.read(directions, paddle.to_tensor(read))
+    first, state = model.read(directions, paddle.to_tensor(read[:, :, :6]))
+    second, state = model.read(directions, paddle.to_tensor(read[:, :, 6:]), state)
+    joined = np.concatenate([first.numpy(), second.numpy()], axis=2)
+    np.testing.assert_allclose(joined, whole.numpy(), atol=1e-6)
+    for part, expected in zip(state, end):
+        np.testing.assert_allclose(part.numpy(), expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.smoke
+def test_reading_gives_the_top_layer_of_each_direction_in_its_own_order(model, ids):
+    read = paddle.to_tensor(np.stack([ids, ids[:, ::-1]]))
+    (forward, backward), state = model.read([FORWARD, BACKWARD], read)
+    layers, expected_state = layers_of(model, ids)
+    expected = np.split(layers[-1], 2, axis=-1)
+    np.testing.assert_allclose(forward.numpy(), expected[FORWARD], atol=1e-6)
+    np.testing.assert_allclose(backward.numpy()[:, ::-1], expected[BACKWARD], atol=1e-6)
+    for part, whole in zip(state, expected_state):
+        np.testing.assert_allclose(part.numpy(), whole.numpy(), atol=1e-6)
 
 
 @pytest.mark.smoke
@@ -96,10 +109,10 @@ def test_skip_connections_are_added_outside_the_state(ids):
     with_skip, without = small_model(), small_model(config)
     for first, second in zip(with_skip.parameters(), without.parameters()):
         np.testing.assert_array_equal(first.numpy(), second.numpy())
-    (_, one, two), state = with_skip.run_direction(FORWARD, paddle.to_tensor(ids))
-    (_, one_plain, two_plain), plain_state = without.run_direction(FORWARD, paddle.to_tensor(ids))
-    np.testing.assert_array_equal(one.numpy(), one_plain.numpy())
-    np.testing.assert_allclose(two.numpy(), two_plain.numpy() + one.numpy(), atol=1e-6)
+    (_, one, two), state = layers_of(with_skip, ids)
+    (_, one_plain, two_plain), plain_state = layers_of(without, ids)
+    np.testing.assert_array_equal(one, one_plain)
+    np.testing.assert_allclose(two, two_plain + one, atol=1e-6)
     np.testing.assert_array_equal(state.hidden.numpy(), plain_state.hidden.numpy())
 
 
@@ -126,16 +139,38 @@ def test_no_gradient_flows_through_a_clipped_value():
 
 def test_dropout_acts_in_training_only_and_never_on_the_state_twice(ids):
     model = small_model()
-    tokens = paddle.to_tensor(ids)
-    still = model.predict_from(FORWARD, tokens)[0].numpy()
-    np.testing.assert_array_equal(still, model.predict_from(FORWARD, tokens)[0].numpy())
+    tokens = paddle.to_tensor(ids[None])
+    still = model.read([FORWARD], tokens)[0].numpy()
+    np.testing.assert_array_equal(still, model.read([FORWARD], tokens)[0].numpy())
     model.train()
     paddle.seed(1)
-    top, state = model.predict_from(FORWARD, tokens)
+    top, state = model.read([FORWARD], tokens)
     # clipped states are at the clip or below it: dropout would have scaled them up
     assert np.abs(state.hidden.numpy()).max() <= np.float32(CONFIG.projection_clip)
     dropped = (top.numpy() == 0).mean()
     assert 0.2 < dropped < 0.4
+
+
+def test_a_run_has_the_dropout_asked_for_in_either_mode(ids):
+    model, tokens = small_model(), paddle.to_tensor(ids)
+    still = model(tokens)[0].numpy()
+    model.train()
+    np.testing.assert_array_equal(model.run(tokens)[0].numpy(), still)
+    paddle.seed(1)
+    trained = model(tokens)[0].numpy()
+    paddle.seed(1)
+    model.eval()
+    np.testing.assert_array_equal(model.run(tokens, dropout=CONFIG.dropout)[0].numpy(), trained)
+    assert (trained != still).any()
+
+
+def test_what_is_trainable_is_decided_once():
+    model = small_model()
+    model.set_trainable(False)
+    model.set_trainable(False)
+    assert not any(parameter.trainable for parameter in model.parameters())
+    with pytest.raises(InputError, match="in an ELMo with trainable=False already"):
+        model.set_trainable(True)
 
 
 def test_forget_bias_starts_at_one_or_as_in_lark():

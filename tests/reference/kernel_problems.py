@@ -8,9 +8,10 @@ import numpy as np
 import paddle
 import pytest
 
-from bilm.kernels import loading as kernels
 from bilm.kernels.build import CannotBuildError, library_folder
+from bilm.kernels.loading import is_native, using
 from bilm.network.lstm import LSTMState, ProjectedLSTM, run_side_by_side
+from bilm.paddle_compat import set_num_threads
 from tests.reference import numpy_lstm
 from tests.reference.numpy_lstm import Weights
 
@@ -114,8 +115,8 @@ def solve(problem, operators="native", used=ALL) -> dict:
         operators: One of `bilm.kernels.loading.CHOICES`.
         used: The results that the loss knows of.
     """
-    with kernels.using(operators):
-        assert kernels.is_native() == (operators == "native")
+    with using(operators):
+        assert is_native() == (operators == "native")
         layers, arguments, results = run_layers(problem)
         found = dict(zip(ALL, (values.numpy() for values in results)))
         parts = [(values * paddle.to_tensor(problem.factors[name])).sum()
@@ -192,18 +193,18 @@ def assert_same_bits(found: dict, expected: dict):
 def assert_promised_bits(found, expected):
     """Compare values of rows among other neighbours: exactly if native operators computed them.
 
-    Paddle's are not exact on every processor: see `bilm.network.row_blocks`.
+    Paddle's are not exact on every processor: see docs/parity.md.
     """
-    limit = 0 if kernels.is_native() else 1e-6
+    limit = 0 if is_native() else 1e-6
     assert error(found, expected) <= limit
 
 
 @contextmanager
 def threads(count: int):
     """Let Paddle and the native operators use so many threads in this block."""
-    paddle.base.core.set_num_threads(count)
+    set_num_threads(count)
     try:
         yield
     finally:  # Paddle sets the variable if it was not set
         before = os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]
-        paddle.base.core.set_num_threads(int(before))
+        set_num_threads(int(before))

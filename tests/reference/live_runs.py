@@ -43,8 +43,8 @@ def live(run, *processes):
         assert [process.returncode for process in processes] == [0] * len(processes), errors
     finally:
         for process in processes:
-            process.kill()
-            process.communicate()
+            with process:
+                process.kill()
 
 
 @contextmanager

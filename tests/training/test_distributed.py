@@ -16,8 +16,9 @@ from safetensors.numpy import load_file
 
 from bilm.commands.pretrain import main
 from bilm.errors import InputError
+from bilm.storage.runs import RunFolder
 from bilm.training.distributed import endpoints_of
-from tests.reference.live_runs import live, refusal, unchanged
+from tests.reference.live_runs import leave_leftovers, live, refusal, snapshot
 from tests.reference.runs import EVERYTHING_RANDOM, figures
 
 FLAGS = ["--embed_size", "6", "--hidden_size", "10", "--num_steps", "5", "--log_interval", "1"]
@@ -294,23 +295,38 @@ def test_two_ranks_resume_exactly(corpus_folder):
         assert (halves / path).read_bytes() == (whole / path).read_bytes()
 
 
-def test_a_second_launch_is_refused_by_all_its_processes_and_the_live_one_goes_on(corpus_folder):
+def test_a_launch_into_a_held_folder_is_refused_by_all_its_processes(corpus_folder):
     run = corpus_folder / "run"
-    new = flags(corpus_folder, run, 4, "--test_path", "", "--max_epoch", "100000",
-                "--save_interval", "1", "--log_interval", "100000")
-    resumed = ["--resume", "--para_save_dir", str(run)]
-    training = _start_two(lambda number: ["-m", "bilm.train", *new])
-    with live(run, *training), unchanged(run, *training):
+    new, resumed = flags(corpus_folder, run, 4), ["--resume", "--para_save_dir", str(run)]
+    main([*new, "--max_steps", "2"])
+    with RunFolder(run, "--para_save_dir"):
+        leave_leftovers(run)
+        before = snapshot(run)
         for arguments in (new, resumed):
-            refused = _start_two(lambda number, chosen=arguments: ["-m", "bilm.train", *chosen])
-            outputs = [process.communicate(timeout=120)[0] for process in refused]
-            assert [process.returncode for process in refused] == [2, 2], outputs
-            assert [_errors(output) for output in outputs] == [[refusal(run)]] * 2
+            _assert_two_are_refused(run, arguments)
         launched = subprocess.run(launch_command(corpus_folder, *resumed), capture_output=True,
-                                  timeout=120, check=False)
+                                  timeout=240, check=False)
         logs = [path.read_text() for path in sorted((corpus_folder / "log").glob("workerlog.*"))]
         assert launched.returncode != 0
         assert [_errors(log) for log in logs] == [[refusal(run)]] * 2, logs
+        assert snapshot(run) == before
+
+
+def test_two_live_processes_go_on_when_two_others_are_refused(corpus_folder):
+    """They are not stopped meanwhile: gloo gives up after 30 seconds."""
+    run = corpus_folder / "run"
+    training = _start_two(lambda number: ["-m", "bilm.train", *flags(
+        corpus_folder, run, 4, "--test_path", "", "--max_epoch", "100000", "--save_interval", "1",
+        "--log_interval", "100000")])
+    with live(run, *training):
+        _assert_two_are_refused(run, ["--resume", "--para_save_dir", str(run)])
+
+
+def _assert_two_are_refused(run, arguments):
+    refused = _start_two(lambda number: ["-m", "bilm.train", *arguments])
+    outputs = [process.communicate(timeout=240)[0] for process in refused]
+    assert [process.returncode for process in refused] == [2, 2], outputs
+    assert [_errors(output) for output in outputs] == [[refusal(run)]] * 2
 
 
 def _errors(output):

@@ -20,8 +20,8 @@ from benchmark import growth
 from benchmark.sizes import CONFIGS, batch_shape, roofline_flops, sizes_of
 from bilm.errors import InputError
 from bilm.hardware import usable_cores
-from bilm.program.json_output import stdout_for_figures, write_figures
-from bilm.program.options import add_json_option, add_quiet_option, new_parser
+from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 
 # task: (what is counted, the systems, ours first)
@@ -153,7 +153,7 @@ def _machine(threads):
 
 def build_parser() -> Parser:
     """Return the parser of tools/bench.py."""
-    parser = new_parser("python tools/bench.py", __doc__, [
+    parser = Parser("python tools/bench.py", __doc__, [
         "python tools/bench.py --config mid --repeats 5 --json figures.json",
         "python tools/bench.py --growth growth.png",
     ])
@@ -241,9 +241,9 @@ def _work_of(task, config):
 def main(arguments=None) -> None:
     """Measure as the command line says."""
     options = _checked(build_parser().parse_args(arguments))
-    with stdout_for_figures(options.json):
+    with stdout_for_report(options.json):
         document = _measure(options)
-    write_figures(options.json, document)
+    write_report(options.json, document)
     if options.growth:
         growth.plot(document["results"], options.config[0], options.growth)
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from benchmark.sizes import batch_shape, sizes_of
 from bilm.network.config import BiLMConfig
-from bilm.network.losses import LogUniformSampler
+from bilm.network.log_uniform_sampler import LogUniformSampler
 from bilm.torch.model import TorchBiLM, TorchProjectedLSTM
 
 DROPOUT = 0.1

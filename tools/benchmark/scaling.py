@@ -21,8 +21,8 @@ from benchmark.sizes import CONFIGS, NUM_DIRECTIONS, NUM_LAYERS, roofline_flops,
 from benchmark.text import write_zipf_text
 from bilm.errors import InputError
 from bilm.hardware import usable_cores
-from bilm.program.json_output import write_figures
-from bilm.program.options import add_json_option, new_parser
+from bilm.program.json_output import write_report
+from bilm.program.options import add_json_option
 from bilm.program.parser import Parser
 
 FLOAT_BYTES = 4
@@ -206,7 +206,7 @@ def _start(folder, processes, command):
 
 def build_parser() -> Parser:
     """Return the parser of tools/scaling.py."""
-    parser = new_parser("python tools/scaling.py", main.__doc__, [
+    parser = Parser("python tools/scaling.py", main.__doc__, [
         "python tools/scaling.py --config lark --sampled",
         "python tools/scaling.py --measure --config small --json figures.json",
     ])
@@ -244,7 +244,7 @@ def main(arguments=None) -> None:
     else:
         device = Device(options.tflops * 1e12, options.network * 1e9, options.latency / 1e6, True)
         found = table(options.config, device, options.sampled)
-    write_figures(options.json, found)
+    write_report(options.json, found)
     if not options.measure and options.json != "-":
         print("devices    tokens/s  efficiency  step ms  compute  exchange  gradients MB  "
               "memory GB")
