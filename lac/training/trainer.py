@@ -130,7 +130,7 @@ class TaggerTrainer:
             *tensors_of(ids, with_elmo=cache is None),
             elmo_layers=None if cache is None else as_tensor(cache.layers(numbers)),
         )
-        nats = self.tagger.crf(
+        nats = self.tagger.crf.nats(
             emissions, as_tensor(targets), as_tensor(ids.lengths)
         ).sum()
         if not np.isfinite(float(nats)):
