@@ -19,7 +19,7 @@ from bilm.files import PathLike
 from bilm.text.lines import decode_line, numbered_lines, split_words
 
 CUSTOMIZATION_FILE = "customization.txt"
-Source = Union[PathLike, Iterable[str], Iterable[bytes]]  # a file, an open file, or entries
+Source = Union[PathLike, Iterable[Union[str, bytes]]]  # a file, an open file, or entries
 
 
 class CustomWord(NamedTuple):

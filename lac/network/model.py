@@ -52,7 +52,7 @@ class Tagger(nn.Layer):
                 bilm, dropout=config.elmo_dropout, trainable=finetune_elmo,
                 variant=config.elmo_variant,
             )
-            features += bilm.config.num_directions * bilm.config.projection_size
+            features += self.elmo_size
         self.character_features = None
         if config.num_characters:
             self.character_features = CharacterFeatures(
@@ -67,6 +67,14 @@ class Tagger(nn.Layer):
             2 * config.gru_size, config.num_tags, weight_attr=paddle.ParamAttr(initializer=uniform)
         )
         self.crf = LinearChainCRF(config.num_tags)
+
+    @property
+    def elmo_size(self) -> int:
+        """Number of features of ELMo's vectors; 0 without ELMo."""
+        if self.elmo is None:
+            return 0
+        config = self.elmo.bilm.config
+        return config.num_directions * config.projection_size
 
     def forward(
         self,
@@ -118,13 +126,15 @@ class Tagger(nn.Layer):
         batch, steps = words.shape
         if lengths is not None:
             check_shape("lengths", lengths, batch=batch)
-        if self.elmo is not None and elmo_layers is not None:
+        if self.elmo is None:
+            pass
+        elif elmo_layers is not None:
             check_shape("elmo_layers", elmo_layers, layers=-1, batch=batch, steps=steps, features=-1)
-        elif self.elmo is not None and elmo is None:
-            raise InputError("this tagger has ELMo: give `elmo` or `elmo_layers`")
-        elif self.elmo is not None:
+        elif elmo is not None:
             pieces = {"pieces": -1} if len(elmo.shape) > 2 else {}
             check_shape("elmo", elmo, batch=batch, steps=steps, **pieces)
+        else:
+            raise InputError("this tagger has ELMo: give `elmo` or `elmo_layers`")
         if self.character_features is not None:
             if characters is None:
                 raise InputError("this tagger has character features: give `characters`")
