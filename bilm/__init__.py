@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "BiLM": "bilm.network.model",
     "BiLMConfig": "bilm.network.config",
-    "ELMo": "bilm.network.elmo",
+    "ELMo": "bilm.elmo",
     "Embedder": "bilm.inference.embedder",
     "InputError": "bilm.errors",
     "LSTMState": "bilm.network.lstm",

@@ -5,18 +5,24 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Optional
 
 from bilm.errors import InputError
+
+# Values of MKL_DEBUG_CPU_TYPE
+_MKL_AVX2, _MKL_AVX512 = "5", "7"
+# what MKL's code for AVX-512 needs of the processor, as Linux names it
+_AVX512 = {"avx512f", "avx512cd", "avx512dq", "avx512bw", "avx512vl"}
 
 
 def tune_cpu(threads: int = 0) -> int:
     """Make Paddle use the processor well; return the number of threads it will use.
 
-    Paddle starts with one thread. On AMD processors the MKL that Paddle bundles chooses a
-    slow path unless MKL_DEBUG_CPU_TYPE is 5 at the first matrix product, so call this
-    before anything is computed. OpenMP's threads spin for 200 ms after their work, on cores that
-    others could use: KMP_BLOCKTIME becomes 1 ms. OMP_NUM_THREADS, MKL_DEBUG_CPU_TYPE and
-    KMP_BLOCKTIME are respected where the user has set them. (Importing Paddle sets an absent
+    Paddle starts with one thread, and on AMD processors with slow matrix products unless
+    `choose_mkl_code` comes first; so call this before anything is computed. OpenMP's threads spin
+    for 200 ms after their work, on cores that others could use: KMP_BLOCKTIME becomes 1 ms.
+    OMP_NUM_THREADS, MKL_DEBUG_CPU_TYPE and KMP_BLOCKTIME are respected where the user has set
+    them. (Importing Paddle sets an absent
     OMP_NUM_THREADS to 1, so after an import that value is taken as absent: pass threads=1 to
     have one thread.)
 
@@ -40,8 +46,7 @@ def tune_cpu(threads: int = 0) -> int:
     except ValueError:
         raise InputError(f"OMP_NUM_THREADS must be a number, not {chosen!r}") from None
     count = threads or chosen
-    if _is_amd():
-        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+    choose_mkl_code()
     is_imported = "paddle" in sys.modules
     os.environ.setdefault("KMP_BLOCKTIME", "1")
     paddle = import_paddle()
@@ -49,6 +54,28 @@ def tune_cpu(threads: int = 0) -> int:
         _set_block_time(paddle, 1)
     paddle.base.core.set_num_threads(count)
     return count
+
+
+def choose_mkl_code() -> None:
+    """Let the MKL that Paddle bundles use AVX2 or AVX-512 on AMD processors as well.
+
+    It uses neither there unless MKL_DEBUG_CPU_TYPE says so when the first matrix product is
+    computed. Nothing is changed where the user has set the variable.
+    """
+    code = _mkl_code_for_amd()
+    if code:
+        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", code)
+
+
+def _mkl_code_for_amd(cpuinfo: str = "/proc/cpuinfo") -> Optional[str]:
+    """Return the value of MKL_DEBUG_CPU_TYPE for an AMD processor, None for any other."""
+    try:
+        words = set(Path(cpuinfo).read_text(encoding="utf-8").split())
+    except OSError:
+        return None
+    if "AuthenticAMD" not in words:
+        return None
+    return _MKL_AVX512 if words >= _AVX512 else _MKL_AVX2
 
 
 def _set_block_time(paddle, milliseconds):
@@ -163,10 +190,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _is_amd(cpuinfo: str = "/proc/cpuinfo") -> bool:
-    try:
-        return "AuthenticAMD" in Path(cpuinfo).read_text(encoding="utf-8")
-    except OSError:
-        return False

@@ -3,21 +3,21 @@
 import logging
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, Optional, Set
 
 import numpy as np
 import paddle
 from paddle.static.nn.control_flow import Assert
 
+from bilm.elmo import ELMo
 from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
-from bilm.network.elmo import ELMo
 from bilm.network.model import BiLM
-from bilm.storage.checkpoint import as_float32, check_tensors
 from bilm.storage.formats import lark
-from bilm.storage.formats.known import open_model
-from bilm.storage.pretrained import read_config
+from bilm.storage.formats.known import locate
+from bilm.storage.pretrained import open_model
+from bilm.storage.side_files import read_side_files
+from bilm.storage.tensors import as_float32, check_tensors, shapes_of
 from bilm.text.characters import NUM_CHARACTERS
 
 LARK_VOCAB_SIZE = 52445  # of LARK's published model
@@ -61,7 +61,7 @@ def elmo_encoder(
     `program.clone(for_test=True)` in Paddle 2.6, `paddle.static.normalize_program(program,
     feed_vars, fetch_vars)` in Paddle 2.6 and 3.
 
-    Source: LARK ELMo (Baidu, 2019); see `bilm.network.elmo.ELMo` for what is computed.
+    Source: LARK ELMo (Baidu, 2019); see `bilm.elmo.ELMo` for what is computed.
 
     Args:
         word_ids: int64, shape (batch, steps) or (batch, steps, 1), without `<S>` and `</S>`;
@@ -190,13 +190,13 @@ def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> 
         raise InputError(
             "the program has no biLM; call elmo_encoder before, or give the program that did"
         )
-    found = _read_variables(path, program)
-    mixes = {lark.MIX_WEIGHTS, lark.MIX_GAMMA} & shapes.keys() & found.keys()
+    variables = _read_variables(path, program)
+    mixes = {lark.MIX_WEIGHTS, lark.MIX_GAMMA} & shapes.keys() & variables.keys()
     wanted = {**needed, **{name: shapes[name] for name in mixes}}
-    found = {name: _in_shape(array, wanted[name]) for name, array in found.items()
-             if name in wanted}
-    check_tensors(wanted, {name: array.shape for name, array in found.items()}, str(path))
-    _set_parameters(exe, as_float32(found, str(path)))
+    values = {name: _in_shape(array, wanted[name]) for name, array in variables.items()
+              if name in wanted}
+    check_tensors(wanted, shapes_of(values), str(path))
+    _set_parameters(exe, as_float32(values, str(path)))
     _log.info(
         "%s: %d parameters of the biLM and %d of its mix set; %d of the task left as they are",
         path, len(needed), len(wanted) - len(needed), len(shapes) - len(wanted),
@@ -217,18 +217,23 @@ def _is_of_encoder(name):
 
 
 def _read_variables(path, program):
-    """Return the arrays at `path` by the names that they have in a program."""
-    if lark.is_lark(path):  # whatever is missing is told by the program's names
-        if (Path(path) / "config.json").is_file():
-            _check_silent_fields(read_config(path), program, path)
-        return lark.read_variables(path)
-    model = open_model(path)
+    """Return the arrays at `path` by the names that they have in a program.
+
+    A LARK checkpoint has these names. It need not be a whole biLM: the program says what it needs.
+    """
+    located = locate(path)
+    if located.format in lark.FORMATS:
+        config = read_side_files(located.folder).config
+        if config is not None:
+            _check_silent_fields(config, program, path)
+        return lark.read_variables(located)
+    model = open_model(located, moments=False)
     _check_silent_fields(model.config, program, path)
     names = _parameter_names(model.config)
-    found = {names[ours]: array for ours, array in model.tensors.items()}
+    variables = {names[ours]: array for ours, array in model.tensors.items()}
     if model.mixes is not None and len(model.mixes.parameters) == 1:
-        found.update(zip((lark.MIX_WEIGHTS, lark.MIX_GAMMA), model.mixes.parameters[0]))
-    return found
+        variables.update(zip((lark.MIX_WEIGHTS, lark.MIX_GAMMA), model.mixes.parameters[0]))
+    return variables
 
 
 def _check_silent_fields(config, program, path):

@@ -16,10 +16,10 @@ import numpy as np
 from bilm.conversion.convert import convert
 from bilm.errors import InputError
 from bilm.files import check_new_folder
-from bilm.storage.checkpoint import as_float32
 from bilm.storage.formats import lark, lark_lac
-from bilm.storage.formats.known import open_model
 from bilm.storage.formats.tables import from_format
+from bilm.storage.pretrained import open_model
+from bilm.storage.tensors import as_float32
 from bilm.text.vocabulary import Vocabulary
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
 from lac.network.config import TaggerConfig
@@ -116,13 +116,14 @@ def _read_weights(source):
     """Return the tagger's own parameters by our names, and its number of BiGRU layers."""
     if not Path(source).exists():
         raise InputError(f"{source}: no such folder; check the spelling")
-    if not lark.is_lark(source):
+    located = lark.find(Path(source))
+    if located is None:
         raise InputError(
             f"{source}: no folder of LARK's LAC demo: expected one file a variable, such as "
             f"{lark.EMBEDDING} and crfw"
         )
     known = {name for entry in lark_lac.table(_MAX_LAYERS) for name in entry.theirs}
-    variables = lark.read_variables(source, known)
+    variables = lark.read_variables(located, known)
     num_layers = sum(f"gru_{2 * layer}.w_0" in variables for layer in range(_MAX_LAYERS))
     table = lark_lac.table(num_layers)
     missing = sorted({name for entry in table for name in entry.theirs} - variables.keys())

@@ -8,10 +8,10 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
+from bilm.elmo import ELMo
 from bilm.errors import InputError
 from bilm.files import PathLike, reserve
 from bilm.inference.batching import plan_blocks
-from bilm.network.elmo import ELMo
 from lac.lookup import Lookup
 from lac.tensors import as_tensor
 

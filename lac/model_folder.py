@@ -29,16 +29,13 @@ from bilm.conversion.convert import convert
 from bilm.errors import InputError
 from bilm.files import atomic_folder, check_new_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
-from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json
-from bilm.storage.checkpoint import (
-    as_float32,
-    read_arrays,
-    verify_checksums,
-    write_checksums,
-)
-from bilm.storage.ready_models import resolve_model, told_ready_models
+from bilm.network.mixes import Mixes, mixes_to_json
+from bilm.storage.model_folder import verify_checksums, write_checksums
+from bilm.storage.ready_models import hint_at_ready_models, resolve_model
 from bilm.storage.runs import BEST, LATEST, latest_checkpoint
-from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
+from bilm.storage.safetensors_file import read_safetensors
+from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
+from bilm.storage.tensors import as_float32
 from bilm.text.lines import numbered_lines
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
@@ -151,7 +148,7 @@ def read_tagger(path) -> StoredTagger:
         optional(CHARACTERS_FILE, _read_characters),
         optional(WIDTH_FILE, load_table),
         optional(CUSTOMIZATION_FILE, Customization.load),
-        as_float32(read_arrays(path / WEIGHTS_FILE), str(path / WEIGHTS_FILE)),
+        as_float32(read_safetensors(path / WEIGHTS_FILE), str(path / WEIGHTS_FILE)),
         path / ELMO_FOLDER if config.elmo_variant else None,
     )
     _check_sizes(stored, path)
@@ -231,7 +228,7 @@ def read_training(path) -> Dict[str, dict]:
     lacking = [name for name in ("options", "step", "data") if name not in state]
     if lacking:
         raise InputError(f"{folder / STATE_FILE}: lacks {', '.join(lacking)}")
-    return {STATE_FILE: state, OPTIMIZER_FILE: read_arrays(folder / OPTIMIZER_FILE)}
+    return {STATE_FILE: state, OPTIMIZER_FILE: read_safetensors(folder / OPTIMIZER_FILE)}
 
 
 def _write_files(folder, stored, mixes):
@@ -302,7 +299,7 @@ def _check_sizes(stored, path):
 
 def _hint(path):
     if not path.exists():
-        return " (there is no such folder)" + told_ready_models(path, "lac")
+        return " (there is no such folder)" + hint_at_ready_models(path, "lac")
     if (path / CONFIG_FILE).is_file():
         return "; it may be a biLM, which lac train --elmo takes"
     return ""

@@ -4,9 +4,12 @@ from typing import Dict, Tuple
 
 import numpy as np
 
+from bilm.files import PathLike
 from bilm.network.model import BiLM
-from bilm.storage.checkpoint import set_weights, weights_of
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.models import build_model
+from bilm.storage.pretrained import open_model
+from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import set_weights, weights_of
 from lac.model_folder import StoredTagger, read_tagger
 from lac.network.model import Tagger
 from lac.prediction import Predictor
@@ -25,26 +28,22 @@ def load_tagger(path) -> Tuple[Tagger, StoredTagger]:
         InputError: There is no tagger, or it is incomplete or damaged.
     """
     stored = read_tagger(path)
-    bilm = None if stored.elmo is None else load_bilm(read_pretrained(stored.elmo), stored.elmo)
+    bilm = None
+    if stored.elmo is not None:
+        bilm = load_bilm(open_model(stored.elmo, moments=False), stored.elmo)
     tagger = Tagger(stored.config, bilm)
     set_own_weights(tagger, stored.weights, str(path))
     tagger.eval()
     return tagger, stored
 
 
-def load_bilm(checkpoint, source) -> BiLM:
-    """Return the biLM in what `read_pretrained` returned, without a softmax: ELMo needs none.
+def load_bilm(stored: StoredModel, source: PathLike) -> BiLM:
+    """Return a stored biLM as a layer, without its softmax: ELMo needs none.
 
     Raises:
         InputError: Its weights do not fit its configuration.
     """
-    bilm = BiLM(checkpoint.config, has_softmax=False)
-    weights = {
-        name: array for name, array in checkpoint.weights.items() if "softmax." not in name
-    }
-    set_weights(bilm, weights, str(source))
-    bilm.eval()
-    return bilm
+    return build_model(stored, str(source), has_softmax=False)
 
 
 def load_predictor(path, batch_size: int = 32) -> Predictor:

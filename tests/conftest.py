@@ -4,8 +4,13 @@ import os
 
 import pytest
 
+from bilm.hardware import choose_mkl_code
+
 os.environ.setdefault("GLOG_minloglevel", "2")
 pytest.register_assert_rewrite("tests.reference")  # before it is imported
+# Before the first product, as in every program: otherwise a test that runs a program would change
+# what the processes of later tests compute, and not what this one does.
+choose_mkl_code()
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from tests.reference.places import ROOT
 def machine(monkeypatch):
     """A function that pretends another machine; it returns the numbers that Paddle is told."""
 
-    def machine(amd=False, imported=False, **environment):
+    def machine(mkl_code=None, imported=False, **environment):
         for name in ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "PADDLE_LOCAL_SIZE",
                      "KMP_BLOCKTIME"):
             monkeypatch.setenv(name, "")  # so that it is as before after the test
@@ -31,7 +31,7 @@ def machine(monkeypatch):
         if imported:
             monkeypatch.setitem(sys.modules, "paddle", paddle)
         monkeypatch.setattr(hardware, "import_paddle", lambda: paddle)
-        monkeypatch.setattr(hardware, "_is_amd", lambda: amd)
+        monkeypatch.setattr(hardware, "_mkl_code_for_amd", lambda: mkl_code)
         monkeypatch.setattr(hardware, "usable_cores", lambda: 6)
         return told
 
@@ -61,23 +61,34 @@ def test_paddle_gets_the_threads_asked_for_or_all_cores(
     assert os.environ.get("OMP_NUM_THREADS") == environment.get("OMP_NUM_THREADS")
 
 
-@pytest.mark.parametrize("amd, set_to, value", [
-    (True, None, "5"), (True, "4", "4"), (False, None, None), (False, "4", "4"),
+AVX512 = "avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+def cpuinfo(path, vendor, flags):
+    """Write a file like /proc/cpuinfo of two cores."""
+    core = f"vendor_id\t: {vendor}\nflags\t\t: fpu sse4_2 {flags}\n"
+    path.write_text(f"processor\t: 0\n{core}\nprocessor\t: 1\n{core}", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("vendor, flags, code", [
+    ("AuthenticAMD", "avx2", "5"),
+    ("AuthenticAMD", f"avx2 {AVX512}", "7"),
+    ("AuthenticAMD", "avx2 avx512f avx512cd", "5"),  # not all that MKL's code for AVX-512 uses
+    ("GenuineIntel", f"avx2 {AVX512}", None),
 ])
-def test_the_fast_path_of_mkl_is_forced_on_amd_where_the_user_set_nothing(
-    machine, amd, set_to, value
-):
-    machine(amd, **({"MKL_DEBUG_CPU_TYPE": set_to} if set_to else {}))
+def test_amds_best_instructions_are_found(tmp_path, vendor, flags, code):
+    assert hardware._mkl_code_for_amd(tmp_path / "nothing") is None
+    assert hardware._mkl_code_for_amd(cpuinfo(tmp_path / "cpuinfo", vendor, flags)) == code
+
+
+@pytest.mark.parametrize("code, set_to, value", [
+    ("7", None, "7"), ("7", "4", "4"), (None, None, None), (None, "4", "4"),
+])
+def test_mkls_code_is_chosen_on_amd_where_the_user_set_nothing(machine, code, set_to, value):
+    machine(code, **({"MKL_DEBUG_CPU_TYPE": set_to} if set_to else {}))
     tune_cpu()
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == value
-
-
-@pytest.mark.parametrize("vendor, amd", [("AuthenticAMD", True), ("GenuineIntel", False)])
-def test_the_vendor_stands_in_cpuinfo(tmp_path, vendor, amd):
-    path = tmp_path / "cpuinfo"
-    assert hardware._is_amd(path) is False
-    path.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n", encoding="utf-8")
-    assert hardware._is_amd(path) is amd
 
 
 @pytest.mark.smoke

@@ -7,7 +7,7 @@ from bilm.errors import InputError
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, new_parser
 from bilm.program.parser import Parser
-from bilm.storage.formats.known import open_model
+from bilm.storage.pretrained import open_model
 
 
 def build_parser() -> Parser:
@@ -28,19 +28,19 @@ def build_parser() -> Parser:
 
 
 def main(arguments=None) -> None:
-    """Print the differences; exit with 1 if there are larger ones than allowed, or others."""
+    """Print the differences; exit with 1 if one is larger than allowed."""
     options = build_parser().parse_args(arguments)
     if not options.tolerance >= 0:
         raise InputError(f"--tolerance must not be negative, not {options.tolerance}")
     models = open_model(options.first), open_model(options.second)
-    found, others = compare(*models), other_differences(*models)
+    tensors, others = compare(*models), other_differences(*models)
     report = {
         "equal": not others and not any(
-            d.problem or not d.absolute <= options.tolerance for d in found
+            d.problem or not d.absolute <= options.tolerance for d in tensors
         ),
         "differs": others,
-        "largest": max((d.absolute for d in found), default=0.0),
-        "tensors": [difference._asdict() for difference in found],
+        "largest": max((d.absolute for d in tensors), default=0.0),
+        "tensors": [difference._asdict() for difference in tensors],
     }
     write_figures(options.json, report)
     if options.json != "-":

@@ -7,9 +7,7 @@ from bilm.conversion.convert import convert
 from bilm.program.json_output import write_figures
 from bilm.program.options import add_json_option, add_quiet_option, new_parser
 from bilm.program.parser import Parser
-from bilm.storage.formats.known import (
-    FORMATS,
-)
+from bilm.storage.formats.known import FORMATS
 
 _log = logging.getLogger("bilm")
 
@@ -48,12 +46,12 @@ def build_parser() -> Parser:
 
 
 def main(arguments=None) -> None:
-    """Convert as the command line says, and tell what was done."""
+    """Convert as the command line says, and report it."""
     run_conversion(build_parser().parse_args(arguments))
 
 
 def run_conversion(options) -> None:
-    """Convert as the parsed `options` of `new_convert_parser` say, and tell what was done.
+    """Convert as the parsed `options` of `new_convert_parser` say, and report it.
 
     Raises:
         InputError: As of `convert`.
@@ -81,8 +79,8 @@ def _print(done, options, seconds) -> None:
         f"moments, {done.num_bytes / 1e6:.1f} MB in {seconds:.1f} s"
     )
     if done.differences:
-        found = ", ".join(f"{name} {value:.1e}" for name, value in done.differences.items())
-        print(f"verified: every tensor read back; largest difference of outputs: {found}")
+        largest = ", ".join(f"{name} {value:.1e}" for name, value in done.differences.items())
+        print(f"verified: every tensor read back; largest difference of outputs: {largest}")
     elif options.verify:
         print("verified: every tensor read back; outputs not compared: there are odd values")
     if done.words:

@@ -45,7 +45,7 @@ def main(arguments=None) -> None:
     from tqdm import tqdm
 
     from bilm.inference.perplexity import evaluate, summarise, unigram_perplexity
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
     from bilm.text.corpus import Corpus
     from bilm.text.segmentation import warn_of_segmentation
 

@@ -42,7 +42,7 @@ def main(arguments=None) -> None:
         raise InputError(f"--seed must not be negative, not {options.seed}")
     prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
     from bilm.inference.sampling import generate
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
     from bilm.text.lines import split_words
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)

@@ -9,24 +9,24 @@ from bilm.program.parser import Parser
 from bilm.storage.formats.known import FORMATS
 
 
-def _print(found, sha):
-    config = found["config"]
+def _print(report, sha):
+    config = report["config"]
     directions = 2 if config["bidirectional"] else 1
-    print(f"format      {found['format']}, gates {', '.join(found['gate_order'])}")
+    print(f"format      {report['format']}, gates {', '.join(report['gate_order'])}")
     print(f"sizes       projection {config['projection_size']}, cell {config['cell_size']}, "
           f"{config['num_layers']} layers in {directions} directions")
     print(f"input       {'characters' if config['char_cnn'] else 'words'}, vocabulary of "
           f"{config['vocab_size']} words")
     print(f"clips       cell {config['cell_clip']:g}, projection {config['projection_clip']:g}; "
           f"skip connections {'yes' if config['use_skip_connections'] else 'no'}")
-    print(f"parameters  {found['parameters']:,} in {len(found['tensors'])} tensors; "
-          f"{len(found['moments'])} moments; {found['mixes']} layer mixes")
-    print(f"forget bias {found['forget_bias']:.4f} on average, stored whole")
-    for line in found["missing"]:
+    print(f"parameters  {report['parameters']:,} in {len(report['tensors'])} tensors; "
+          f"{len(report['moments'])} moments; {report['mixes']} layer mixes")
+    print(f"forget bias {report['forget_bias']:.4f} on average, stored whole")
+    for line in report["missing"]:
         print(f"missing     {line}")
-    for name in found["not_finite"]:
+    for name in report["not_finite"]:
         print(f"not finite  values in {name}")
-    for tensor in [*found["tensors"], *found["moments"]]:
+    for tensor in [*report["tensors"], *report["moments"]]:
         shape = "x".join(map(str, tensor["shape"]))
         digest = f"  {tensor['sha256']}" if sha else ""
         print(f"  {tensor['name']:<44} {shape:>12}  {tensor['dtype']}{digest}")
@@ -47,9 +47,9 @@ def build_parser() -> Parser:
 
 
 def main(arguments=None) -> None:
-    """Print what a checkpoint holds."""
+    """Print a description of a model."""
     options = build_parser().parse_args(arguments)
-    found = inspect(options.path, options.source_format, options.vocab, options.sha)
-    write_figures(options.json, found)
+    report = inspect(options.path, options.source_format, options.vocab, options.sha)
+    write_figures(options.json, report)
     if options.json != "-":
-        _print(found, options.sha)
+        _print(report, options.sha)

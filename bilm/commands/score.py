@@ -41,7 +41,7 @@ def main(arguments=None) -> None:
 
     from bilm.inference.batching import SORTED_SENTENCES
     from bilm.inference.scores import as_object, as_rows, score_sentences
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
     from bilm.text.lines import Lines
 
     model, checkpoint = load_language_model(options.model, options.vocab_path)

@@ -1,7 +1,7 @@
 """How far two checkpoints are apart, tensor by tensor, whatever their formats."""
 
 from dataclasses import asdict
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -25,12 +25,10 @@ class Difference(NamedTuple):
     relative: float
 
 
-def compare(first: StoredModel, second: StoredModel) -> list:
+def compare(first: StoredModel, second: StoredModel) -> List[Difference]:
     """Return a `Difference` for each parameter of two models, and each moment if both have some.
 
-    Args:
-        first: As `open_model` returns it.
-        second: Likewise; parameters that only one of the two has are differences, too.
+    A parameter that only one of the two has is a difference, too.
     """
     models = first, second
     both = all(model.moments for model in models)
@@ -38,19 +36,19 @@ def compare(first: StoredModel, second: StoredModel) -> list:
     return [_difference(name, ours, theirs) for name in sorted({*ours, *theirs})]
 
 
-def other_differences(first: StoredModel, second: StoredModel) -> list:
-    """Return a line for each field of the configurations, and other part, that differs."""
+def other_differences(first: StoredModel, second: StoredModel) -> List[str]:
+    """Return a line for each other difference: of configurations, layer mixes and words."""
     models = first, second
     ours, theirs = (asdict(model.config) for model in models)
-    found = [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
+    lines = [f"{name}: {ours[name]} and {theirs[name]}" for name in ours
              if ours[name] != theirs[name]]
     words = [model.vocabulary for model in models]
     mixes = [model.mixes and mixes_to_json(model.mixes) for model in models]
     if None not in mixes and mixes[0] != mixes[1]:
-        found.append("layer mixes: other ones")
+        lines.append("layer mixes: other ones")
     if None not in words and words[0] != words[1]:
-        found.append("vocabulary: other words, or another order")
-    return found
+        lines.append("vocabulary: other words, or another order")
+    return lines
 
 
 def _difference(name, ours, theirs):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -10,33 +10,29 @@ from tqdm import tqdm
 from bilm.conversion.verify import compare_outputs, unequal_tensors
 from bilm.conversion.vocabulary_transfer import count_shared, transfer_vocabulary
 from bilm.errors import InputError
-from bilm.files import atomic_folder, check_new_folder
-from bilm.storage.checkpoint import write_checksums
-from bilm.storage.formats.known import (
-    FORMATS,
-    cannot_hold,
-    detect_format,
-    open_model,
-    side_files_of,
-)
+from bilm.files import PathLike, atomic_folder, check_new_folder
+from bilm.storage.formats.known import FORMATS, cannot_hold, locate
+from bilm.storage.model_folder import write_checksums
+from bilm.storage.pretrained import open_model
 from bilm.storage.side_files import write_side_files
-from bilm.storage.stored_model import LazyArray, StoredModel
+from bilm.storage.stored_model import MOMENT, StoredModel
+from bilm.storage.tensors import LazyArray
 from bilm.text.vocabulary import Vocabulary
 
 
 class Conversion(NamedTuple):
-    """What a conversion did.
+    """A report on a conversion.
 
     Attributes:
         source_format: Format that was read.
         num_tensors: Parameters that were written.
         num_moments: Optimiser moments that were written.
         num_bytes: Of all of them.
-        lost: What the format cannot hold, a phrase each.
-        warnings: What is odd about the source, such as values that are not finite.
+        lost: A phrase for each kind of thing that the format cannot hold.
+        warnings: A phrase for each problem of the source, such as values that are not finite.
         words: How the vocabulary was changed, a phrase; empty if it was not.
-        differences: Largest difference of outputs by the framework that computed them, as
-            `bilm.conversion.verify.compare_outputs` finds it; empty if not verified.
+        differences: Largest difference of outputs by the framework that computed them: see
+            `bilm.conversion.verify.compare_outputs`; empty if not verified.
     """
 
     source_format: str
@@ -50,22 +46,23 @@ class Conversion(NamedTuple):
 
 
 def convert(
-    source,
-    target,
+    source: PathLike,
+    target: PathLike,
     target_format: str,
     source_format: Optional[str] = None,
-    vocab_path=None,
-    new_vocab_path=None,
+    vocab_path: Optional[PathLike] = None,
+    new_vocab_path: Optional[PathLike] = None,
     dtype: str = "float32",
     verify: bool = True,
     show_progress: bool = False,
     weights_only: bool = False,
-    **settings,
+    **settings: Any,
 ) -> Conversion:
     """Write the model at `source` to the folder `target` in another format.
 
-    Tensors are read, changed and written one at a time. `target` appears when everything is
-    written and, if asked for, verified.
+    The source is located and opened, which reads names and shapes. The format's table says which
+    of its tensors hold which of ours. Then tensors are read, changed and written one at a time.
+    `target` appears when everything is written and, if asked for, verified.
 
     Args:
         source: A model in any known format.
@@ -78,7 +75,7 @@ def convert(
         verify: Read the result back and compare, tensor by tensor and in what it computes.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
         weights_only: Leave out the optimiser's moments, which only further training needs.
-        **settings: Fields of the configuration that the source does not tell, such as cell_clip.
+        **settings: Fields of the configuration that the source does not have, such as cell_clip.
 
     Raises:
         InputError: The source is no model or damaged, the format cannot hold it, the target
@@ -86,19 +83,14 @@ def convert(
     """
     target = Path(target)
     check_new_folder(target)
-    source_format = source_format or detect_format(source)
-    model = open_model(source, source_format, vocab_path, **settings)
+    located = locate(source, source_format)
+    model = open_model(located, vocab_path=vocab_path, moments=not weights_only, **settings)
     words = ""
-    if weights_only:
-        model = model._replace(moments={})
     if new_vocab_path:
-        new = Vocabulary.load(new_vocab_path)
-        old, model = model.vocabulary, transfer_vocabulary(model, new)
-        shared = count_shared(old, new)
-        words = f"{shared} words kept their rows, {len(new) - shared} new ones got the mean row"
+        model, words = _with_words(model, Vocabulary.load(new_vocab_path))
     lost = cannot_hold(target_format, model)  # refuses what would be no model
-    odd: List[str] = []
-    kept = _kept(target_format, model, dtype, odd)
+    not_finite: List[str] = []
+    kept = _kept(target_format, model, dtype, not_finite)
     num_bytes = sum(
         int(np.prod(array.shape)) * array.dtype.itemsize
         for array in [*kept.tensors.values(), *kept.moments.values()]
@@ -106,31 +98,36 @@ def convert(
     differences: Dict[str, float] = {}
     try:
         with _bar(num_bytes, show_progress) as bar, atomic_folder(target) as folder:
-            FORMATS[target_format].write(folder, kept, bar.update)
-            write_side_files(folder, side_files_of(target_format, kept))
-            if target_format == "bilm":
-                write_checksums(folder)
+            _write(target_format, folder, kept, bar.update)
             if verify:
-                differences = _verify(model, kept, folder, target_format, is_finite=not odd)
+                differences = _verify(model, kept, folder, target_format, not not_finite)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
-    odd = sorted(set(odd))
-    warnings = [f"values that are not finite in {', '.join(odd)}"] if odd else []
+    names = ", ".join(sorted(set(not_finite)))
+    warnings = [f"values that are not finite in {names}"] if names else []
     return Conversion(
-        source_format, len(kept.tensors), len(kept.moments), num_bytes,
+        located.format, len(kept.tensors), len(kept.moments), num_bytes,
         lost, warnings, words, differences,
     )
+
+
+def _with_words(model, vocabulary) -> Tuple[StoredModel, str]:
+    """Return the model with another vocabulary, and a phrase for what became of the words."""
+    moved = transfer_vocabulary(model, vocabulary)
+    shared = count_shared(model.vocabulary, vocabulary)
+    new = len(vocabulary) - shared
+    return moved, f"{shared} words kept their rows, {new} new ones got the mean row"
 
 
 def _bar(total, show):
     return tqdm(total=total, unit="B", unit_scale=True, disable=None if show else True)
 
 
-def _kept(target_format, model, dtype, odd) -> StoredModel:
-    """Return what of a model goes into a format, in the type that is stored.
+def _kept(target_format, model, dtype, not_finite) -> StoredModel:
+    """Return the part of a model that goes into a format, in the type that is stored.
 
-    The names of tensors that hold other values than finite ones are added to `odd` when they
-    are read.
+    The names of tensors with values that are not finite are added to `not_finite` when they are
+    read.
     """
     form = FORMATS[target_format]
     held = {name for entry in form.table(model.config) for name in entry.ours}
@@ -139,24 +136,33 @@ def _kept(target_format, model, dtype, odd) -> StoredModel:
     tensors = {name: array for name, array in model.tensors.items() if name in held}
     moments = {
         name: array for name, array in model.moments.items()
-        if form.has_moments and name.rsplit(".", 1)[0] in held
+        if form.has_moments and name.removesuffix(MOMENT) in held
     }
     tensors, moments = (
-        {name: _watched(name, array, np.dtype(stored), odd) for name, array in arrays.items()}
+        {name: _watched(name, array, np.dtype(stored), not_finite)
+         for name, array in arrays.items()}
         for arrays, stored in ((tensors, dtype), (moments, "float32"))  # these may be large
     )
     return model._replace(tensors=tensors, moments=moments)
 
 
-def _watched(name, array, dtype, odd):
+def _watched(name, array, dtype, not_finite):
     def read():
-        with np.errstate(over="ignore"):  # infinity is told of below
+        with np.errstate(over="ignore"):  # infinity is noticed below
             values = np.asarray(array).astype(dtype, copy=False)
         if not np.isfinite(values).all():
-            odd.append(name)
+            not_finite.append(name)
         return values
 
     return LazyArray(array.shape, dtype, read)
+
+
+def _write(target_format, folder, model, progress):
+    form = FORMATS[target_format]
+    form.write(folder, model, progress)
+    write_side_files(folder, model, form.has_config)
+    if target_format == "bilm":
+        write_checksums(folder)
 
 
 def _verify(source, model, folder, target_format, is_finite) -> Dict[str, float]:

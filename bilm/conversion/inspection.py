@@ -1,17 +1,24 @@
-"""What a checkpoint holds, what it lacks, and checksums of its tensors."""
+"""The content of a stored model: sizes, tensors, what is missing, checksums."""
 
 import hashlib
 from dataclasses import asdict
-from typing import List
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from bilm.storage.formats.known import FORMATS, detect_format, open_model
+from bilm.files import PathLike
+from bilm.storage.formats.known import FORMATS, locate
+from bilm.storage.pretrained import open_model
 from bilm.storage.stored_model import StoredModel
 
 
-def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dict:
-    """Return what there is to know of a model, as a JSON object.
+def inspect(
+    path: PathLike,
+    source_format: Optional[str] = None,
+    vocab_path: Optional[PathLike] = None,
+    sha: bool = False,
+) -> Dict[str, Any]:
+    """Return a description of a model as a JSON object.
 
     Args:
         path: A model in any known format.
@@ -28,31 +35,31 @@ def inspect(path, source_format=None, vocab_path=None, sha: bool = False) -> dic
     Raises:
         InputError: There is no model at `path`, or it is damaged.
     """
-    name = source_format or detect_format(path)
-    model = open_model(path, name, vocab_path)
-    odd = sorted(tensor for tensor, array in {**model.tensors, **model.moments}.items()
-                 if not np.isfinite(np.asarray(array)).all())
+    located = locate(path, source_format)
+    model = open_model(located, vocab_path=vocab_path)
+    not_finite = sorted(tensor for tensor, array in {**model.tensors, **model.moments}.items()
+                        if not np.isfinite(np.asarray(array)).all())
     return {
-        "format": name,
-        "gate_order": FORMATS[name].gate_order,
+        "format": located.format,
+        "gate_order": FORMATS[located.format].gate_order,
         "config": asdict(model.config),
         "parameters": sum(int(np.prod(array.shape)) for array in model.tensors.values()),
         "forget_bias": _forget_bias(model),
         "vocabulary": None if model.vocabulary is None else len(model.vocabulary),
         "mixes": 0 if model.mixes is None else len(model.mixes.parameters),
         "missing": _missing(model),
-        "not_finite": odd,
+        "not_finite": not_finite,
         "tensors": [_describe(*item, sha) for item in sorted(model.tensors.items())],
         "moments": [_describe(*item, sha) for item in sorted(model.moments.items())],
     }
 
 
 def _describe(name, array, sha):
-    found = {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
+    description = {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
     if sha:
-        values = np.ascontiguousarray(array)
-        found["sha256"] = hashlib.sha256(memoryview(values.reshape(-1)).cast("B")).hexdigest()
-    return found
+        values = memoryview(np.ascontiguousarray(array).reshape(-1)).cast("B")
+        description["sha256"] = hashlib.sha256(values).hexdigest()
+    return description
 
 
 def _forget_bias(model):
@@ -63,12 +70,12 @@ def _forget_bias(model):
 
 
 def _missing(model: StoredModel) -> List[str]:
-    found = []
-    if "softmax.weight" not in model.tensors:
-        found.append("no softmax: evaluation, scores and generation need one; continued training "
+    lines = []
+    if not model.has_softmax:
+        lines.append("no softmax: evaluation, scores and generation need one; continued training "
                      "initialises it")
     if model.vocabulary is None and model.config.char_cnn is None:
-        found.append("no vocabulary: what reads words needs one, --vocab or --vocab_path")
+        lines.append("no vocabulary: what reads words needs one, --vocab or --vocab_path")
     if not model.moments:
-        found.append("no optimiser moments: continued training starts them anew")
-    return found
+        lines.append("no optimiser moments: continued training starts them anew")
+    return lines

@@ -5,6 +5,7 @@ from typing import Mapping
 import numpy as np
 
 from bilm.network.config import BiLMConfig
+from bilm.text.characters import NUM_CHARACTERS
 
 
 def run_layers(
@@ -53,17 +54,17 @@ def _embed(config, tensors, token_ids):
     if config.char_cnn is None:
         return _read(tensors, "embedding.weight")[token_ids]
     stem, options = "character_encoder.", config.char_cnn
-    rows = _read(tensors, stem + "embedding.weight") * (np.arange(262) > 0)[:, None]
+    rows = _read(tensors, stem + "embedding.weight") * (np.arange(NUM_CHARACTERS) > 0)[:, None]
     characters = rows[token_ids]  # (batch, steps, places, size)
     activation = np.tanh if options.get("activation") == "tanh" else _rectify
-    found = []
+    features = []
     for k, (width, _) in enumerate(options["filters"]):
         places = characters.shape[2] - width + 1
         windows = [characters[:, :, first : first + places] for first in range(width)]
         matches = np.concatenate(windows, axis=-1) @ _read(tensors, f"{stem}filter_{k}_weight")
         best = matches.max(axis=2) + _read(tensors, f"{stem}filter_{k}_bias")
-        found.append(activation(best))
-    vectors = np.concatenate(found, axis=-1)
+        features.append(activation(best))
+    vectors = np.concatenate(features, axis=-1)
     for k in range(options.get("n_highway") or 0):
         transform, carry = (
             vectors @ _read(tensors, f"{stem}highway_{k}_{part}_weight")

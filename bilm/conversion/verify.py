@@ -9,6 +9,7 @@ import numpy as np
 from bilm.conversion.numpy_model import run_layers
 from bilm.storage.stored_model import StoredModel
 from bilm.text.characters import character_ids
+from bilm.text.vocabulary import BOS
 
 _LSTM_BIAS = re.compile(r"\w+_layers\.\d+\.bias")
 _TOLERANCE = 1e-5  # of outputs, times the largest of them if that is above 1
@@ -18,21 +19,21 @@ def unequal_tensors(first: StoredModel, second: StoredModel, tolerant: bool = Fa
     """Return a phrase for each tensor or moment that is not the same to the bit.
 
     Args:
-        first: What was to be written.
-        second: What was read back.
+        first: As it was to be written.
+        second: As it was read back.
         tolerant: Whether biases may be off as HDF5 makes them: see `bilm.storage.formats.bilm_tf`.
     """
-    found = []
+    phrases = []
     for ours, theirs in ((first.tensors, second.tensors), (first.moments, second.moments)):
-        found += [f"{name} is missing" for name in sorted(set(ours) - set(theirs))]
-        found += [f"{name} is new" for name in sorted(set(theirs) - set(ours))]
+        phrases += [f"{name} is missing" for name in sorted(set(ours) - set(theirs))]
+        phrases += [f"{name} is new" for name in sorted(set(theirs) - set(ours))]
         for name in sorted(set(ours) & set(theirs)):
             a, b = np.asarray(ours[name]), np.asarray(theirs[name])
             if a.shape != b.shape or a.dtype != b.dtype:
-                found.append(f"{name} is {b.dtype} {b.shape}, not {a.dtype} {a.shape}")
+                phrases.append(f"{name} is {b.dtype} {b.shape}, not {a.dtype} {a.shape}")
             elif not _same(a, b, tolerant and _LSTM_BIAS.fullmatch(name) is not None):
-                found.append(f"{name} has other values")
-    return found
+                phrases.append(f"{name} has other values")
+    return phrases
 
 
 def _same(a, b, tolerant):
@@ -47,7 +48,7 @@ def _same(a, b, tolerant):
 
 
 def compare_outputs(first: StoredModel, second: StoredModel) -> Tuple[Dict[str, float], float]:
-    """Return how far outputs of `second` are from those that NumPy computes of `first`.
+    """Return how far outputs of `second` are from those of `first`, computed in NumPy.
 
     A fixed batch runs through all layers in plain NumPy, and in Paddle and PyTorch where they
     are installed.
@@ -61,12 +62,12 @@ def compare_outputs(first: StoredModel, second: StoredModel) -> Tuple[Dict[str, 
     """
     token_ids = _some_ids(first.config)
     expected = run_layers(first.config, first.tensors, token_ids)
-    found = {"NumPy": run_layers(second.config, second.tensors, token_ids)}
+    outputs = {"NumPy": run_layers(second.config, second.tensors, token_ids)}
     if find_spec("paddle"):
-        found["Paddle"] = _run_paddle(second, token_ids)
+        outputs["Paddle"] = _run_paddle(second, token_ids)
     if find_spec("torch"):
-        found["PyTorch"] = _run_torch(second, token_ids)
-    differences = {name: _largest(np.abs(values - expected)) for name, values in found.items()}
+        outputs["PyTorch"] = _run_torch(second, token_ids)
+    differences = {name: _largest(np.abs(values - expected)) for name, values in outputs.items()}
     return differences, _TOLERANCE * max(1.0, _largest(np.abs(expected)))
 
 
@@ -79,21 +80,17 @@ def _some_ids(config, rows: int = 2, steps: int = 5):
     if config.char_cnn is None:
         return random.integers(0, config.vocab_size, (rows, steps))
     size = config.max_characters
-    words = ["<S>", "我们", "a" * 60, "ELMo", "。"]
+    words = [BOS, "我们", "a" * 60, "ELMo", "。"]
     return np.stack([character_ids(words[row:] + words[:row], size) for row in range(rows)])
 
 
 def _run_paddle(model, token_ids):
     from bilm.hardware import import_paddle
-    from bilm.storage.checkpoint import set_weights
 
     paddle = import_paddle()
-    from bilm.network.model import BiLM
+    from bilm.storage.models import build_model
 
-    bilm = BiLM(model.config, has_softmax=False)
-    bilm.eval()
-    weights = {name: np.asarray(model.tensors[name]) for name in bilm.state_dict()}
-    set_weights(bilm, weights, "the result")
+    bilm = build_model(model, "the result", has_softmax=False)
     with paddle.no_grad():
         return bilm(paddle.to_tensor(token_ids))[0].numpy()
 

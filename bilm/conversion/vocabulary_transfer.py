@@ -1,11 +1,10 @@
-"""Move a model to another vocabulary, so that it can go on in another domain."""
-
-from dataclasses import replace
+"""Move a model to another vocabulary, to train it further in another domain."""
 
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.storage.stored_model import MOMENT, LazyArray, StoredModel
+from bilm.storage.stored_model import MOMENT, StoredModel, config_for
+from bilm.storage.tensors import LazyArray
 from bilm.text.vocabulary import Vocabulary
 
 # Tensors with a row, or a number, for each word.
@@ -22,15 +21,15 @@ def transfer_vocabulary(model: StoredModel, vocabulary: Vocabulary) -> StoredMod
     rows. Rows of moments go along; those of new words are 1, where Adagrad starts.
 
     Args:
-        model: With the vocabulary that it has.
-        vocabulary: The one to get.
+        model: With its own vocabulary.
+        vocabulary: The new one.
 
     Raises:
         InputError: The model has no vocabulary, or reads characters.
     """
     if model.vocabulary is None:
         raise InputError("a model without vocabulary cannot change it: give the old one, --vocab")
-    if model.config.char_cnn is not None and "softmax.weight" not in model.tensors:
+    if model.config.char_cnn is not None and not model.has_softmax:
         raise InputError("this model reads characters and has no softmax: it needs no vocabulary")
     old_row = {word: number for number, word in enumerate(model.vocabulary.words)}
     rows = np.array([old_row.get(word, -1) for word in vocabulary.words])
@@ -50,11 +49,10 @@ def transfer_vocabulary(model: StoredModel, vocabulary: Vocabulary) -> StoredMod
                for name, array in model.tensors.items()}
     moments = {name: moved(array, 1.0) if name[: -len(MOMENT)] in _BY_WORD else array
                for name, array in model.moments.items()}
-    ids = {name: getattr(vocabulary, name) for name in ("bos_id", "eos_id", "unk_id")}
-    config = replace(model.config, vocab_size=len(vocabulary), **ids)
+    config = config_for(model.config, vocabulary)
     return model._replace(config=config, tensors=tensors, moments=moments, vocabulary=vocabulary)
 
 
 def count_shared(old: Vocabulary, new: Vocabulary) -> int:
-    """Return how many words of `new` are in `old`, too."""
+    """Return the number of words that both vocabularies have."""
     return len({*old.words} & {*new.words})

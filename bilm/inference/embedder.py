@@ -13,11 +13,12 @@ from bilm.inference.batching import BATCH_TOKENS, plan_blocks
 from bilm.inference.options import LAYERS
 from bilm.network.contextual import contextual_layers, reads_layer_below
 from bilm.network.lstm import LSTMState, reverse_rows
-from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers, read_mixes
+from bilm.network.mixes import VARIANTS, LayerNorms, mix_layers
 from bilm.network.model import BACKWARD, FORWARD
 from bilm.network.row_blocks import full_blocks
-from bilm.storage.checkpoint import weights_of
-from bilm.storage.pretrained import NAME_VOCABULARY, load_model
+from bilm.storage.models import load_model
+from bilm.storage.pretrained import NAME_VOCABULARY, read_mixes
+from bilm.storage.tensors import weights_of
 from bilm.text.characters import character_ids
 from bilm.text.vocabulary import BOS, EOS, UNKNOWN, check_sentences
 
@@ -40,8 +41,8 @@ class Embedder:
     """Computes the contextual vectors of the words of sentences.
 
     Sentences are independent unless `stateful`: a sentence has the same vectors whatever else is
-    embedded with it (to the bit in batches of the same shape, and otherwise within 1e-6 of the
-    larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
+    embedded with it (to the bit in batches of the same shape, on the processors that
+    docs/parity.md names, and otherwise within 1e-6 of the larger of 1 and the value). Sentences of more than BATCH_TOKENS words run in windows with
     carried state, so that memory is bounded; the backward direction then runs twice, first from
     the end to the start to obtain the state before each window, then window by window.
 
@@ -87,9 +88,9 @@ class Embedder:
         vocab_path: Optional[PathLike] = None,
     ):
         _check_options(layers, mix_from, variant, unknown, batch_size)
-        self._model, checkpoint = load_model(path, vocab_path)
-        config, self.vocabulary = self._model.config, checkpoint.vocabulary
-        self.segmentation = checkpoint.segmentation
+        self._model, stored = load_model(path, vocab_path)
+        config, self.vocabulary = self._model.config, stored.vocabulary
+        self.segmentation = stored.segmentation
         if config.char_cnn is not None:
             self.vocabulary = None
             if unknown != "unk":

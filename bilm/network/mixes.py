@@ -1,4 +1,4 @@
-"""Layer mixes on disk: mixes.json, and LARK's ELMo_w and ELMo_gamma.
+"""Learned mixes of a biLM's layers, and the JSON text that keeps them.
 
     {"variant": "elmo", "layer_norm": false,
      "mixes": [{"weights": [0.1, -0.3, 0.2], "shares": [0.36, 0.24, 0.4], "gamma": 1.1}]}
@@ -8,14 +8,12 @@ read by people.
 """
 
 import json
-from pathlib import Path
-from typing import Iterable, List, NamedTuple, Tuple
+from typing import Iterable, List, NamedTuple, Tuple, Union
 
 import numpy as np
 
 from bilm.errors import InputError
 
-MIXES_FILE = "mixes.json"
 VARIANTS = ("elmo", "lark")
 
 
@@ -95,7 +93,7 @@ class LayerNorms:
 
 
 def mixes_to_json(mixes: Mixes) -> str:
-    """Return the content of mixes.json; numbers are written such that no bit is lost."""
+    """Return mixes as JSON text; numbers are written such that no bit is lost."""
     entries = [
         {
             "weights": [float(value) for value in weights],
@@ -108,30 +106,18 @@ def mixes_to_json(mixes: Mixes) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def read_mixes(path) -> Mixes:
-    """Return the mixes in a folder with mixes.json, or in a LARK checkpoint of a task.
+def mixes_from_json(text: Union[str, bytes], source: str) -> Mixes:
+    """Return what `mixes_to_json` wrote.
+
+    Args:
+        text: A JSON object; UTF-8 if bytes.
+        source: Where the text comes from, for error messages.
 
     Raises:
-        InputError: There are none, or they are damaged.
+        InputError: It holds no layer mixes.
     """
-    file = Path(path) / MIXES_FILE
-    if file.is_file():
-        return _from_json(file)
-    from bilm.storage.formats import lark
-
-    if lark.is_lark(path):
-        found = lark.read_variables(path, (lark.MIX_WEIGHTS, lark.MIX_GAMMA))
-        if len(found) == 2:
-            return lark.mixes_of(found)
-    raise InputError(
-        f"{path}: no layer mix there: expected {MIXES_FILE}, as ELMo.save_mixes writes it, or a "
-        f"LARK checkpoint with {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}"
-    )
-
-
-def _from_json(file):
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(text)
         variant, layer_norm = content["variant"], content["layer_norm"]
         parameters = [
             (np.array([float(value) for value in entry["weights"]], np.float32),
@@ -139,9 +125,9 @@ def _from_json(file):
             for entry in content["mixes"]
         ]
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{file}: not a file of layer mixes: {error!r}") from None
+        raise InputError(f"{source}: not a file of layer mixes: {error!r}") from None
     sizes = {len(weights) for weights, _ in parameters}
     is_finite = all(np.isfinite(part).all() for pair in parameters for part in pair)
     if variant not in VARIANTS or type(layer_norm) is not bool or len(sizes) != 1 or not is_finite:
-        raise InputError(f"{file}: not a file of layer mixes: a wrong value in it")
+        raise InputError(f"{source}: not a file of layer mixes: a wrong value in it")
     return Mixes(variant, layer_norm, parameters)

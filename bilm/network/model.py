@@ -123,7 +123,7 @@ class BiLM(nn.Layer):
         Raises:
             InputError: There is no biLM at `path`, or it is incomplete or damaged.
         """
-        from bilm.storage.pretrained import load_model
+        from bilm.storage.models import load_model
 
         return load_model(path)[0]
 
@@ -139,16 +139,9 @@ class BiLM(nn.Layer):
         Raises:
             InputError: The folder cannot be written, or holds something else than a model.
         """
-        from bilm.storage.checkpoint import (
-            Checkpoint,
-            check_replaceable,
-            save_checkpoint,
-            weights_of,
-        )
+        from bilm.storage.models import save_model
 
-        check_replaceable(path)
-        weights = weights_of(self)
-        save_checkpoint(path, Checkpoint(self.config, vocabulary, segmentation, weights, {}))
+        save_model(path, self, vocabulary, segmentation)
 
     @property
     def has_softmax(self) -> bool:

@@ -1,7 +1,7 @@
 """How many rows are computed where some are asked for."""
 
 # The processor's vector instructions take so many numbers at once, and what is left over may be
-# rounded differently.
+# rounded differently. MKL's code for AVX2 needs more: rows_rounded_alike in kernels/core/gemm.h.
 _ROW_MULTIPLE = 8
 
 

@@ -1,4 +1,4 @@
-"""Pretrained biLMs, in whatever form they come.
+"""BiLMs on disk, in whatever form they come; what needs Paddle is in `bilm.storage.models`.
 
 - a model folder, as training writes it, or a training run's folder, which stands for its
   latest checkpoint;
@@ -6,105 +6,131 @@
   LARK's clips (3) and ids (`<S>` 0, `</S>` 1, `<UNK>` 2) are assumed, and there is no vocabulary,
   unless config.json and vocab.txt stand beside it;
 - bilm-tf's or AllenNLP's HDF5 weights beside their options.json; a state_dict of PyTorch or
-  Paddle: see `bilm.storage.formats`.
+  Paddle: see `bilm.storage.formats`;
+- the name of a model that comes with the package: see `bilm.storage.ready_models`.
+
+A function takes a path, or what `locate` returned for it, so that no file is opened twice.
 """
 
 from pathlib import Path
-
-import numpy as np
+from typing import Any, Optional, Union
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
-from bilm.storage.checkpoint import Checkpoint, as_float32, load_checkpoint, set_weights
-from bilm.storage.formats.known import detect_format, model_path, open_model, with_vocabulary
-from bilm.storage.stored_model import StoredModel
+from bilm.network.mixes import Mixes
+from bilm.storage.formats import lark
+from bilm.storage.formats.known import FORMATS, locate
+from bilm.storage.side_files import (
+    CONFIG_FILE,
+    MIXES_FILE,
+    VOCABULARY_FILE,
+    SideFiles,
+    read_mixes_file,
+    read_side_files,
+)
+from bilm.storage.stored_model import Located, StoredModel, check_model, config_for
+from bilm.text.vocabulary import Vocabulary
 
 NAME_VOCABULARY = "name the file with --vocab_path, in Python vocab_path="
-OPTIMIZER_FILE = "optimizer.safetensors"
 
 
-def read_pretrained(path, vocab_path=None, moments: bool = False) -> Checkpoint:
-    """Return the biLM at `path`: configuration, weights by our names, vocabulary if there is one.
+def open_model(
+    path: Union[PathLike, Located],
+    source_format: Optional[str] = None,
+    vocab_path: Optional[PathLike] = None,
+    moments: bool = True,
+    **settings: Any,
+) -> StoredModel:
+    """Return the biLM at `path`; its tensors are read when they are asked for.
 
     Args:
         path: Any of the forms above.
-        vocab_path: A vocabulary file to use, where none comes with the model.
+        source_format: The format that it must have; None: any.
+        vocab_path: The vocabulary, of a model that has none beside it.
         moments: Whether to read Adagrad's accumulators, too, where they are there.
+        **settings: Fields of the configuration, such as clips, for a format without them; None
+            values count as not given.
 
     Raises:
-        InputError: There is no biLM at `path`, it is incomplete or damaged, or the vocabulary
-            is not of its size.
+        InputError: There is no model, it is incomplete or damaged, or contradicts the settings.
     """
-    path = model_path(path)
-    if detect_format(path) == "bilm" and not moments:
-        checkpoint = load_checkpoint(path)
-        stored = StoredModel(checkpoint.config, {})
-        stored = with_vocabulary(stored, checkpoint.vocabulary, vocab_path)
-        return checkpoint._replace(config=stored.config, vocabulary=stored.vocabulary)
-    stored = open_model(path, vocab_path=vocab_path)
-    weights, accumulators = (
-        as_float32({name: np.asarray(array) for name, array in arrays.items()}, str(path))
-        for arrays in (stored.tensors, stored.moments if moments else {})
-    )
-    training = {OPTIMIZER_FILE: accumulators} if accumulators else {}
-    return Checkpoint(stored.config, stored.vocabulary, stored.segmentation, weights, training)
+    located = locate(path, source_format)
+    form, source = FORMATS[located.format], str(located.path)
+    settings = {name: value for name, value in settings.items() if value is not None}
+    beside = read_side_files(located.folder)
+    if located.path == located.file:  # the others may belong to another file
+        beside = SideFiles(beside.config, None, None, None)
+    config = beside.config if form.has_config else None
+    model = form.read(located, config, moments, **settings)
+    for name, value in settings.items():
+        if getattr(model.config, name) != value:
+            raise InputError(
+                f"{source}: {name} is {getattr(model.config, name)} there; leave out the other "
+                f"value, {value}"
+            )
+    model = model._replace(segmentation=beside.segmentation, mixes=beside.mixes or model.mixes)
+    return _with_vocabulary(check_model(model, source), beside.vocabulary, vocab_path)
 
 
-def read_config(path) -> BiLMConfig:
+def _with_vocabulary(model, vocabulary, vocab_path):
+    """Return the model with its own or the other vocabulary, and the ids of its special words."""
+    if vocab_path:
+        own, vocabulary = vocabulary, Vocabulary.load(vocab_path)
+        if own not in (None, vocabulary):
+            raise InputError(f"{vocab_path}: the model comes with other words; leave this file out")
+    if vocabulary is None:
+        return model
+    if len(vocabulary) != model.config.vocab_size:
+        raise InputError(
+            f"{vocab_path or VOCABULARY_FILE}: has {len(vocabulary)} words, but the model has "
+            f"{model.config.vocab_size}; give the vocabulary that it was trained with"
+        )
+    return model._replace(config=config_for(model.config, vocabulary), vocabulary=vocabulary)
+
+
+def read_config(path: Union[PathLike, Located]) -> BiLMConfig:
     """Return the configuration of the biLM at `path`, without reading its weights.
 
     Raises:
         InputError: There is no biLM at `path`.
     """
-    path = model_path(path)
-    if detect_format(path) == "bilm":
-        return BiLMConfig.load(path / "config.json")
-    return open_model(path).config
+    located = locate(path)
+    if located.format == "bilm":
+        return BiLMConfig.load(located.folder / CONFIG_FILE)
+    return open_model(located, moments=False).config
 
 
-def find_vocabulary(path) -> Path:
-    """Return the vocabulary file of the biLM at `path`.
+def load_vocabulary(path: Union[PathLike, Located]) -> Vocabulary:
+    """Return the vocabulary of the biLM at `path`.
 
     Raises:
         InputError: There is no biLM at `path`, or it has no vocabulary.
     """
-    path = model_path(path)
-    detect_format(path)
-    if not (path / "vocab.txt").is_file():
-        raise InputError(f"{path}: has no vocab.txt; use Vocabulary.load with its own file")
-    return path / "vocab.txt"
+    located = locate(path)
+    file = located.path / VOCABULARY_FILE
+    if not file.is_file():
+        raise InputError(
+            f"{located.path}: has no {VOCABULARY_FILE}; use Vocabulary.load with its own file"
+        )
+    return Vocabulary.load(file)
 
 
-def load_model(path, vocab_path=None):
-    """Return the `BiLM` at `path`, in evaluation mode, and what `read_pretrained` returns.
-
-    Raises:
-        InputError: As `read_pretrained`, and where weights do not fit the configuration.
-    """
-    from bilm.hardware import import_paddle
-
-    import_paddle()
-    from bilm.network.model import BiLM
-
-    checkpoint = read_pretrained(path, vocab_path)
-    model = BiLM(checkpoint.config, has_softmax="softmax.weight" in checkpoint.weights)
-    set_weights(model, checkpoint.weights, str(path))
-    model.eval()
-    return model, checkpoint
-
-
-def load_language_model(path, vocab_path=None):
-    """Return what `load_model` returns, of a model that can predict words.
+def read_mixes(path: PathLike) -> Mixes:
+    """Return the mixes in a folder with mixes.json, or in a LARK checkpoint of a task.
 
     Raises:
-        InputError: As `load_model`; the model has no vocabulary or no softmax, or reads
-            characters, whose vocabulary is that of its predictions only.
+        InputError: There are none, or they are damaged.
     """
-    model, checkpoint = load_model(path, vocab_path)
-    if model.config.char_cnn is not None:
-        raise InputError(f"{path}: reads characters; this works with models that read words")
-    if not model.has_softmax:
-        raise InputError(f"{path}: has no softmax: it gives word vectors, but predicts no words")
-    if checkpoint.vocabulary is None:
-        raise InputError(f"{path}: has no vocab.txt; {NAME_VOCABULARY}")
-    return model, checkpoint
+    path = Path(path)
+    if (path / MIXES_FILE).is_file():
+        return read_mixes_file(path / MIXES_FILE)
+    located = lark.find(path)
+    if located is not None:
+        variables = lark.read_variables(located, (lark.MIX_WEIGHTS, lark.MIX_GAMMA))
+        if len(variables) == 2:
+            return lark.mixes_of(variables)
+    raise InputError(
+        f"{path}: no layer mix there: expected {MIXES_FILE}, as ELMo.save_mixes writes it, or a "
+        f"LARK checkpoint with {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}"
+    )

@@ -5,13 +5,15 @@ lac/models/.
 """
 
 from pathlib import Path
+from typing import Dict
 
 from bilm.errors import suggestion
+from bilm.files import PathLike
 
 _TOP = Path(__file__).resolve().parents[2]
 
 
-def ready_models(package: str) -> dict:
+def ready_models(package: str) -> Dict[str, Path]:
     """Return the folders of the models that come with the package "bilm" or "lac", by name."""
     for folder in (_TOP / package / "models", _TOP / "data" / "models" / package):
         if folder.is_dir():
@@ -19,8 +21,8 @@ def ready_models(package: str) -> dict:
     return {}
 
 
-def told_ready_models(path, package: str) -> str:
-    """Return what to add to the error about a model that is not there: names that may be meant."""
+def hint_at_ready_models(path: PathLike, package: str) -> str:
+    """Return the end of the message that there is no model at `path`: names that may be meant."""
     names = ready_models(package)
     if Path(path).exists() or not names:
         return ""
@@ -28,7 +30,7 @@ def told_ready_models(path, package: str) -> str:
     return f"{guess}; models that come with the package: {', '.join(names)}"
 
 
-def resolve_model(path, package: str) -> Path:
+def resolve_model(path: PathLike, package: str) -> Path:
     """Return `path`; where nothing is there and it is the name of a ready model, that one's folder.
 
     Args:

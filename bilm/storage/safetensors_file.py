@@ -1,4 +1,4 @@
-"""safetensors files, tensor by tensor: read when asked for, written while they come.
+"""safetensors files, tensor by tensor: read when asked for, written one after the other.
 
     u64 length of the header
     header, JSON padded with spaces: {name: {"dtype", "shape", "data_offsets"}, ...}
@@ -10,22 +10,23 @@ Source: the format's description in the repository huggingface/safetensors.
 import json
 import struct
 from contextlib import contextmanager
-from typing import Dict, Iterable
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from bilm.errors import InputError
-from bilm.storage.stored_model import LazyArray, array_in_file
+from bilm.files import PathLike
+from bilm.storage.tensors import LazyArray, array_in_file
 
-_TYPE_NAMES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16"}
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "V2", "I64": "<i8", "I32": "<i4",
     "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }
+_TYPE_NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
 
 
-def read_safetensors(path) -> Dict[str, LazyArray]:
+def read_safetensors(path: PathLike) -> Dict[str, LazyArray]:
     """Return the tensors in a file; a tensor is read when `np.asarray` asks for it.
 
     Raises:
@@ -47,9 +48,28 @@ def read_safetensors(path) -> Dict[str, LazyArray]:
         raise InputError(f"{path}: not a readable safetensors file: {error}") from None
 
 
+def write_safetensors(
+    path: PathLike, arrays: Mapping[str, Any], progress: Callable[[int], object] = lambda size: None
+) -> None:
+    """Write arrays to a new file, reading each when its turn comes.
+
+    Args:
+        path: The file.
+        arrays: By name.
+        progress: Called with the bytes of each array when it is written.
+    """
+    with new_safetensors(path, arrays) as write:
+        for name, lazy in arrays.items():
+            array = np.asarray(lazy)
+            write(name, array)
+            progress(array.nbytes)
+
+
 @contextmanager
-def new_safetensors(path, names: Iterable[str]):
-    """Yield a function (name, array) that writes the next tensor of a new file.
+def new_safetensors(
+    path: PathLike, names: Iterable[str]
+) -> Iterator[Callable[[str, np.ndarray], None]]:
+    """Yield a function that takes the name and values of the next tensor of a new file.
 
     Args:
         path: The file.
@@ -61,7 +81,7 @@ def new_safetensors(path, names: Iterable[str]):
     with open(path, "wb") as file:
         file.seek(8 + room)
 
-        def write(name, array):
+        def write(name: str, array: np.ndarray) -> None:
             nonlocal end
             array = np.asarray(array, order="C")
             file.write(memoryview(array.reshape(-1)).cast("B"))

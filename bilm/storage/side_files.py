@@ -1,24 +1,25 @@
-"""What stands beside the weights, whatever their format: sizes, words, and where they come from.
+"""The files beside the weights, whatever the format of these.
 
     config.json         BiLMConfig
     vocab.txt           the words, one a line
     segmentation.json   how the training text was segmented
     mixes.json          a layer mix that was learned with the model
 
-Each of them but the first may be absent.
+Each of them may be absent.
 """
 
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from bilm.errors import InputError
-from bilm.files import read_json, write_json
+from bilm.files import PathLike, read_json, write_json
 from bilm.network.config import BiLMConfig
-from bilm.network.mixes import MIXES_FILE, Mixes, mixes_to_json, read_mixes
+from bilm.network.mixes import Mixes, mixes_from_json, mixes_to_json
+from bilm.storage.stored_model import StoredModel, config_for
 from bilm.text.shards import SEGMENTATION_FILE
 from bilm.text.vocabulary import Vocabulary
 
-CONFIG_FILE, VOCABULARY_FILE = "config.json", "vocab.txt"
+CONFIG_FILE, VOCABULARY_FILE, MIXES_FILE = "config.json", "vocab.txt", "mixes.json"
 
 
 class SideFiles(NamedTuple):
@@ -37,39 +38,50 @@ class SideFiles(NamedTuple):
     mixes: Optional[Mixes]
 
 
-def read_side_files(folder) -> SideFiles:
+def read_side_files(folder: PathLike) -> SideFiles:
     """Return what stands beside the weights in a folder.
+
+    The configuration has the ids of special tokens that the vocabulary has.
 
     Raises:
         InputError: A file is damaged, or the vocabulary is not of the configuration's size.
     """
     folder = Path(folder)
-    config = vocabulary = segmentation = mixes = None
-    if (folder / CONFIG_FILE).is_file():
-        config = BiLMConfig.load(folder / CONFIG_FILE)
-    if (folder / VOCABULARY_FILE).is_file():
-        vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
+
+    def optional(name, read):
+        return read(folder / name) if (folder / name).is_file() else None
+
+    config = optional(CONFIG_FILE, BiLMConfig.load)
+    vocabulary = optional(VOCABULARY_FILE, Vocabulary.load)
     if config and vocabulary and len(vocabulary) != config.vocab_size:
         raise InputError(
             f"{folder / VOCABULARY_FILE}: has {len(vocabulary)} words, but vocab_size in "
             f"{CONFIG_FILE} is {config.vocab_size}"
         )
-    if (folder / SEGMENTATION_FILE).is_file():
-        segmentation = read_json(folder / SEGMENTATION_FILE)
-    if (folder / MIXES_FILE).is_file():
-        mixes = read_mixes(folder)
-    return SideFiles(config, vocabulary, segmentation, mixes)
+    if config and vocabulary:
+        config = config_for(config, vocabulary)
+    segmentation = optional(SEGMENTATION_FILE, read_json)
+    return SideFiles(config, vocabulary, segmentation, optional(MIXES_FILE, read_mixes_file))
 
 
-def write_side_files(folder, files: SideFiles) -> None:
-    """Write what is known to a folder."""
+def read_mixes_file(path: PathLike) -> Mixes:
+    """Return the mixes in a file that `ELMo.save_mixes` wrote.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    return mixes_from_json(Path(path).read_bytes(), str(path))
+
+
+def write_side_files(folder: PathLike, model: StoredModel, with_config: bool = True) -> None:
+    """Write what stands beside a model's weights; `with_config`: config.json, too."""
     folder = Path(folder)
-    if files.config is not None:
-        (folder / CONFIG_FILE).write_text(files.config.to_json(), encoding="utf-8")
-    if files.vocabulary is not None:
+    if with_config:
+        (folder / CONFIG_FILE).write_text(model.config.to_json(), encoding="utf-8")
+    if model.vocabulary is not None:
         with open(folder / VOCABULARY_FILE, "w", encoding="utf-8", newline="") as file:
-            file.write(files.vocabulary.to_text())
-    if files.segmentation is not None:
-        write_json(folder / SEGMENTATION_FILE, files.segmentation)
-    if files.mixes is not None:
-        (folder / MIXES_FILE).write_text(mixes_to_json(files.mixes), encoding="utf-8")
+            file.write(model.vocabulary.to_text())
+    if model.segmentation is not None:
+        write_json(folder / SEGMENTATION_FILE, model.segmentation)
+    if model.mixes is not None:
+        (folder / MIXES_FILE).write_text(mixes_to_json(model.mixes), encoding="utf-8")

@@ -1,13 +1,15 @@
-"""What the formats exchange: a biLM under this project's names, its tensors read one at a time."""
+"""A biLM on disk: where it is, and what it holds under this project's names."""
 
-import math
-from typing import Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes
+from bilm.storage.tensors import differences, shapes_of
 from bilm.text.characters import NUM_CHARACTERS
 from bilm.text.vocabulary import Vocabulary
 
@@ -15,41 +17,26 @@ MOMENT = ".moment_0"  # ends the name of a parameter's Adagrad accumulator
 SOFTMAXES = ("softmax", "backward_softmax")
 
 
-class LazyArray:
-    """An array that is read when it is asked for, with `np.asarray`.
+class Located(NamedTuple):
+    """Where a biLM is, and in which format; see `bilm.storage.formats.known.locate`.
 
-    Args:
-        shape: Its shape.
-        dtype: Its type.
-        read: Returns it.
+    Attributes:
+        format: One of `bilm.storage.formats.known.FORMATS`.
+        path: Its folder, or its file of weights.
+        file: Its file of weights; None where every variable has a file.
+        tensors: The tensors in that file by name, where the format shows in their names only:
+            a file that was opened to be recognised need not be opened again.
     """
 
-    def __init__(self, shape: Tuple[int, ...], dtype, read: Callable[[], np.ndarray]):
-        self.shape, self.dtype, self._read = tuple(shape), np.dtype(dtype), read
+    format: str
+    path: Path
+    file: Optional[Path] = None
+    tensors: Optional[Mapping[str, Any]] = None
 
-    def __array__(self, dtype=None, copy=None):
-        array = self._read()
-        array = array if dtype is None else array.astype(dtype, copy=False)
-        return array.copy() if copy else array
-
-
-def array_in_file(path, offset: int, shape: Tuple[int, ...], dtype) -> LazyArray:
-    """Return an array whose values stand in a file, from a byte on, in C order.
-
-    It is read, not mapped: of large models only what is at work is in memory.
-
-    Raises:
-        InputError: (when it is read) The file is shorter than it was.
-    """
-    dtype = np.dtype(dtype)
-
-    def read():
-        array = np.fromfile(path, dtype, math.prod(shape), offset=offset)
-        if array.size != math.prod(shape):
-            raise InputError(f"{path}: was truncated while it was read")
-        return array.reshape(shape)
-
-    return LazyArray(shape, dtype, read)
+    @property
+    def folder(self) -> Path:
+        """The folder in which everything else about the model stands."""
+        return self.path.parent if self.path == self.file else self.path
 
 
 class StoredModel(NamedTuple):
@@ -62,23 +49,32 @@ class StoredModel(NamedTuple):
         vocabulary: None where not known.
         segmentation: How the training text was segmented; None where not known.
         mixes: A layer mix that came with the model, or None.
+        training: What resuming needs besides: JSON objects, and dictionaries of arrays, by the
+            names of their files.
     """
 
     config: BiLMConfig
-    tensors: Mapping[str, np.ndarray]
-    moments: Mapping[str, np.ndarray] = {}
+    tensors: Mapping[str, Any]
+    moments: Mapping[str, Any] = {}
     vocabulary: Optional[Vocabulary] = None
     segmentation: Optional[dict] = None
     mixes: Optional[Mixes] = None
+    training: Mapping[str, dict] = {}
+
+    @property
+    def has_softmax(self) -> bool:
+        """Whether it can predict words."""
+        return "softmax.weight" in self.tensors
+
+
+def config_for(config: BiLMConfig, vocabulary: Vocabulary) -> BiLMConfig:
+    """Return a configuration with the size of a vocabulary, and its ids of special tokens."""
+    ids = {name: getattr(vocabulary, name) for name in ("bos_id", "eos_id", "unk_id")}
+    return replace(config, vocab_size=len(vocabulary), **ids)
 
 
 def parameter_shapes(config: BiLMConfig, softmax: bool = True) -> Dict[str, Tuple[int, ...]]:
-    """Return the shape of each parameter of a `BiLM` of this configuration, by its name.
-
-    Args:
-        config: Sizes and switches.
-        softmax: Whether it has one.
-    """
+    """Return the shape of each parameter of a `BiLM`, by its name, with or without a softmax."""
     size, cell, vocab = config.projection_size, config.cell_size, config.vocab_size
     shapes = dict(_token_shapes(config))
     for direction in ("forward", "backward")[: config.num_directions]:
@@ -125,12 +121,10 @@ def check_model(model: StoredModel, source: str) -> StoredModel:
     """
     has_softmax = any(name.startswith("softmax.") for name in model.tensors)
     expected = parameter_shapes(model.config, has_softmax)
-    found = {name: tuple(array.shape) for name, array in model.tensors.items()}
-    problems = _differences(expected, found)
+    problems = differences(expected, shapes_of(model.tensors))
     if model.moments:
         expected = {name + MOMENT: shape for name, shape in expected.items()}
-        found = {name: tuple(array.shape) for name, array in model.moments.items()}
-        problems += _differences(expected, found)
+        problems += differences(expected, shapes_of(model.moments))
     for name, array in sorted({**model.tensors, **model.moments}.items()):
         if array.dtype not in (np.float32, np.float16):
             problems.append(f"{name} is {array.dtype}, expected float32 or float16")
@@ -140,17 +134,3 @@ def check_model(model: StoredModel, source: str) -> StoredModel:
     if problems:
         raise InputError(f"{source}: " + "; ".join(problems))
     return model
-
-
-def _differences(expected, found):
-    def text(shape):
-        return "x".join(map(str, shape)) or "scalar"
-
-    missing, unexpected = {*expected} - {*found}, {*found} - {*expected}
-    problems = [f"missing {name} {text(expected[name])}" for name in sorted(missing)]
-    problems += [f"unexpected {name} {text(found[name])}" for name in sorted(unexpected)]
-    return problems + [
-        f"{name} has shape {text(found[name])}, expected {text(expected[name])}"
-        for name in sorted({*expected} & {*found})
-        if tuple(expected[name]) != tuple(found[name])
-    ]

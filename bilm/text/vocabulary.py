@@ -209,9 +209,9 @@ class Vocabulary:
         Raises:
             InputError: There is no biLM at `path`, or it has no vocabulary.
         """
-        from bilm.storage.pretrained import find_vocabulary
+        from bilm.storage.pretrained import load_vocabulary
 
-        return cls.load(find_vocabulary(path))
+        return load_vocabulary(path)
 
     @classmethod
     def from_counts(

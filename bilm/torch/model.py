@@ -4,17 +4,21 @@ Parameters have AllenNLP's names (`bilm.storage.formats.torch_state`), so that a
 `convert --to torch` writes.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.storage.formats.tables import to_format
 from bilm.storage.formats.torch_state import table
+from bilm.storage.pretrained import open_model, read_mixes
 from bilm.storage.stored_model import StoredModel
+from bilm.text.characters import NUM_CHARACTERS, character_ids
+from bilm.text.vocabulary import BOS, EOS
 
 
 class TorchState(NamedTuple):
@@ -27,6 +31,24 @@ class TorchState(NamedTuple):
 
     hidden: torch.Tensor
     cell: torch.Tensor
+
+
+Scan = Callable[..., Tuple[Any, torch.Tensor]]
+
+
+def loop(step: Callable, state: Any, items: Tuple[torch.Tensor, ...]) -> Tuple[Any, torch.Tensor]:
+    """Return the state after all steps, and the outputs of the steps, one row each.
+
+    Args:
+        step: (state, (a row of each item)) -> (the next state, output).
+        state: Before the first step.
+        items: Tensors with a row for each step.
+    """
+    outputs = []
+    for item in zip(*items):
+        state, output = step(state, item)
+        outputs.append(output)
+    return state, torch.stack(outputs)
 
 
 class TorchProjectedLSTM(nn.Module):
@@ -55,6 +77,7 @@ class TorchProjectedLSTM(nn.Module):
         hidden: torch.Tensor,
         cell: torch.Tensor,
         lengths: Optional[torch.Tensor] = None,
+        scan: Scan = loop,
     ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return outputs (batch, steps, projection), and hidden and cell after the last step.
 
@@ -63,24 +86,32 @@ class TorchProjectedLSTM(nn.Module):
             hidden: Shape (batch, projection).
             cell: Shape (batch, cell).
             lengths: Shape (batch,); the state stays as it was after a row's last step.
+            scan: What takes the steps: see `loop`.
         """
-        gate_inputs = self.input_linearity(inputs)
-        outputs = []
-        for step in range(inputs.shape[1]):
-            new_hidden, new_cell = self.step(gate_inputs[:, step], hidden, cell)
-            outputs.append(new_hidden)
-            if lengths is not None:
-                running = (lengths > step).unsqueeze(-1)
-                new_hidden = torch.where(running, new_hidden, hidden)
-                new_cell = torch.where(running, new_cell, cell)
-            hidden, cell = new_hidden, new_cell
-        return torch.stack(outputs, dim=1), hidden, cell
+        gate_inputs = self.input_linearity(inputs).transpose(0, 1)  # (steps, batch, 4 * cell)
+        numbers = torch.arange(inputs.shape[1], device=inputs.device)
 
-    def step(self, gate_inputs, hidden, cell):
+        def step(state, item):
+            gates, number = item
+            hidden, cell = self.step(gates, *state)
+            output = hidden
+            if lengths is not None:
+                running = (lengths > number).unsqueeze(-1)
+                hidden, cell = (
+                    torch.where(running, new, old) for new, old in zip((hidden, cell), state)
+                )
+            return (hidden, cell), output
+
+        (hidden, cell), outputs = scan(step, (hidden, cell), (gate_inputs, numbers))
+        return outputs.transpose(0, 1), hidden, cell
+
+    def step(
+        self, gate_inputs: torch.Tensor, hidden: torch.Tensor, cell: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         """Return hidden (batch, projection) and cell (batch, cell) one step later.
 
         Args:
-            gate_inputs: What the inputs add to the gates, shape (batch, 4 * cell), order ifco.
+            gate_inputs: The inputs' part of the gates, shape (batch, 4 * cell), order ifco.
             hidden: Shape (batch, projection).
             cell: Shape (batch, cell).
         """
@@ -111,7 +142,7 @@ class TorchCharacterEncoder(nn.Module):
         self._activation = torch.tanh if options.get("activation") == "tanh" else torch.relu
         self._num_highway = options.get("n_highway") or 0
         total = sum(number for _, number in self._filters)
-        self.embedding = nn.Embedding(262, size, padding_idx=0)
+        self.embedding = nn.Embedding(NUM_CHARACTERS, size, padding_idx=0)
         for k, (width, number) in enumerate(self._filters):
             self._add(f"filter_{k}", width * size, number)
         for k in range(self._num_highway):
@@ -134,14 +165,14 @@ class TorchCharacterEncoder(nn.Module):
         """Return vectors (batch, steps, projection) of ids (batch, steps, characters)."""
         mask = (character_ids > 0).unsqueeze(-1)
         characters = self.embedding(character_ids) * mask  # (batch, steps, places, size)
-        found = []
+        features = []
         for k, (width, _) in enumerate(self._filters):
             places = characters.shape[2] - width + 1
             parts = [characters[:, :, first : first + places] for first in range(width)]
             matches = torch.cat(parts, dim=-1) @ getattr(self, f"filter_{k}_weight")
             best = matches.amax(dim=2) + getattr(self, f"filter_{k}_bias")
-            found.append(self._activation(best))
-        vectors = torch.cat(found, dim=-1)
+            features.append(self._activation(best))
+        vectors = torch.cat(features, dim=-1)
         for k in range(self._num_highway):
             share = torch.sigmoid(self._linear(f"highway_{k}_carry", vectors))
             transformed = torch.relu(self._linear(f"highway_{k}_transform", vectors))
@@ -187,20 +218,20 @@ class TorchBiLM(nn.Module):
                 self.backward_softmax = TorchSoftmax(config)
 
     @classmethod
-    def from_pretrained(cls, path, vocab_path=None) -> "TorchBiLM":
+    def from_pretrained(
+        cls, path: PathLike, vocab_path: Optional[PathLike] = None
+    ) -> "TorchBiLM":
         """Return the biLM at `path`, in any format that `bilm.storage.formats` knows, in eval mode.
 
         Raises:
             InputError: There is no biLM at `path`, or it is incomplete or damaged.
         """
-        from bilm.storage.formats.known import open_model
-
-        return cls.from_stored(open_model(path, vocab_path=vocab_path))
+        return cls.from_stored(open_model(path, vocab_path=vocab_path, moments=False))
 
     @classmethod
     def from_stored(cls, model: StoredModel) -> "TorchBiLM":
         """Return a stored model, in eval mode."""
-        bilm = cls(model.config, any(name.startswith("softmax.") for name in model.tensors))
+        bilm = cls(model.config, model.has_softmax)
         arrays = to_format(table(model.config), model.tensors)
         state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in arrays}
         bilm.load_state_dict(state)  # strict: all names, all shapes
@@ -217,6 +248,7 @@ class TorchBiLM(nn.Module):
         token_ids: torch.Tensor,
         lengths: Optional[torch.Tensor] = None,
         state: Optional[TorchState] = None,
+        scan: Scan = loop,
     ) -> Tuple[torch.Tensor, TorchState]:
         """Return all layers of both directions, in text order, and the new state.
 
@@ -225,6 +257,7 @@ class TorchBiLM(nn.Module):
             lengths: Tokens in each row, shape (batch,); None: all rows are full. Values
                 beyond are not defined.
             state: What an earlier call returned; None: zeros.
+            scan: What takes the steps of an LSTM: see `loop`.
 
         Returns:
             Layers (num_layers + 1, batch, steps, directions * projection), and the state.
@@ -237,7 +270,7 @@ class TorchBiLM(nn.Module):
             for layer in range(self.config.num_layers):
                 lstm = getattr(self, f"{direction}_layer_{layer}")
                 hidden, cell = self._state_of(embedded, state, number, layer)
-                outputs, hidden, cell = lstm(layers[-1], hidden, cell, lengths)
+                outputs, hidden, cell = lstm(layers[-1], hidden, cell, lengths, scan)
                 skip = self.config.use_skip_connections and layer > 0
                 layers.append(outputs + layers[-1] if skip else outputs)
                 hiddens.append(hidden)
@@ -315,12 +348,10 @@ class TorchELMo(nn.Module):
         ]
 
     def _with_borders(self, token_ids, lengths):
-        from bilm.text.characters import character_ids
-
         config = self.bilm.config
         borders = torch.tensor([config.bos_id, config.eos_id], device=token_ids.device)
         if config.char_cnn is not None:
-            rows = character_ids(["<S>", "</S>"], token_ids.shape[2])
+            rows = character_ids([BOS, EOS], token_ids.shape[2])
             borders = torch.from_numpy(rows).to(token_ids.device)
         before, after = (
             border.expand(token_ids.shape[0], 1, *token_ids.shape[2:]) for border in borders
@@ -331,15 +362,13 @@ class TorchELMo(nn.Module):
             inside = inside.unsqueeze(-1)
         return torch.where(inside, joined, after), lengths + 2
 
-    def load_mixes(self, folder) -> None:
+    def load_mixes(self, folder: PathLike) -> None:
         """Set the mixes to those that `bilm.ELMo.save_mixes` wrote.
 
         Raises:
             InputError: There are none, or the file is damaged.
             ValueError: They belong to another kind of ELMo.
         """
-        from bilm.network.mixes import read_mixes
-
         mixes = read_mixes(folder)
         shape = (len(mixes.parameters), len(mixes.parameters[0][0]))
         if mixes.variant != "elmo" or mixes.layer_norm != self.layer_norm or (

@@ -1,15 +1,14 @@
 """The biLM as an ONNX file, for runtimes without Python; needs the extra [onnx]."""
 
-from typing import Optional
-
 import torch
 from torch import nn
 
 from bilm.errors import InputError
-from bilm.torch.model import TorchBiLM, reverse_rows
+from bilm.files import PathLike
+from bilm.torch.model import TorchBiLM
 
 
-def export_onnx(bilm: TorchBiLM, path) -> None:
+def export_onnx(bilm: TorchBiLM, path: PathLike) -> None:
     """Write an ONNX file that computes the layers of `bilm` from a zero state.
 
     Inputs: token_ids, int64, (batch, steps), or (batch, steps, characters); lengths, int64,
@@ -47,36 +46,19 @@ def export_onnx(bilm: TorchBiLM, path) -> None:
 
 
 class _Layers(nn.Module):
-    """`TorchBiLM.forward` with a scan instead of a Python loop, so that steps stay free."""
+    """The layers of `TorchBiLM.forward`, by a scan, in which the number of steps stays free."""
 
     def __init__(self, bilm: TorchBiLM):
         super().__init__()
         self.bilm = bilm
 
-    def forward(self, token_ids: torch.Tensor, lengths: Optional[torch.Tensor]) -> torch.Tensor:
-        embedded, config = self.bilm.embed(token_ids), self.bilm.config
-        halves = []
-        for direction in ("forward", "backward")[: config.num_directions]:
-            is_backward = direction == "backward"
-            layers = [reverse_rows(embedded, lengths) if is_backward else embedded]
-            for number in range(config.num_layers):
-                outputs = _scan(getattr(self.bilm, f"{direction}_layer_{number}"), layers[-1])
-                skip = config.use_skip_connections and number > 0
-                layers.append(outputs + layers[-1] if skip else outputs)
-            if is_backward:
-                layers = [reverse_rows(values, lengths) for values in layers]
-            halves.append(torch.stack(layers))
-        return torch.cat(halves, dim=-1)
+    def forward(self, token_ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        return self.bilm(token_ids, lengths, scan=_scan)[0]
 
 
-def _scan(lstm, inputs):
-    gate_inputs = lstm.input_linearity(inputs).transpose(0, 1)  # (steps, batch, 4 * cell)
-    batch, size = gate_inputs.shape[1], lstm.state_projection.out_features
-    state = inputs.new_zeros(batch, size), inputs.new_zeros(batch, lstm.cell_size)
+def _scan(step, state, items):
+    def step_without_aliases(state, item):
+        state, output = step(state, item)
+        return state, output.clone()
 
-    def step(state, gates):
-        hidden, cell = lstm.step(gates, *state)
-        return (hidden, cell), hidden.clone()
-
-    _, outputs = torch._higher_order_ops.scan(step, state, gate_inputs)
-    return outputs.transpose(0, 1)
+    return torch._higher_order_ops.scan(step_without_aliases, state, items)

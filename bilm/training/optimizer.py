@@ -7,7 +7,7 @@ import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.kernels import loading as kernels
-from bilm.storage.checkpoint import as_float32, check_tensors
+from bilm.storage.tensors import as_float32, check_tensors, shapes_of
 from bilm.training.options import TrainingOptions
 
 # What each optimiser remembers of a parameter, under Paddle's names.
@@ -194,7 +194,7 @@ def unpack_optimizer(optimizer, name: str, parameters: dict, arrays: dict, sourc
         for parameter_name, parameter in parameters.items()
         for moment in MOMENTS[name]
     }
-    check_tensors(expected, {key: array.shape for key, array in arrays.items()}, source)
+    check_tensors(expected, shapes_of(arrays), source)
     state = {}
     for key, array in as_float32(arrays, source).items():
         parameter_name, moment = key.rsplit(".", 1)

@@ -9,11 +9,13 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from bilm.errors import InputError
 from bilm.files import read_json
 from bilm.program.options import check_unchanged
-from bilm.storage.checkpoint import CHECKSUMS, Checkpoint, load_checkpoint
-from bilm.storage.formats.known import detect_format
+from bilm.storage.formats.known import locate
+from bilm.storage.model_folder import CHECKSUMS
 from bilm.storage.pretrained import read_config
 from bilm.storage.runs import is_run, latest_checkpoint, list_checkpoints
+from bilm.storage.stored_model import StoredModel
 from bilm.training.options import FIXED_AT_RESUME, TrainingOptions
+from bilm.training.state import load_checkpoint
 
 _log = logging.getLogger("bilm")
 
@@ -71,7 +73,7 @@ def plan_run(given: Dict[str, object]) -> Plan:
     return Plan(given, run, resumed_run, load_dir, None, False, use_gpu, threads)
 
 
-def read_checkpoint(plan: Plan) -> Tuple[TrainingOptions, Checkpoint, Path]:
+def read_checkpoint(plan: Plan) -> Tuple[TrainingOptions, StoredModel, Path]:
     """Return the options of a resumed run, the checkpoint that it continues from, and its path.
 
     If the latest checkpoint is damaged, the newest one that is whole takes its place, unless
@@ -90,7 +92,7 @@ def _is_of_a_run(load_dir):
     path = Path(load_dir)
     if not path.exists() or is_run(path):
         return True  # what is missing is told later
-    return detect_format(path) == "bilm" and (path / "training" / "state.json").is_file()
+    return locate(path).format == "bilm" and (path / "training" / "state.json").is_file()
 
 
 def _options_from(load_dir):
@@ -124,7 +126,9 @@ def _device_of(given, path) -> Tuple[bool, int]:
         given: Options on the command line.
         path: The checkpoint, or a run's folder.
     """
-    wanted: Dict[str, Any] = {"use_gpu": TrainingOptions.use_gpu, "threads": TrainingOptions.threads}
+    wanted: Dict[str, Any] = {
+        "use_gpu": TrainingOptions.use_gpu, "threads": TrainingOptions.threads,
+    }
     for checkpoint in [*reversed(list_checkpoints(path)), Path(path)]:
         with suppress(InputError, OSError):
             saved = read_json(checkpoint / "training/state.json").get("options")
@@ -142,7 +146,7 @@ def _read_checkpoint(run, load_dir):
     try:
         if is_run(path) or not load_dir:
             path = latest_checkpoint(path)
-        checkpoint = load_checkpoint(path, training=True)
+        checkpoint = load_checkpoint(path)
         if not (path / CHECKSUMS).is_file():
             _log.warning(f"{path} has no {CHECKSUMS}: whether its files are whole is not known")
         return checkpoint, path
@@ -154,7 +158,7 @@ def _read_checkpoint(run, load_dir):
         raise InputError(f"{problem}{f' (--load_dir {older[-1]})' if older else ''}")
     for other in reversed(older):
         try:
-            checkpoint = load_checkpoint(other, training=True)
+            checkpoint = load_checkpoint(other)
         except InputError:
             continue
         _log.warning(f"{problem}; going back to {other}")

@@ -12,7 +12,7 @@ import paddle
 
 from bilm.errors import InputError, out_of_memory
 from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
-from bilm.storage.checkpoint import save_checkpoint
+from bilm.storage.model_folder import save_checkpoint
 from bilm.storage.runs import RunFolder, checkpoint_path
 from bilm.training import distributed
 from bilm.training.metrics import MetricsLog

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from bilm.errors import InputError
 from bilm.network.model import BiLM
-from bilm.storage.checkpoint import Checkpoint, set_weights, weights_of
-from bilm.storage.pretrained import OPTIMIZER_FILE, read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder
+from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Corpus
 from bilm.text.segmentation import load_segmentation, warn_of_segmentation
 from bilm.text.vocabulary import Vocabulary
@@ -61,7 +62,7 @@ class Setup(NamedTuple):
 def set_up(
     options: TrainingOptions,
     folder: Optional[RunFolder],
-    checkpoint: Optional[Checkpoint] = None,
+    checkpoint: Optional[StoredModel] = None,
     source: Optional[Path] = None,
     with_moments: bool = False,
     quiet: bool = False,
@@ -90,7 +91,7 @@ def set_up(
     total_steps = _total_steps(options, tokens_per_epoch, saved)
     pretrained = None
     if options.load_pretraining_params and not checkpoint:
-        pretrained = read_pretrained(options.load_pretraining_params, moments=with_moments)
+        pretrained = open_model(options.load_pretraining_params, moments=with_moments)
     model = _new_model(options, vocabulary, pretrained)
     trainer = Trainer(model, corpus, options, total_steps)
     if with_moments:
@@ -185,7 +186,7 @@ def _new_model(options, vocabulary, pretrained):
     model = BiLM(options.model_config(vocabulary), lark_init=options.lark_init)
     if pretrained:
         source = options.load_pretraining_params
-        set_weights(model, _with_softmax(pretrained.weights, model, source), source)
+        set_weights(model, _with_softmax(pretrained.tensors, model, source), source)
         if pretrained.vocabulary not in (None, vocabulary):
             raise InputError(
                 f"{source}: its vocab.txt is not --vocab_path {options.vocab_path}: its rows "
@@ -208,7 +209,7 @@ def _with_softmax(weights, model, source):
 
 
 def _set_moments(trainer, options, pretrained):
-    moments, source = pretrained.training.get(OPTIMIZER_FILE), options.load_pretraining_params
+    moments, source = pretrained.moments, options.load_pretraining_params
     if not moments:
         _log.warning(f"{source} has no moments of Adagrad: the optimiser starts anew")
     elif options.optimizer != "adagrad":

@@ -2,14 +2,19 @@
 
 from dataclasses import fields
 from itertools import islice
+from pathlib import Path
 from typing import Iterator
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
+from bilm.storage import model_folder
+from bilm.storage.stored_model import StoredModel
 from bilm.training.options import TrainingOptions
 
+TRAINING_FILES = ("state.json", "optimizer.safetensors", "lstm.safetensors", "rows.safetensors")
 NUMBER = (int, float)
 _STATE = {
     "step": int, "tokens": int, "random_seed": int, "stream": dict, "shards": list,
@@ -19,6 +24,18 @@ _STATE = {
 _STREAM = {"epoch": int, "shard": int, "offset": int, "line": int, "sentence": int}
 _INTERVAL = {"nats": NUMBER, "predictions": int}
 _ROWS = ("row_tokens", "row_lengths", "row_done")
+
+
+def load_checkpoint(path: PathLike) -> StoredModel:
+    """Return the content of a model folder from which training goes on, all of it checked.
+
+    Raises:
+        InputError: The folder is no model folder, or a file is missing, changed, or is not what
+            training writes.
+    """
+    stored = model_folder.load_checkpoint(path)
+    check_training_state(stored.training, stored.config, str(Path(path) / "training"))
+    return stored
 
 
 def check_training_state(training: dict, config: BiLMConfig, source: str) -> None:
@@ -33,6 +50,9 @@ def check_training_state(training: dict, config: BiLMConfig, source: str) -> Non
         InputError: Something is missing or is not what training writes; the first five problems
             of a file are listed.
     """
+    missing = [name for name in TRAINING_FILES if name not in training]
+    if missing:
+        raise InputError(f"{source}: missing {', '.join(missing)}; use another checkpoint")
     for name, problems in (
         ("state.json", _state_problems(training["state.json"])),
         ("rows.safetensors", _row_problems(training["rows.safetensors"], config)),

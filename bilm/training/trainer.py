@@ -18,7 +18,8 @@ from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_w
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
 from bilm.randomness import random_for, seed_for
-from bilm.storage.checkpoint import Checkpoint, set_weights, weights_of
+from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import BatchPosition, Corpus, pack_position, unpack_position
 from bilm.training import distributed
 from bilm.training.batches import BatchDealer, TrainingBatch
@@ -254,7 +255,7 @@ class Trainer:
               for part in zip(*self._states))
         )
 
-    def pack(self, state: LSTMState, vocabulary, segmentation, progress: dict) -> Checkpoint:
+    def pack(self, state: LSTMState, vocabulary, segmentation, progress: dict) -> StoredModel:
         """Return a checkpoint of the present moment.
 
         Args:
@@ -275,12 +276,12 @@ class Trainer:
             **progress,
         }
         optimizer = pack_optimizer(self._optimizer, self.options.optimizer, self._parameters)
-        return Checkpoint(
+        return StoredModel(
             self.model.config,
-            vocabulary,
-            segmentation,
             weights_of(self.model),
-            {
+            vocabulary=vocabulary,
+            segmentation=segmentation,
+            training={
                 "state.json": document,
                 "optimizer.safetensors": optimizer,
                 "lstm.safetensors": {k: value.numpy() for k, value in state._asdict().items()},
@@ -288,7 +289,7 @@ class Trainer:
             },
         )
 
-    def restore(self, checkpoint: Checkpoint, source: str) -> None:
+    def restore(self, checkpoint: StoredModel, source: str) -> None:
         """Go back to the moment of `pack`.
 
         Args:
@@ -306,7 +307,7 @@ class Trainer:
                          "compute (BILM_KERNEL): figures will differ from an uninterrupted run's "
                          "by rounding and by what dropout draws")
         check_shards(document["shards"], self._dealer.corpus.fingerprints(), source)
-        set_weights(self.model, checkpoint.weights, f"{source}/model.safetensors")
+        set_weights(self.model, checkpoint.tensors, f"{source}/model.safetensors")
         unpack_optimizer(
             self._optimizer,
             self.options.optimizer,

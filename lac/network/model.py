@@ -6,8 +6,8 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from bilm.elmo import ELMo
 from bilm.errors import InputError
-from bilm.network.elmo import ELMo
 from bilm.network.model import BiLM
 from lac.network.character_encoder import CharacterFeatures
 from lac.network.checks import check_shape

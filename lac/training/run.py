@@ -5,10 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from bilm.storage.checkpoint import set_weights
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import BEST, RunFolder, checkpoint_path
 from bilm.storage.side_files import read_side_files
+from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog
 from bilm.training.progress import Progress, Speed
 from bilm.training.stop_request import StopRequest
@@ -177,7 +177,7 @@ class TaggerRun:
         best = read_tagger(path)
         tagger = self.trainer.tagger
         if self.options.finetune_elmo:
-            set_weights(tagger.elmo.bilm, read_pretrained(best.elmo).weights, str(best.elmo))
+            set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
         self._predictor.update()
         scores = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache)

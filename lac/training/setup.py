@@ -9,10 +9,10 @@ import paddle
 from bilm.errors import InputError
 from bilm.network.model import BiLM
 from bilm.randomness import seed_for
-from bilm.storage.checkpoint import Checkpoint
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
+from bilm.storage.stored_model import StoredModel
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import Customization
 from lac.evaluate import warn_of_unknown_tags
@@ -157,20 +157,21 @@ def _read_base(
 
 def _load_bilm(
     options: TaggerOptions, base: Optional[StoredTagger]
-) -> Optional[Tuple[BiLM, Checkpoint]]:
+) -> Optional[Tuple[BiLM, StoredModel]]:
     """Return the biLM without its softmax, and all that is stored with it; None without ELMo."""
     path = base.elmo if base is not None else options.elmo_path
     if path is None:
         if options.finetune_elmo:
             raise InputError(f"--finetune_elmo: {options.load_pretraining_params} has no ELMo")
         return None
-    source = read_pretrained(path, (base is None and options.elmo_vocab_path) or None)
+    vocab_path = options.elmo_vocab_path if base is None else None
+    source = open_model(path, vocab_path=vocab_path, moments=False)
     if source.vocabulary is None and source.config.char_cnn is None:
         raise InputError(f"{path}: has no vocab.txt; name the file with --elmo_vocab_path")
     return load_bilm(source, path), source
 
 
-def _keep_bilm(folder: RunFolder, bilm: BiLM, source: Checkpoint, is_resumed: bool) -> None:
+def _keep_bilm(folder: RunFolder, bilm: BiLM, source: StoredModel, is_resumed: bool) -> None:
     """Write the biLM into the run's folder, from which checkpoints link its files."""
     path = folder.path / ELMO_FOLDER
     if not (is_resumed and (path / CONFIG_FILE).is_file()):

@@ -5,16 +5,16 @@ import paddle
 import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError
-from bilm.storage.checkpoint import weights_of
 from bilm.storage.formats.torch_state import table
 from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import weights_of
 from bilm.text.characters import character_ids
 from tests.reference import lark
 from tests.reference.models import CHARACTER_OPTIONS
 
 torch = pytest.importorskip("torch")
 
-from bilm.torch.model import TorchBiLM, TorchELMo, TorchState  # noqa: E402
+from bilm.torch import TorchBiLM, TorchELMo, TorchState  # noqa: E402
 
 SIZES = {"vocab_size": 30, "projection_size": 6, "cell_size": 10}
 CONFIGS = {
@@ -131,7 +131,7 @@ def test_an_onnx_file_takes_any_length(kind, tmp_path):
     pytest.importorskip("onnxscript")
     import warnings
 
-    from bilm.torch.onnx import export_onnx
+    from bilm.torch import export_onnx
 
     _, theirs = twins(CONFIGS[kind])
     with warnings.catch_warnings():

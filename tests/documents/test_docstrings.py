@@ -1,7 +1,11 @@
-"""Docstrings name the errors that can come, and nothing that is not there."""
+"""Docstrings name the errors that can come, and nothing that is not there; examples run."""
 
 import ast
+import doctest
 import re
+from importlib import import_module
+
+import pytest
 
 from tests.reference.places import ROOT
 
@@ -89,4 +93,51 @@ def test_docstrings_hold_no_markup_by_mistake():
                 text = re.sub(r"`[^`]*`|\n\n(    .*\n?)+", "", ast.get_docstring(node) or "")
                 if tags := re.findall(r"</?[A-Za-z]+>", text):
                     wrong.append(f"{path}: {' '.join(tags)} in {text.splitlines()[0]!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+EXAMPLES = [path for path, tree in SOURCES.items() if any(
+    ">>> " in (ast.get_docstring(node) or "") for node in ast.walk(tree)
+    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+)]
+
+
+@pytest.mark.parametrize("path", EXAMPLES)
+def test_examples_in_docstrings_run(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = import_module(path[: -len(".py")].replace("/", "."))
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert result.attempted and not result.failed
+
+
+def test_the_names_that_are_used_most_have_an_example():
+    with_example = {name.rpartition(": ")[2] for name, node in PUBLIC.items()
+                    if ">>> " in (ast.get_docstring(node) or "")}
+    assert with_example >= {
+        "BiLM", "BiLMConfig", "ELMo", "Embedder", "Vocabulary", "elmo_encoder", "convert", "LAC",
+        "LinearChainCRF", "TagScheme",
+    }
+
+
+def test_public_functions_are_annotated():
+    """Every parameter and every result; `arguments` of main is what argparse takes."""
+    wrong = []
+    for name, node in PUBLIC.items():
+        functions = [node] if isinstance(node, ast.FunctionDef) else [member(node, "__init__")]
+        for function in filter(None, functions):
+            taken = function.args
+            items = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs, taken.vararg, taken.kwarg]
+            bare = [item.arg for item in items if item and item.annotation is None
+                    and item.arg not in ("self", "cls", "arguments")]
+            if function.returns is None and function.name != "__init__":
+                bare.append("its result")
+            wrong += [f"{name}: {what}" for what in bare]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_variable_is_called_found():
+    """A name says what a value is, not that it was found."""
+    wrong = [f"{path}:{node.lineno}" for path, tree in SOURCES.items() for node in ast.walk(tree)
+             if isinstance(node, ast.Name) and node.id == "found"
+             and isinstance(node.ctx, ast.Store)]
     assert not wrong, "\n".join(wrong)

@@ -14,7 +14,7 @@ from bilm.inference.perplexity import Totals, evaluate, summarise, unigram_perpl
 from bilm.network.config import BiLMConfig
 from bilm.network.model import BiLM
 from bilm.program.running import run_main
-from bilm.storage.checkpoint import Checkpoint, save_checkpoint, weights_of
+from bilm.storage.tensors import weights_of
 from bilm.text.corpus import Corpus
 from bilm.text.vocabulary import BOS, EOS
 from tests.reference import lark, numpy_bilm
@@ -202,8 +202,7 @@ SEGMENTATION = {"segmenter": "jieba", "version": "0.42.1", "options": {"hmm": Tr
 def folder(corpus_folder, vocabulary, model, monkeypatch):
     """`corpus_folder` with a model, trained on text segmented as SEGMENTATION tells."""
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")  # set by the program where it is not set
-    checkpoint = Checkpoint(model.config, vocabulary, SEGMENTATION, weights_of(model), {})
-    save_checkpoint(corpus_folder / "model", checkpoint)
+    model.save_pretrained(corpus_folder / "model", vocabulary, SEGMENTATION)
     return corpus_folder
 
 
@@ -213,7 +212,7 @@ def arguments(folder, data="dev"):
 
 
 def loaded(folder, data="dev"):
-    from bilm.storage.pretrained import load_model
+    from bilm.storage.models import load_model
 
     model, checkpoint = load_model(folder / "model")
     return model, Corpus(str(folder / data), checkpoint.vocabulary)
@@ -292,8 +291,6 @@ def test_bad_arguments_are_one_line_and_status_2(folder, capsys, change, message
 
 
 def test_a_folder_without_vocabulary_cannot_be_evaluated(folder, model):
-    save_checkpoint(
-        folder / "model", Checkpoint(model.config, None, None, weights_of(model), {})
-    )
+    model.save_pretrained(folder / "model")
     with pytest.raises(InputError, match="model: has no vocab.txt; name the file with"):
         main(arguments(folder))

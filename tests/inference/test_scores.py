@@ -12,7 +12,7 @@ from bilm.commands.score import main
 from bilm.inference.perplexity import evaluate
 from bilm.inference.scores import score_sentences
 from bilm.program.running import run_main
-from bilm.storage.pretrained import load_model
+from bilm.storage.models import load_model
 from bilm.text.corpus import Corpus
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_bilm

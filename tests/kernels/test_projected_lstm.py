@@ -1,5 +1,11 @@
 """The native LSTM against Paddle's operators and NumPy, and what its results may depend on."""
 
+import os
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -22,6 +28,7 @@ from tests.reference.kernel_problems import (
     threads,
 )
 from tests.reference.numpy_lstm import Weights
+from tests.reference.places import ROOT
 from tests.reference.static_programs import set_parameter, static_programs
 
 pytestmark = needs_native
@@ -243,6 +250,42 @@ def test_a_rows_results_are_the_same_to_the_bit_at_each_place_of_16(sizes, count
             found = solve(rows_of(problem, order))
             for name in (*ALL, "d inputs", "d hidden", "d cell"):
                 np.testing.assert_array_equal(found[name], expected[name][:, order], err_msg=name)
+
+
+ROWS = [2, *range(8, 80, 8), 88, 128]  # as many as `full_blocks` gives
+SIZES = [(6, 10), (8, 14), (32, 128), (64, 256), (100, 30)]  # projection and cell
+
+
+def places_that_differ():
+    """Return the cases (threads, rows, steps, sizes) in which equal rows have unequal outputs."""
+    return [case for case in product([1, 2, 4], ROWS, [1, 3, 5], SIZES) if rows_differ(*case)]
+
+
+def rows_differ(count, rows, steps, sizes):
+    projection, cell = sizes
+    problem = random_problem(directions=2, batch=1, steps=steps, input_size=projection,
+                             projection=projection, cell=cell)
+    repeated = {name: np.repeat(getattr(problem, name), rows, axis=1)
+                for name in ("inputs", "hidden", "cell")}
+    with threads(count), kernels.using("native"), paddle.no_grad():
+        assert kernels.is_native()
+        _, _, results = run_layers(problem._replace(**repeated))
+    return any((values != values[:, :1]).any() for values in results)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("code, feature", [("4", "sse4_2"), ("5", "avx2"), ("7", "avx512vl")])
+def test_equal_rows_get_equal_bits_from_each_code_of_mkl(code, feature):
+    """In processes of their own: MKL reads the variable once."""
+    if f" {feature} " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+        pytest.skip(f"this processor has no {feature}")
+    program = "from tests.kernels.test_projected_lstm import places_that_differ; print(places_that_differ())"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MKL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True,
+        env={**inherited, "PYTHONPATH": str(ROOT), "MKL_DEBUG_CPU_TYPE": code},
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.smoke

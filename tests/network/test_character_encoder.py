@@ -6,7 +6,7 @@ import pytest
 
 from bilm import BiLM, BiLMConfig, ELMo, InputError, elmo_encoder
 from bilm.inference.embedder import Embedder
-from bilm.storage.checkpoint import weights_of
+from bilm.storage.tensors import weights_of
 from bilm.text.characters import character_ids, pad_characters
 from tests.reference import lark, numpy_elmo
 from tests.reference.elmos import run, still
@@ -190,7 +190,7 @@ def test_bad_character_ids_are_told(ids, message):
 
 
 def test_words_cannot_be_predicted_without_a_softmax(tmp_path):
-    from bilm.storage.pretrained import load_language_model
+    from bilm.storage.models import load_language_model
 
     with pytest.raises(InputError, match="the model has no softmax"):
         make().softmax_of(0)

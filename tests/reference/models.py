@@ -3,7 +3,7 @@
 import numpy as np
 
 from bilm import BiLMConfig, Vocabulary
-from bilm.storage.formats.known import FORMATS, side_files_of
+from bilm.storage.formats.known import FORMATS
 from bilm.storage.side_files import write_side_files
 from bilm.storage.stored_model import MOMENT, StoredModel, parameter_shapes
 from bilm.text.vocabulary import SPECIAL_TOKENS
@@ -39,5 +39,5 @@ def write(folder, model, name):
     """Write a model as a folder in a format, by the format's own writer."""
     folder.mkdir(parents=True)
     FORMATS[name].write(folder, model, lambda size: None)
-    write_side_files(folder, side_files_of(name, model))
+    write_side_files(folder, model, FORMATS[name].has_config)
     return folder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bilm.storage.checkpoint import save_checkpoint
+from bilm.storage.model_folder import save_checkpoint
 from bilm.storage.runs import checkpoint_path
 from tests.reference.checkpoints import build
 

@@ -12,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from bilm import BiLM, BiLMConfig, InputError
 from bilm.storage.formats import bilm_tf, lark, torch_state
-from bilm.storage.formats.known import FORMATS, cannot_hold, detect_format, open_model
+from bilm.storage.formats.known import FORMATS, cannot_hold, locate
 from bilm.storage.formats.tables import from_format, reorder_gates, to_format
+from bilm.storage.pretrained import open_model
 from bilm.storage.safetensors_file import new_safetensors, read_safetensors
 from bilm.storage.stored_model import parameter_shapes
 from tests.reference.models import CHARACTER_OPTIONS, random_model, write
@@ -225,13 +226,13 @@ def test_torch_reads_the_lstm_as_we_mean_it(tmp_path):
 @pytest.mark.parametrize("name", FORMATS)
 def test_formats_are_detected(tmp_path, name):
     folder = write(tmp_path / "m", random_model(vocabulary=True), name)
-    assert detect_format(folder) == name
+    assert locate(folder).format == name
     model = open_model(folder)
     assert model.vocabulary.words[3] == "词0"
     files = {"lark-combined": "params", "lark-npz": "params.npz", "hdf5": "weights.hdf5",
              "pdparams": "model.pdparams", "torch": "model.safetensors"}
     if name in files:
-        assert detect_format(folder / files[name]) == name
+        assert locate(folder / files[name]).format == name
         again = open_model(folder / files[name])
         assert_equal(model, again)
 
@@ -276,7 +277,8 @@ def test_a_mix_and_words_travel_with_the_model(tmp_path):
         assert found.mixes.variant == "lark"
         np.testing.assert_array_equal(found.mixes.parameters[0][0], weights)
         if name == "lark":
-            np.testing.assert_array_equal(lark.read_variables(tmp_path / name)["ELMo_w"], weights)
+            variables = lark.read_variables(lark.find(tmp_path / name))
+            np.testing.assert_array_equal(variables["ELMo_w"], weights)
 
 
 def test_a_pytorch_file_is_read_without_running_code(tmp_path):
@@ -351,5 +353,5 @@ def test_only_forget_biases_may_be_off():
 def test_paddles_other_name_of_a_combined_file(tmp_path):
     folder = write(tmp_path / "m", random_model(), "lark-combined")
     (folder / "params").rename(folder / "__params__")
-    assert detect_format(folder) == "lark-combined"
+    assert locate(folder).format == "lark-combined"
     assert_equal(random_model(), open_model(folder))

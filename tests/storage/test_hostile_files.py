@@ -22,11 +22,11 @@ from bilm import InputError
 from bilm.commands.pretrain import main as train
 from bilm.conversion.convert import convert
 from bilm.network.config import BiLMConfig
-from bilm.network.mixes import read_mixes
-from bilm.storage.checkpoint import CHECKSUMS
 from bilm.storage.formats import lark
-from bilm.storage.formats.known import FORMATS, detect_format, open_model
+from bilm.storage.formats.known import FORMATS, locate
 from bilm.storage.formats.lod_tensor import read_tensor
+from bilm.storage.model_folder import CHECKSUMS
+from bilm.storage.pretrained import open_model, read_mixes
 from bilm.text.vocabulary import Vocabulary
 from tests.reference.lark_files import tensor_bytes
 from tests.reference.models import random_model, write
@@ -296,9 +296,9 @@ def test_checksums_lead_nowhere_else(tmp_path):
 def test_what_is_detected_needs_not_be_sound(tmp_path):
     (tmp_path / "weights.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     (tmp_path / "options.json").write_text("{}")
-    assert detect_format(tmp_path) == "hdf5"
+    assert locate(tmp_path).format == "hdf5"
     assert "not a readable HDF5 file" in refused(tmp_path)
-    assert lark.is_lark(tmp_path) is False
+    assert lark.find(tmp_path) is None
 
 
 JSON = st.recursive(

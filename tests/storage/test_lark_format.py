@@ -8,7 +8,7 @@ import pytest
 from bilm.errors import InputError
 from bilm.storage.formats import lark as lark_format
 from bilm.storage.formats.lod_tensor import read_tensor
-from bilm.storage.pretrained import read_config, read_pretrained
+from bilm.storage.pretrained import open_model, read_config
 from tests.reference import lark, numpy_bilm
 from tests.reference.lark_files import (
     DTYPES,
@@ -84,7 +84,9 @@ def test_a_combined_file_gets_its_names_from_its_shapes(tmp_path, moments, softm
                  if softmax or "softmax" not in name}
     if mix:
         variables.update(ELMo_w=np.ones(3, np.float32), ELMo_gamma=np.ones(1, np.float32))
-    found = lark_format.read_variables(combined(tmp_path, variables), list(variables))
+    found = lark_format.read_variables(
+        lark_format.find(combined(tmp_path, variables)), list(variables)
+    )
     assert found.keys() == variables.keys()
     for name, array in variables.items():
         np.testing.assert_array_equal(np.asarray(found[name]), array)
@@ -93,18 +95,18 @@ def test_a_combined_file_gets_its_names_from_its_shapes(tmp_path, moments, softm
 def test_an_archive_is_read_by_name_and_never_unpickled(tmp_path):
     variables = trained_variables()
     np.savez(tmp_path / "all.npz", **variables)
-    found = lark_format.read_variables(tmp_path / "all.npz")
+    found = lark_format.read_variables(lark_format.find(tmp_path / "all.npz"))
     assert found.keys() == variables.keys()
     np.savez(tmp_path / "bad.npz", embedding_para=np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match=r"bad.npz: not a readable .npz"):
-        lark_format.read_variables(tmp_path / "bad.npz")
+        lark_format.read_variables(lark_format.find(tmp_path / "bad.npz"))
 
 
 def test_other_records_are_refused_with_both_lists(tmp_path):
     variables = trained_variables()
     del variables["lstmp_1.w_0"]
     with pytest.raises(InputError, match=r"18 records \(8x56, .*embedding_para VxP"):
-        read_pretrained(combined(tmp_path, variables))
+        open_model(combined(tmp_path, variables))
 
 
 @pytest.mark.smoke
@@ -115,18 +117,18 @@ def test_sizes_are_told_by_the_shapes():
 
 
 def test_weights_get_our_names_and_leftovers_stay_where_they_are():
-    found, expected = read_pretrained(TRAINED), lark.weights("checkpoint_trained")
-    assert found.weights.keys() == expected.keys()
+    found, expected = open_model(TRAINED), lark.weights("checkpoint_trained")
+    assert found.tensors.keys() == expected.keys()
     for name, array in expected.items():
-        np.testing.assert_array_equal(found.weights[name], array)
+        np.testing.assert_array_equal(found.tensors[name], array)
     assert found.vocabulary is None
 
 
 def test_a_model_without_softmax_is_one(tmp_path):
     variables = {name: array for name, array in trained_variables().items()
                  if "softmax" not in name}
-    found = read_pretrained(combined(tmp_path, variables))
-    assert "softmax.weight" not in found.weights
+    found = open_model(combined(tmp_path, variables))
+    assert "softmax.weight" not in found.tensors
 
 
 def test_all_that_is_missing_is_listed(tmp_path):
@@ -149,17 +151,17 @@ def test_all_that_is_missing_is_listed(tmp_path):
 def test_what_is_no_model_is_told_with_what_was_found(tmp_path, make, message):
     make(tmp_path / "model")
     with pytest.raises(InputError, match=f"model: no biLM there: .*{message}"):
-        read_pretrained(tmp_path / "model")
+        open_model(tmp_path / "model")
 
 
 def test_a_vocabulary_must_have_the_models_size(tmp_path):
     path = tmp_path / "vocab.txt"
     words = ["<UNK>", "<S>", "</S>", *(f"w{number}" for number in range(34))]
     path.write_text("\n".join(words) + "\n", encoding="utf-8")
-    checkpoint = read_pretrained(TRAINED, path)
+    checkpoint = open_model(TRAINED, vocab_path=path)
     assert checkpoint.vocabulary.words == tuple(words)
     ids = checkpoint.config.bos_id, checkpoint.config.eos_id, checkpoint.config.unk_id
     assert ids == (1, 2, 0)
     path.write_text("\n".join(words[:-1]) + "\n", encoding="utf-8")
     with pytest.raises(InputError, match="has 36 words, but the model has 37"):
-        read_pretrained(TRAINED, path)
+        open_model(TRAINED, vocab_path=path)

@@ -5,8 +5,8 @@ import pytest
 
 from bilm import InputError
 from bilm.storage.formats import lark, lark_lac
-from bilm.storage.formats.known import open_model
 from bilm.storage.formats.tables import from_format, to_format
+from bilm.storage.pretrained import open_model
 from tests.reference import numpy_bilm
 from tests.reference.places import LARK_LAC
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from bilm import InputError
 from bilm.storage.formats import bilm_tf
-from bilm.storage.formats.known import open_model
+from bilm.storage.pretrained import open_model
 from tests.reference.models import random_model, write
 
 

@@ -7,7 +7,7 @@ import pytest
 from bilm import BiLM, BiLMConfig
 from bilm.network.losses import full_softmax_nats
 from bilm.network.lstm import LSTMState
-from bilm.storage.checkpoint import set_weights, weights_of
+from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Batch
 from bilm.training.optimizer import pack_optimizer
 from bilm.training.options import TrainingOptions

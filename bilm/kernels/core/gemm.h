@@ -38,6 +38,10 @@ class RightFactor {
   std::unique_ptr<Buffer> packed_;
 };
 
+// How many of `rows` to multiply at once, so that equal rows give equal bits wherever they stand: a
+// divisor of `rows`. If `rows` is not a multiple of 8 it is `rows`, and nothing is promised.
+int64_t rows_rounded_alike(int64_t rows);
+
 // Number of threads that Paddle was told to use; 1 between the next two calls.
 int num_threads();
 

@@ -31,6 +31,8 @@ void RightFactor::multiply(int64_t rows, const float* a, int64_t lda, float beta
   gemm(transpose_a, transpose_b_, rows, columns_, inner_, a, lda, b_, ldb_, beta, c, ldc);
 }
 
+int64_t rows_rounded_alike(int64_t rows) { return rows; }
+
 namespace {
 thread_local int local_threads = 0;
 }

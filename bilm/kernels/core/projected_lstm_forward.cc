@@ -40,6 +40,27 @@ void step_forward(int64_t size, const float* gates, const float* bias,
   }
 }
 
+// A weight as the right factor of products of a fixed number of rows. Equal rows give equal bits,
+// wherever they stand.
+class Weight {
+ public:
+  Weight(bool is_used_again, int64_t rows, int64_t columns, int64_t inner, const float* values)
+      : rows_(rows), at_once_(rows_rounded_alike(rows)), columns_(columns), inner_(inner),
+        factor_(false, is_used_again || at_once_ < rows ? at_once_ : 0, columns, inner, values,
+                columns) {}
+
+  // c (rows, columns) = a (rows, inner) weight + beta * c
+  void multiply(const float* a, float beta, float* c) const {
+    for (int64_t row = 0; row < rows_; row += at_once_) {
+      factor_.multiply(at_once_, a + row * inner_, inner_, beta, c + row * columns_, columns_);
+    }
+  }
+
+ private:
+  const int64_t rows_, at_once_, columns_, inner_;
+  const RightFactor factor_;
+};
+
 // The forward pass of a block of rows, some steps at a time. The buffers hold these steps,
 // (at_once, rows, ...): steps stand one after the other, unlike in the arguments.
 class ForwardBlock {
@@ -51,12 +72,10 @@ class ForwardBlock {
         steps_(longest(shape, block.first, block.count)),
         at_once_(steps_at_once(steps_, rows_, kForwardRows)),
         // for one product the factor is not packed
-        input_weight_(false, steps_ > at_once_ ? at_once_ * rows_ : 0, 4 * shape.cell, shape.input,
-                      weights.input_weight, 4 * shape.cell),
-        recurrent_weight_(false, rows_, 4 * shape.cell, shape.projection, weights.recurrent_weight,
-                          4 * shape.cell),
-        projection_weight_(false, rows_, shape.projection, shape.cell, weights.projection_weight,
-                           shape.projection),
+        input_weight_(steps_ > at_once_, at_once_ * rows_, 4 * shape.cell, shape.input,
+                      weights.input_weight),
+        recurrent_weight_(true, rows_, 4 * shape.cell, shape.projection, weights.recurrent_weight),
+        projection_weight_(true, rows_, shape.projection, shape.cell, weights.projection_weight),
         inputs_(at_once_ * rows_ * shape.input), gates_(at_once_ * rows_ * 4 * shape.cell),
         hidden_(rows_ * shape.projection), projected_(rows_ * shape.projection),
         activated_(rows_ * shape.cell) {}
@@ -74,10 +93,10 @@ class ForwardBlock {
       for (int64_t step = start; step < end; ++step) {
         float* gates = gates_ + (step - start) * rows_ * 4 * C;
         if (step > 0 || !starts_at_zero) {  // 0 * inf is taken as 0
-          recurrent_weight_.multiply(rows_, hidden_, P, 1.0f, gates, 4 * C);
+          recurrent_weight_.multiply(hidden_, 1.0f, gates);
         }
         for (int64_t row = 0; row < rows_; ++row) activate(row, step, gates + row * 4 * C);
-        projection_weight_.multiply(rows_, activated_, C, 0.0f, projected_, P);
+        projection_weight_.multiply(activated_, 0.0f, projected_);
         for (int64_t row = 0; row < rows_; ++row) write_output(row, step);
       }
     }
@@ -107,7 +126,7 @@ class ForwardBlock {
     }
     // the last steps may be fewer: the factor is packed for so many rows, and what is left of the
     // steps before is computed for nothing
-    input_weight_.multiply(at_once_ * rows_, inputs_, I, 0.0f, gates_, 4 * shape_.cell);
+    input_weight_.multiply(inputs_, 0.0f, gates_);
   }
 
   void activate(int64_t row, int64_t step, const float* gates) {
@@ -146,7 +165,7 @@ class ForwardBlock {
   const RowBlock& block_;
   const LSTMForwardArrays& arrays_;
   const int64_t rows_, first_row_, steps_, at_once_;
-  const RightFactor input_weight_, recurrent_weight_, projection_weight_;
+  const Weight input_weight_, recurrent_weight_, projection_weight_;
   Buffer inputs_, gates_, hidden_, projected_, activated_;
 };
 

@@ -24,11 +24,12 @@ import json
 import os
 from itertools import product
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike, read_json
 from bilm.network.config import BiLMConfig
 from bilm.storage.formats.tables import (
     OUR_GATES,
@@ -40,7 +41,9 @@ from bilm.storage.formats.tables import (
     simple,
     to_format,
 )
-from bilm.storage.stored_model import LazyArray, StoredModel
+from bilm.storage.stored_model import Located, StoredModel
+from bilm.storage.tensors import LazyArray
+from bilm.text.characters import MAX_CHARACTERS, NUM_CHARACTERS
 
 WEIGHTS_FILE, OPTIONS_FILE = "weights.hdf5", "options.json"
 _GATES = "icfo"
@@ -131,15 +134,20 @@ def options_of(config: BiLMConfig) -> dict:
         },
     }
     if config.char_cnn:
-        defaults = {"activation": "relu", "n_highway": 0, "max_characters_per_token": 50}
-        options["char_cnn"] = {**defaults, **config.char_cnn, "n_characters": 262}
+        options["char_cnn"] = {
+            "activation": "relu",
+            "n_highway": 0,
+            "max_characters_per_token": MAX_CHARACTERS,
+            **config.char_cnn,
+            "n_characters": NUM_CHARACTERS,
+        }
     return options
 
 
 def config_from(
-    options: dict, source: str, vocab_size: Optional[int] = None, **settings
+    options: Mapping[str, Any], source: str, vocab_size: Optional[int] = None, **settings: Any
 ) -> BiLMConfig:
-    """Return the configuration that options.json tells.
+    """Return the configuration in options.json.
 
     Clips that it does not mention are none, as in bilm-tf, unless `settings` has them.
 
@@ -158,9 +166,11 @@ def config_from(
     missing = [name for name in ("dim", "projection_dim", "n_layers") if name not in lstm]
     if missing:
         raise InputError(f"{source}: missing in 'lstm': {', '.join(missing)}")
-    told = options.get("n_tokens_vocab")
-    if vocab_size and told and told != vocab_size:
-        raise InputError(f"{source}: n_tokens_vocab is {told}, the weights have {vocab_size} words")
+    num_words = options.get("n_tokens_vocab")
+    if vocab_size and num_words and num_words != vocab_size:
+        raise InputError(
+            f"{source}: n_tokens_vocab is {num_words}, the weights have {vocab_size} words"
+        )
     clips = [
         lstm[theirs] or 0.0 if theirs in lstm else settings.get(ours, 0.0)
         for theirs, ours in (("cell_clip", "cell_clip"), ("proj_clip", "projection_clip"))
@@ -168,7 +178,7 @@ def config_from(
     try:
         return BiLMConfig(
             # a model of characters without softmax knows no number of words
-            vocab_size=vocab_size or told or 3,
+            vocab_size=vocab_size or num_words or 3,
             projection_size=lstm["projection_dim"],
             cell_size=lstm["dim"],
             num_layers=lstm["n_layers"],
@@ -183,13 +193,17 @@ def config_from(
         raise InputError(f"{source}: {error}") from None
 
 
-def find_file(path) -> Optional[Path]:
+def find(path: Path) -> Optional[Located]:
     """Return the HDF5 file of weights that `path` is or holds, or None.
 
     Raises:
         InputError: A folder holds several, none with the name that we give.
     """
-    path = Path(path)
+    file = _find_file(path)
+    return Located("hdf5", path, file) if file else None
+
+
+def _find_file(path):
     if path.is_dir():
         if (path / WEIGHTS_FILE).is_file():
             return path / WEIGHTS_FILE
@@ -200,40 +214,36 @@ def find_file(path) -> Optional[Path]:
                 f"name it {WEIGHTS_FILE}"
             )
         return files[0] if files else None
-    return path if path.is_file() and _is_hdf5(path) else None
+    is_hdf5 = path.is_file() and (path.suffix in (".hdf5", ".h5") or _begins_like_hdf5(path))
+    return path if is_hdf5 else None
 
 
-def _is_hdf5(file):
+def _begins_like_hdf5(file):
     with open(file, "rb") as handle:
         return handle.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
 
 
-def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
-    """Return the biLM in a folder with weights and options, or in an HDF5 file beside its options.
+def read_model(
+    located: Located, _config: Optional[BiLMConfig], _moments: bool, **settings: Any
+) -> StoredModel:
+    """Return the biLM in an HDF5 file, of the sizes in options.json beside it.
 
     Args:
-        path: Folder or file; the options are in options.json, or in the only *options.json.
-        config: Its configuration where known; None: what the options say.
-        settings: Clips, where the options do not tell them.
+        located: What `find` returned; the options may be in another *options.json, if there is
+            only one.
+        **settings: Clips, where the options have none.
 
     Raises:
         InputError: Files or datasets are missing or damaged, or something is not inside the file.
     """
-    file = find_file(path) or Path(path)
-    found = _read_datasets(file)
-    if config is None:
-        options_file = _options_file(file)
-        try:
-            options = json.loads(options_file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{options_file}: not JSON: {error}") from None
-        if not isinstance(options, dict):
-            raise InputError(f"{options_file}: expected a JSON object")
-        words = found.get("embedding") if not options.get("char_cnn") else None
-        words = found.get("softmax/b") if words is None else words
-        rows = words.shape[0] if words is not None and words.shape else None
-        config = config_from(options, str(options_file), rows, **settings)
-    return StoredModel(config, from_format(table(config), found, str(file)))
+    file = located.file
+    datasets, options_file = _read_datasets(file), _options_file(file)
+    options = read_json(options_file)
+    words = datasets.get("embedding") if not options.get("char_cnn") else None
+    words = datasets.get("softmax/b") if words is None else words
+    rows = words.shape[0] if words is not None and words.shape else None
+    config = config_from(options, str(options_file), rows, **settings)
+    return StoredModel(config, from_format(table(config), datasets, str(file)))
 
 
 def _options_file(file):
@@ -248,7 +258,7 @@ def _read_datasets(file):
     """Return the datasets of an HDF5 file; nothing outside the file is followed."""
     import h5py
 
-    found, seen, size = {}, set(), os.path.getsize(file)
+    datasets, seen, size = {}, set(), os.path.getsize(file)
 
     def visit(group, prefix, depth):
         for name in group:
@@ -268,7 +278,7 @@ def _read_datasets(file):
                     raise InputError(f"{file}: {where} leads elsewhere; only data in it is read")
                 if item.nbytes > _MAX_RATIO * size:
                     raise InputError(f"{file}: {where} says it has {item.nbytes} bytes")
-                found[where] = LazyArray(item.shape or (), item.dtype, _reader(file, where))
+                datasets[where] = LazyArray(item.shape or (), item.dtype, _reader(file, where))
 
     try:
         with h5py.File(file, "r") as handle:
@@ -277,7 +287,7 @@ def _read_datasets(file):
         if isinstance(error, InputError):
             raise
         raise InputError(f"{file}: not a readable HDF5 file: {error}") from None
-    return found
+    return datasets
 
 
 def _reader(file, name):
@@ -293,7 +303,9 @@ def _reader(file, name):
     return read
 
 
-def write_model(folder, model: StoredModel, progress) -> None:
+def write_model(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write weights.hdf5 and options.json."""
     import h5py
 

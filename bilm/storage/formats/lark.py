@@ -20,11 +20,12 @@ import re
 import zipfile
 from itertools import product
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes
 from bilm.storage.formats.lod_tensor import (
@@ -34,8 +35,10 @@ from bilm.storage.formats.lod_tensor import (
     write_tensor,
 )
 from bilm.storage.formats.tables import AS_ROW, Entry, from_format, rename, simple, to_format
-from bilm.storage.stored_model import MOMENT, LazyArray, StoredModel
+from bilm.storage.stored_model import MOMENT, Located, StoredModel
+from bilm.storage.tensors import LazyArray
 
+FORMATS = ("lark", "lark-combined", "lark-npz")  # folder, combined file, archive
 EMBEDDING = "embedding_para"
 MIX_WEIGHTS, MIX_GAMMA = "ELMo_w", "ELMo_gamma"
 MOMENT_SUFFIX = "_moment_0"
@@ -85,73 +88,66 @@ def is_bilm_parameter(name: str) -> bool:
     return _BILM_NAME.fullmatch(name) is not None
 
 
-def is_lark(path) -> bool:
-    """Return whether `path` looks like a LARK folder, combined file or `.npz`."""
-    path = Path(path)
-    if path.is_dir():
-        if any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
-            return True
-        return _file_in(path) is not None
-    if not path.is_file():
-        return False
-    return path.suffix == ".npz" or _is_archive(path) or starts_like_tensor(path)
+def find(path: Path) -> Optional[Located]:
+    """Return the LARK checkpoint at `path`, or None where there is none.
+
+    It is a folder with one file a variable, a combined file or `.npz`, or a folder that holds
+    one of these as `params` or `params.npz`.
+    """
+    if any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
+        return Located("lark", path)
+    names = (*COMBINED_FILES, ARCHIVE_FILE)
+    for file in [path / name for name in names] if path.is_dir() else [path]:
+        kind = _kind_of(file) if file.is_file() else None
+        if kind:
+            return Located(kind, path, file)
+    return None
 
 
-def kind_of(path) -> str:
-    """Return the name of the format of what `is_lark` found: lark, lark-combined or lark-npz."""
-    path = Path(path)
-    if path.is_dir():
-        file = _file_in(path)
-        if file is None or any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
-            return "lark"
-        path = file
-    return "lark-npz" if path.suffix == ".npz" or _is_archive(path) else "lark-combined"
+def _kind_of(file):
+    if file.suffix == ".npz" or _is_archive_of_arrays(file):
+        return "lark-npz"
+    return "lark-combined" if starts_like_tensor(file) else None
 
 
-def _file_in(folder):
-    """Return the combined file or archive in a folder, or None."""
-    files = (folder / name for name in (*COMBINED_FILES, ARCHIVE_FILE))
-    return next((file for file in files if file.is_file() and is_lark(file)), None)
-
-
-def _is_archive(path):
+def _is_archive_of_arrays(path):
     """Return whether a file is an archive of arrays; PyTorch's files are archives of others."""
     try:
-        if not zipfile.is_zipfile(path):
-            return False
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except Exception:  # whatever a damaged archive raises
+    except Exception:  # whatever a damaged archive raises, or what is none
         return False
 
 
-def read_variables(path, wanted: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
+def read_variables(
+    located: Located, wanted: Optional[Iterable[str]] = None
+) -> Dict[str, LazyArray]:
     """Return a LARK checkpoint's arrays by LARK's names.
 
     Args:
-        path: Folder, combined file or `.npz`, or a folder that holds one of these as `params`
-            or `params.npz`.
+        located: What `find` returned.
         wanted: Read these where they are there; None: those of a biLM, its moments and a mix.
 
     Raises:
         InputError: A file is damaged, or the records of a combined file are not those of a
             known set of variables.
     """
-    path = Path(path)
     chosen = _is_model_variable if wanted is None else set(wanted).__contains__
-    if path.is_dir() and not any((path / name).is_file() for name in (EMBEDDING, _FIRST_GATES)):
-        path = _file_in(path)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if chosen(file.name))
-        links = [file.name for file in files if file.is_symlink()]
-        if links:
-            raise InputError(f"{path}: {links[0]} is a link; only files in the folder are read")
-        return {file.name: read_tensor(file) for file in files if file.is_file()}
-    if path.suffix == ".npz" or _is_archive(path):
-        return _read_npz(path, chosen)
-    arrays = read_tensors(path)
-    names = name_records([array.shape for array in arrays], str(path))
+    if located.file is None:
+        return _read_folder(located.path, chosen)
+    if located.format == "lark-npz":
+        return _read_npz(located.file, chosen)
+    arrays = read_tensors(located.file)
+    names = name_records([array.shape for array in arrays], str(located.file))
     return {name: array for name, array in zip(names, arrays) if chosen(name)}
+
+
+def _read_folder(folder, chosen):
+    files = sorted(file for file in folder.iterdir() if chosen(file.name))
+    links = [file.name for file in files if file.is_symlink()]
+    if links:
+        raise InputError(f"{folder}: {links[0]} is a link; only files in the folder are read")
+    return {file.name: read_tensor(file) for file in files if file.is_file()}
 
 
 def _is_model_variable(name):
@@ -252,13 +248,13 @@ def _fits(shapes, symbols):
     return sizes["4D"] == 4 * sizes["D"]
 
 
-def infer_config(variables: Dict[str, np.ndarray], source: str, **settings) -> BiLMConfig:
-    """Return the configuration that the shapes of LARK's variables tell; clips are LARK's.
+def infer_config(variables: Mapping[str, Any], source: str, **settings: Any) -> BiLMConfig:
+    """Return the configuration that follows from the shapes of LARK's variables; clips are LARK's.
 
     Args:
         variables: Arrays by LARK's names.
         source: Where they come from, for messages.
-        settings: Fields of the configuration that shapes do not tell, such as clips.
+        **settings: Fields of the configuration that shapes do not tell, such as clips.
 
     Raises:
         InputError: Variables that a biLM needs are missing; all are listed.
@@ -288,36 +284,40 @@ def _check_complete(variables, num_layers, num_directions, source):
         raise InputError(f"{source}: an incomplete LARK model: missing {', '.join(missing)}")
 
 
-def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
+def read_model(
+    located: Located, config: Optional[BiLMConfig], moments: bool, **settings: Any
+) -> StoredModel:
     """Return the biLM of a LARK checkpoint.
 
     Args:
-        path: As `read_variables` takes it.
+        located: What `find` returned.
         config: Its configuration where known; None: `infer_config` with `settings`.
+        moments: Whether to read Adagrad's moments.
         **settings: Fields of `BiLMConfig` that shapes do not tell, such as cell_clip.
 
     Raises:
         InputError: As `read_variables` and `infer_config`.
     """
-    variables = read_variables(path)
-    config = config or infer_config(variables, str(path), **settings)
-    _check_complete(variables, config.num_layers, config.num_directions, str(path))
+    source = str(located.path)
+    variables = read_variables(located)
+    config = config or infer_config(variables, source, **settings)
+    _check_complete(variables, config.num_layers, config.num_directions, source)
     if "softmax_weight" not in variables:  # moments of a softmax that is not there mean nothing
         for name in ("softmax_weight", "softmax_bias"):
             variables.pop(name + MOMENT_SUFFIX, None)
     entries = table(config.num_layers, config.num_directions)
     mix = {name: variables.pop(name) for name in (MIX_WEIGHTS, MIX_GAMMA) if name in variables}
-    moments = {name: variables.pop(name) for name in sorted(variables)
-               if name.endswith(MOMENT_SUFFIX)}
+    accumulators = {name: variables.pop(name) for name in sorted(variables)
+                    if name.endswith(MOMENT_SUFFIX)}
     return StoredModel(
         config,
-        from_format(entries, variables, str(path)),
-        from_format(moment_table(entries), moments, str(path)),
+        from_format(entries, variables, source),
+        from_format(moment_table(entries), accumulators, source) if moments else {},
         mixes=mixes_of(mix) if len(mix) == 2 else None,
     )
 
 
-def mixes_of(variables: Dict[str, np.ndarray]) -> Mixes:
+def mixes_of(variables: Mapping[str, Any]) -> Mixes:
     """Return the layer mix in LARK's variables."""
     parameters = (np.array(variables[name], np.float32).reshape(-1)
                   for name in (MIX_WEIGHTS, MIX_GAMMA))
@@ -336,7 +336,9 @@ def variables_of(model: StoredModel) -> Iterator[Tuple[str, np.ndarray]]:
     yield from to_format(sorted(entries, key=lambda entry: entry.theirs), tensors)
 
 
-def write_folder(folder, model: StoredModel, progress) -> None:
+def write_folder(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write one file a variable; `progress` is called with the bytes of each tensor."""
     for name, array in variables_of(model):
         with open(Path(folder) / name, "wb") as file:
@@ -344,7 +346,9 @@ def write_folder(folder, model: StoredModel, progress) -> None:
         progress(array.nbytes)
 
 
-def write_combined(folder, model: StoredModel, progress) -> None:
+def write_combined(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write all variables to one file, in the order of their names, without the names."""
     with open(Path(folder) / COMBINED_FILES[0], "wb") as file:
         for _, array in variables_of(model):
@@ -352,7 +356,9 @@ def write_combined(folder, model: StoredModel, progress) -> None:
             progress(array.nbytes)
 
 
-def write_npz(folder, model: StoredModel, progress) -> None:
+def write_npz(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write all variables to an `.npz`, without compression."""
     with zipfile.ZipFile(Path(folder) / ARCHIVE_FILE, "w", zipfile.ZIP_STORED) as archive:
         for name, array in variables_of(model):

@@ -21,7 +21,7 @@ from typing import List
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.storage.stored_model import LazyArray, array_in_file
+from bilm.storage.tensors import LazyArray, array_in_file
 
 DTYPES = {0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1"}
 _MAX_DESCRIPTION = 1 << 16

@@ -6,13 +6,14 @@ made of and refuses everything else before anything is called; Paddle is not nee
 
 import pickle
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
-from bilm.storage.stored_model import StoredModel
+from bilm.storage.stored_model import Located, StoredModel
 
 WEIGHTS_FILE = "model.pdparams"
 _TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
@@ -50,9 +51,9 @@ def _reconstruct(kind, shape, code):
 def _dtype(code, *_):
     if code not in _TYPES:
         raise pickle.UnpicklingError(f"arrays of type {code!r}")
-    found = _Type()
-    found.value = np.dtype("<" + code)
-    return found
+    kind = _Type()
+    kind.value = np.dtype("<" + code)
+    return kind
 
 
 _ALLOWED = {
@@ -75,21 +76,20 @@ class _ArrayUnpickler(pickle._Unpickler):
         raise pickle.UnpicklingError("it refers to something outside")
 
 
-def find_file(path) -> Optional[Path]:
+def find(path: Path) -> Optional[Located]:
     """Return the .pdparams file that `path` is or holds, or None.
 
     Raises:
         InputError: A folder holds several.
     """
-    path = Path(path)
     files = sorted(path.glob("*.pdparams")) if path.is_dir() else [path]
     files = [file for file in files if file.is_file() and file.suffix == ".pdparams"]
     if len(files) > 1:
         raise InputError(f"{path}: which is it: {', '.join(file.name for file in files)}?")
-    return files[0] if files else None
+    return Located("pdparams", path, files[0]) if files else None
 
 
-def read_arrays(file) -> Dict[str, np.ndarray]:
+def read_arrays(file: PathLike) -> Dict[str, np.ndarray]:
     """Return the arrays in a .pdparams file by name.
 
     Raises:
@@ -97,32 +97,35 @@ def read_arrays(file) -> Dict[str, np.ndarray]:
     """
     try:
         with open(file, "rb") as handle:
-            found = _ArrayUnpickler(handle).load()
+            content = _ArrayUnpickler(handle).load()
     except Exception as error:  # whatever a damaged or hostile pickle raises
         raise InputError(f"{file}: not a .pdparams file of arrays: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{file}: expected named arrays, found {type(found).__name__}")
-    found.pop("StructuredToParameterName@@", None)  # Paddle's own notes
-    wrong = [str(name) for name, array in found.items()
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: expected named arrays, found {type(content).__name__}")
+    content.pop("StructuredToParameterName@@", None)  # Paddle's own notes
+    wrong = [str(name) for name, array in content.items()
              if not isinstance(name, str) or getattr(array, "values", None) is None]
     if wrong:
         raise InputError(f"{file}: expected named arrays; not one is {', '.join(wrong[:5])}")
-    return {name: array.values for name, array in found.items()}
+    return {name: array.values for name, array in content.items()}
 
 
-def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
-    """Return the biLM in a folder or file; its configuration must be known.
+def read_model(
+    located: Located, config: Optional[BiLMConfig], _moments: bool, **_settings: Any
+) -> StoredModel:
+    """Return the biLM in a file; its configuration must be known.
 
     Raises:
         InputError: There is no config.json, or the file is damaged.
     """
-    file = find_file(path)
     if config is None:
-        raise InputError(f"{file}: needs config.json beside it")
-    return StoredModel(config, read_arrays(file))
+        raise InputError(f"{located.file}: needs config.json beside it")
+    return StoredModel(config, read_arrays(located.file))
 
 
-def write_model(folder, model: StoredModel, progress) -> None:
+def write_model(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write what `paddle.save(model.state_dict(), ...)` writes."""
     arrays = {name: np.array(array) for name, array in model.tensors.items()}
     with open(Path(folder) / WEIGHTS_FILE, "wb") as file:

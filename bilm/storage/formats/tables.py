@@ -9,7 +9,7 @@ from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.storage.stored_model import LazyArray
+from bilm.storage.tensors import LazyArray
 
 _MAX_VALUES = 1 << 32  # of one tensor: 16 GB
 OUR_GATES = "cifo"  # order of the gate blocks in this project and in LARK

@@ -24,11 +24,12 @@ with `weights_only=True`.
 import re
 from itertools import product
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.storage.formats.tables import (
     TRANSPOSED,
@@ -41,7 +42,7 @@ from bilm.storage.formats.tables import (
     to_format,
 )
 from bilm.storage.safetensors_file import new_safetensors, read_safetensors
-from bilm.storage.stored_model import MOMENT, StoredModel, parameter_shapes
+from bilm.storage.stored_model import MOMENT, Located, StoredModel, parameter_shapes
 
 WEIGHTS_FILE, MOMENTS_FILE = "model.safetensors", "moments.safetensors"
 _LSTM_PART = re.compile(r"(forward|backward)_layers\.")
@@ -63,11 +64,11 @@ def _others(config):
 
 
 def _layers(config, layer_entries):
-    found = []
+    entries = []
     directions = ("forward", "backward")[: config.num_directions]
     for direction, layer in product(directions, range(config.num_layers)):
-        found += layer_entries(f"{direction}_layers.{layer}", direction, layer)
-    return found
+        entries += layer_entries(f"{direction}_layers.{layer}", direction, layer)
+    return entries
 
 
 def _allennlp_layer(ours, direction, layer):
@@ -101,13 +102,12 @@ def _sum_of_biases(first, second):
     return first + second
 
 
-def find_file(path) -> Optional[Path]:
+def find_file(path: Path) -> Optional[Path]:
     """Return the file of weights that `path` is or holds, or None.
 
     Raises:
         InputError: A folder holds several pickled ones, and none with the name that we give.
     """
-    path = Path(path)
     if path.is_dir():
         if (path / WEIGHTS_FILE).is_file():
             return path / WEIGHTS_FILE
@@ -119,7 +119,7 @@ def find_file(path) -> Optional[Path]:
     return path if is_weights else None
 
 
-def read_tensors(file) -> Mapping[str, np.ndarray]:
+def read_tensors(file: Path) -> Mapping[str, Any]:
     """Return the tensors of a file by their names in it.
 
     Arrays of a safetensors file are read when they are asked for.
@@ -127,7 +127,7 @@ def read_tensors(file) -> Mapping[str, np.ndarray]:
     Raises:
         InputError: The file is damaged, or pickles something else than tensors.
     """
-    if Path(file).suffix not in _PICKLED:
+    if file.suffix not in _PICKLED:
         return read_safetensors(file)
     return _read_pickled(file)
 
@@ -141,93 +141,99 @@ def _read_pickled(file) -> Dict[str, np.ndarray]:
             "safetensors where it is installed"
         ) from None
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes torch raise
         raise InputError(
             f"{file}: damaged, or holds more than tensors, which would mean running its code "
             f"({type(error).__name__}); save the state_dict() of the model alone"
         ) from None
-    if not isinstance(found, dict) or not all(map(torch.is_tensor, found.values())):
+    if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
         raise InputError(f"{file}: expected named tensors; save the state_dict() of the model")
-    types = {tensor.dtype for tensor in found.values()} - {torch.float32, torch.float16}
+    types = {tensor.dtype for tensor in state.values()} - {torch.float32, torch.float16}
     if types:
         raise InputError(
             f"{file}: has tensors of {', '.join(sorted(map(str, types)))}; save them as float32"
         )
     try:
-        return {str(name): tensor.detach().numpy() for name, tensor in found.items()}
+        return {str(name): tensor.detach().numpy() for name, tensor in state.items()}
     except (TypeError, RuntimeError) as error:  # tensors without values of their own
         raise InputError(f"{file}: {error}") from None
 
 
-def is_torch_lstm(names) -> bool:
+def is_torch_lstm(names: Iterable[str]) -> bool:
     """Return whether tensors of these names are those of torch.nn.LSTM."""
     return any(name.endswith("weight_hr_l0") for name in names)
 
 
-def is_allennlp(names) -> bool:
+def is_allennlp(names: Iterable[str]) -> bool:
     """Return whether tensors of these names are those of AllenNLP's ElmoLstm."""
     return any(name.endswith("state_linearity.weight") for name in names)
 
 
-def read_model(path, config: Optional[BiLMConfig] = None, **settings) -> StoredModel:
-    """Return the biLM in a folder or file.
+def read_model(
+    located: Located, config: Optional[BiLMConfig], moments: bool, **settings: Any
+) -> StoredModel:
+    """Return the biLM in a file of tensors.
 
     Args:
-        path: Folder, or a file of weights.
+        located: The file, and its tensors.
         config: Its configuration where known; None: sizes are taken from the shapes, and
             `settings` gives what they do not tell, such as clips.
+        moments: Whether to read Adagrad's moments, which a folder may hold.
         **settings: Fields of `BiLMConfig`.
 
     Raises:
         InputError: Tensors are missing, or a file is damaged.
     """
-    file = find_file(path)
-    found = read_tensors(file)
-    make_table = torch_lstm_table if is_torch_lstm(found) else table
-    config = config or _infer_config(found, str(file), **settings)
-    entries = make_table(config)
-    moments_file, moments = Path(file).with_name(MOMENTS_FILE), {}
-    if Path(path).is_dir() and moments_file.is_file():
-        moments = from_format(_moments(entries), read_safetensors(moments_file), str(moments_file))
-    return StoredModel(config, from_format(entries, found, str(file)), moments)
+    source, tensors = str(located.file), located.tensors
+    config = config or _infer_config(tensors, source, **settings)
+    entries = (torch_lstm_table if is_torch_lstm(tensors) else table)(config)
+    moments_file, accumulators = located.folder / MOMENTS_FILE, {}
+    if moments and located.path != located.file and moments_file.is_file():
+        remembered = read_safetensors(moments_file)
+        accumulators = from_format(_moments(entries), remembered, str(moments_file))
+    return StoredModel(config, from_format(entries, tensors, source), accumulators)
 
 
 def _moments(entries):
     return [rename(entry, lambda name: name + MOMENT, lambda name: name) for entry in entries]
 
 
-def _infer_config(found, source, **settings) -> BiLMConfig:
-    stem = "forward.{}.weight_hr_l0" if is_torch_lstm(found) else (
+def _infer_config(tensors, source, **settings) -> BiLMConfig:
+    stem = "forward.{}.weight_hr_l0" if is_torch_lstm(tensors) else (
         "forward_layer_{}.state_projection.weight")
     num_layers = 0
-    while stem.format(num_layers) in found:
+    while stem.format(num_layers) in tensors:
         num_layers += 1
-    if "forward_layers.0.bias" in found:
+    if "forward_layers.0.bias" in tensors:
         raise InputError(f"{source}: needs config.json beside it")
-    if not num_layers or "embedding.weight" not in found:
+    if not num_layers or "embedding.weight" not in tensors:
         raise InputError(
             f"{source}: needs embedding.weight and {stem.format(0)}; found "
-            f"{', '.join(sorted(found)[:6])}, ..."
+            f"{', '.join(sorted(tensors)[:6])}, ..."
         )
-    projection_size, cell_size = found[stem.format(0)].shape
+    projection_size, cell_size = tensors[stem.format(0)].shape
     return BiLMConfig(
-        vocab_size=found["embedding.weight"].shape[0],
+        vocab_size=tensors["embedding.weight"].shape[0],
         projection_size=projection_size,
         cell_size=cell_size,
         num_layers=num_layers,
-        bidirectional=stem.format(0).replace("forward", "backward") in found,
-        share_softmax="backward_softmax.weight" not in found,
+        bidirectional=stem.format(0).replace("forward", "backward") in tensors,
+        share_softmax="backward_softmax.weight" not in tensors,
         **settings,
     )
 
 
-def write_allennlp(folder, model: StoredModel, progress) -> None:
+def write_allennlp(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write model.safetensors and moments.safetensors with AllenNLP's names."""
     _write(folder, model, table(model.config), progress)
 
 
-def write_torch_lstm(folder, model: StoredModel, progress) -> None:
+def write_torch_lstm(
+    folder: PathLike, model: StoredModel, progress: Callable[[int], object]
+) -> None:
     """Write model.safetensors with the names of torch.nn.LSTM; it cannot hold moments."""
     _write(folder, model._replace(moments={}), torch_lstm_table(model.config), progress)
 

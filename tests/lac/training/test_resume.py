@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder, latest_checkpoint
 from lac.commands.train import main
 from lac.model_folder import read_tagger
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path, finetune):
     assert process.returncode == 0
     assert "finished at epoch 8.00" in out
     assert_equal_runs(tmp_path / "whole", tmp_path / "killed")
-    one, other = (read_pretrained(read_tagger(tmp_path / name).elmo).weights
+    one, other = (open_model(read_tagger(tmp_path / name).elmo).tensors
                   for name in ("whole", "killed"))
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.pretrained import read_pretrained
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder
 from bilm.training.metrics import read_metrics
 from lac.commands.train import main
@@ -54,12 +54,12 @@ def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
 
 def test_a_frozen_bilm_stays_and_a_tuned_one_changes(tmp_path):
     bilm = small_bilm(tmp_path)
-    before = read_pretrained(bilm).weights
+    before = open_model(bilm).tensors
     for finetune in (False, True):
         folder = tmp_path / str(finetune)
         folder.mkdir()
         train(options(folder, elmo=str(bilm), finetune_elmo=finetune, max_epochs=2))
-        after = read_pretrained(read_tagger(folder / "run").elmo).weights
+        after = open_model(read_tagger(folder / "run").elmo).tensors
         assert not any("softmax" in name for name in after)
         changed = [name for name in after if not np.array_equal(after[name], before[name])]
         assert bool(changed) is finetune
@@ -119,7 +119,7 @@ def test_the_mix_is_logged_at_every_evaluation_and_stored(tmp_path):
     for line in lines:
         assert sum(line["mix"]["shares"]) == pytest.approx(1, abs=1e-5)
     assert lines[0]["mix"] != lines[2]["mix"]
-    from bilm.network.mixes import read_mixes
+    from bilm.storage.pretrained import read_mixes
 
     assert read_mixes(read_tagger(run).elmo.parent).variant == "elmo"
 

@@ -10,14 +10,12 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.files import sha256_of
-from bilm.storage import checkpoint as checkpoint_module
-from bilm.storage.checkpoint import (
-    Checkpoint,
-    check_tensors,
-    load_checkpoint,
-    save_checkpoint,
-)
+from bilm.storage import model_folder
+from bilm.storage.model_folder import load_checkpoint, save_checkpoint
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import RunFolder, checkpoint_path
+from bilm.storage.stored_model import StoredModel
+from bilm.storage.tensors import check_tensors
 from tests.reference.checkpoints import assert_equal_arrays, build
 from tests.reference.folders import content
 
@@ -27,38 +25,38 @@ FILES = [
 ]
 
 
-def problem_of(path, **options):
+def problem_of(path):
     with pytest.raises(InputError) as error:
-        load_checkpoint(path, **options)
+        load_checkpoint(path)
     return str(error.value)
 
 
 @pytest.mark.smoke
 def test_a_checkpoint_gives_back_every_bit(saved, vocabulary):
     expected = build(vocabulary)
-    loaded = load_checkpoint(saved, training=True)
-    assert loaded[:3] == expected[:3]
-    assert_equal_arrays(loaded.weights, expected.weights)
+    loaded = load_checkpoint(saved)
+    for name in ("config", "vocabulary", "segmentation", "mixes"):
+        assert getattr(loaded, name) == getattr(expected, name)
+    assert_equal_arrays(loaded.tensors, expected.tensors)
     assert loaded.training.keys() == expected.training.keys()
     for name, part in expected.training.items():
         if name.endswith(".json"):
             assert loaded.training[name] == part
         else:
             assert_equal_arrays(loaded.training[name], part)
-    assert load_checkpoint(saved).training == {}
+    assert open_model(saved).training == {}
 
 
 def test_a_model_without_vocabulary_and_training_is_complete(tmp_path, vocabulary):
-    config, _, _, weights, _ = build(vocabulary)
-    save_checkpoint(tmp_path / "model", Checkpoint(config, None, None, weights, {}))
-    loaded = load_checkpoint(tmp_path / "model")
-    assert (loaded.config, loaded.vocabulary, loaded.segmentation) == (config, None, None)
+    model = StoredModel(*build(vocabulary)[:2])
+    save_checkpoint(tmp_path / "model", model)
+    loaded = open_model(tmp_path / "model")
+    assert (loaded.config, loaded.vocabulary, loaded.segmentation) == (model.config, None, None)
+    assert_equal_arrays(loaded.tensors, model.tensors)
     assert content(tmp_path / "model").keys() == {
         "config.json", "model.safetensors", "checksums.json",
     }
-    assert "no training state; use --load_pretraining_params" in problem_of(
-        tmp_path / "model", training=True
-    )
+    assert "no training state; use --load_pretraining_params" in problem_of(tmp_path / "model")
 
 
 def test_no_file_is_a_pickle(saved):
@@ -79,7 +77,7 @@ def test_a_truncated_file_is_named(saved, name):
     data = path.read_bytes()
     for size in (0, 1, 7, 8, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:size])
-        assert f"{path}: the file is truncated or has changed" in problem_of(saved, training=True)
+        assert f"{path}: the file is truncated or has changed" in problem_of(saved)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -89,14 +87,14 @@ def test_a_changed_byte_is_noticed(saved, name):
     for place in (0, len(data) // 2, len(data) - 1):
         data[place] ^= 1
         path.write_bytes(data)
-        assert f"{path}: the file is truncated or has changed" in problem_of(saved, training=True)
+        assert f"{path}: the file is truncated or has changed" in problem_of(saved)
         data[place] ^= 1
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(saved, name):
     (saved / name).unlink()
-    problem = problem_of(saved, training=True)
+    problem = problem_of(saved)
     assert name in problem
     assert str(saved) in problem
 
@@ -115,16 +113,18 @@ def test_a_truncated_file_is_named_without_checksums_too(saved):
         data = (saved / name).read_bytes()
         for size in (0, 7, 8, 20, len(data) // 2, len(data) - 1):
             (saved / name).write_bytes(data[:size])
-            problem = problem_of(saved, training=True)
+            problem = problem_of(saved)
             assert f"{saved / name}: not a readable safetensors file" in problem
         (saved / name).write_bytes(data)
     (saved / "training/state.json").write_text("{")
-    assert "training/state.json: not JSON" in problem_of(saved, training=True)
+    assert "training/state.json: not JSON" in problem_of(saved)
 
 
 def test_training_state_that_is_not_wanted_is_not_checked(saved):
     (saved / "training/state.json").write_text("{")
-    assert load_checkpoint(saved).config.cell_size == 6
+    assert open_model(saved, moments=False).config.cell_size == 6
+    with pytest.raises(InputError, match="state.json: the file is truncated or has changed"):
+        open_model(saved)
 
 
 @pytest.mark.parametrize("names, missing", [
@@ -140,17 +140,17 @@ def test_another_folder_is_no_model_folder(tmp_path, names, missing):
 
 
 def fail_at(monkeypatch, call):
-    """Make the call of this number to `save_file` fail half way through the file."""
-    real, calls = checkpoint_module.save_file, []
+    """Make the call of this number to `write_safetensors` fail half way through the file."""
+    real, calls = model_folder.write_safetensors, []
 
-    def save_file(arrays, path):
+    def write_safetensors(path, *arguments):
         calls.append(path)
-        real(arrays, path)
+        real(path, *arguments)
         if len(calls) == call:
             os.truncate(path, os.path.getsize(path) // 2)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoint_module, "save_file", save_file)
+    monkeypatch.setattr(model_folder, "write_safetensors", write_safetensors)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
@@ -203,16 +203,16 @@ def test_check_tensors_tells_every_difference():
 @pytest.mark.smoke
 def test_a_model_is_set_whole_or_not_at_all(tmp_path, vocabulary):
     from bilm.network.model import BiLM
-    from bilm.storage.checkpoint import set_weights, weights_of
-    from bilm.storage.pretrained import load_model
+    from bilm.storage.models import load_model
+    from bilm.storage.tensors import set_weights, weights_of
 
     model = BiLM(build(vocabulary).config)
     weights = weights_of(model)
-    save_checkpoint(tmp_path / "m", Checkpoint(model.config, vocabulary, None, weights, {}))
-    loaded, checkpoint = load_model(tmp_path / "m")
+    model.save_pretrained(tmp_path / "m", vocabulary)
+    loaded, stored = load_model(tmp_path / "m")
     assert_equal_arrays(weights_of(loaded), weights)
     assert not loaded.training
-    assert checkpoint.vocabulary == vocabulary
+    assert stored.vocabulary == vocabulary
 
     changed = {name: array + 1 for name, array in weights.items()}
     changed["softmax.bais"] = changed.pop("softmax.bias")
@@ -243,5 +243,5 @@ def test_a_run_stands_for_its_latest_checkpoint(saved, vocabulary):
     with RunFolder(saved.parent, "--para_save_dir") as folder:
         for path, seed in ((saved, 0), (newer, 1)):
             folder.set_pointer(path)
-            weights = load_checkpoint(saved.parent).weights
-            assert_equal_arrays(weights, build(vocabulary, seed).weights)
+            tensors = open_model(saved.parent).tensors
+            assert_equal_arrays(tensors, build(vocabulary, seed).tensors)

@@ -19,25 +19,19 @@ from bilm.network.contextual import (
     mask_of,
     size_of,
 )
-from bilm.network.mixes import (
-    MIXES_FILE,
-    VARIANTS,
-    Mixes,
-    MixWeights,
-    mixes_to_json,
-    read_mixes,
-    shares_of,
-)
+from bilm.network.mixes import VARIANTS, Mixes, MixWeights, mixes_to_json, shares_of
 from bilm.network.model import BiLM
 from bilm.network.scalar_mix import ScalarMix
+from bilm.storage.pretrained import read_mixes
+from bilm.storage.side_files import MIXES_FILE
 
 
 class ELMo(nn.Layer):
     """Contextual word vectors: mixes of the layers of a biLM, learned with a task.
 
     Each sentence stands by itself: its vectors depend on no other sentence, and are the same
-    to the bit among any neighbours in a batch of the same shape. The biLM's own dropout is
-    off, also in training.
+    to the bit among any neighbours in a batch of the same shape, on the processors that
+    docs/parity.md names. The biLM's own dropout is off, also in training.
 
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
