@@ -41,6 +41,12 @@ class ELMo(nn.Layer):
         >>> list(vectors.shape)  # batch, steps, both directions' features
         [2, 3, 8]
 
+    Example:
+        >>> elmo = ELMo(BiLM.from_pretrained("sample"))
+        >>> [vectors] = elmo(paddle.to_tensor([[5, 6, 7], [8, 9, 0]]), paddle.to_tensor([3, 2]))
+        >>> tuple(vectors.shape)
+        (2, 3, 128)
+
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
     Args:
@@ -165,7 +171,7 @@ class ELMo(nn.Layer):
         return F.dropout(values, self.dropout, training=self.training)
 
     def mix_weights(self) -> List[MixWeights]:
-        """Return the weights of each mix: what a task has learned to take from which layer.
+        """Return the share of each layer in each mix, as a task has learned it.
 
         Dynamic mode only.
         """

@@ -3,7 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Set
+from typing import Any, Dict, Optional, Set
 
 import numpy as np
 import paddle
@@ -11,6 +11,7 @@ from paddle.static.nn.control_flow import Assert
 
 from bilm.elmo import ELMo
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
 from bilm.network.model import BiLM
 from bilm.paddle_compat import is_initialized
@@ -41,17 +42,17 @@ class _Note:
 
 
 def elmo_encoder(
-    word_ids,
+    word_ids: Any,
     elmo_l2_coef: float = 0.0,
     *,
-    lengths=None,
+    lengths: Optional[Any] = None,
     config: Optional[BiLMConfig] = None,
     variant: str = "elmo",
     dropout: float = 0.5,
     layer_norm: bool = False,
     trainable: bool = False,
     name: str = "",
-):
+) -> Any:
     """Return contextual word vectors in a static program: (batch, steps, 2 * projection).
 
     They are zero beyond a row's length. The biLM's parameters have LARK's names
@@ -62,6 +63,14 @@ def elmo_encoder(
     `program.clone(for_test=True)` in Paddle 2.6, `paddle.static.normalize_program(program,
     feed_vars, fetch_vars)` in Paddle 2.6 and 3.
 
+    Example:
+        >>> paddle.enable_static()
+        >>> word_ids = paddle.static.data("word_ids", [None, None], "int64")
+        >>> features = elmo_encoder(word_ids, config=BiLMConfig.from_pretrained("sample"))
+        >>> list(features.shape)
+        [-1, -1, 128]
+        >>> paddle.disable_static()
+
     Source: LARK ELMo (Baidu, 2019); see `bilm.elmo.ELMo` for what is computed.
 
     Args:
@@ -70,7 +79,7 @@ def elmo_encoder(
         elmo_l2_coef: Weight of the L2 regularisation of the mix weights.
         lengths: Tokens in each row, shape (batch,); None: all rows are full.
         config: The biLM's; None: LARK's published model. `BiLMConfig.from_pretrained(path)`
-            tells that of a checkpoint.
+            returns that of a checkpoint.
         variant: "elmo", or "lark" for what LARK's own encoder computes.
         dropout: As `ELMo` has it.
         layer_norm: As `ELMo` has it.
@@ -129,10 +138,10 @@ def _note_of(program, config, trainable) -> _Note:
 
 
 def _sound_input(word_ids, lengths, config):
-    """Return ids and lengths, with ids outside the vocabulary for what cannot be computed with.
+    """Return ids and lengths; where one of them is invalid, with ids outside the vocabulary.
 
-    At that Paddle's lookup stops, also in programs from which operators without a result, such
-    as Assert, were taken out. Assert shows what is wrong before.
+    Paddle's lookup stops at these, also in programs from which operators without a result, such
+    as Assert, were taken out. Where Assert is left, it stops before and shows what is wrong.
     """
     sound = word_ids >= 0
     Assert(paddle.all(sound), [word_ids], name="word_ids_from_0_on")
@@ -153,7 +162,7 @@ def _sound_input(word_ids, lengths, config):
 
 
 class _NamesOf(dict):
-    """LARK's names by ours; what LARK does not know keeps our name."""
+    """LARK's names by ours; parameters that LARK does not have keep our names."""
 
     def __missing__(self, ours):
         return ours
@@ -163,7 +172,9 @@ def _parameter_names(config) -> Dict[str, str]:
     return _NamesOf(lark.variable_names(config.num_layers, config.num_directions))
 
 
-def init_pretraining_params(exe, pretraining_params_path, main_program=None) -> None:
+def init_pretraining_params(
+    exe: Any, pretraining_params_path: PathLike, main_program: Optional[Any] = None
+) -> None:
     """Set the biLM of a static program to a pretrained one; call it after the startup program.
 
     Parameters are found by name. Those of the task stay as they are, except a layer mix

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from argparse import Namespace
+from typing import Sequence
 
 from bilm.conversion.convert import convert
 from bilm.program.json_output import write_report
@@ -12,7 +14,9 @@ from bilm.storage.formats.known import FORMATS
 _log = logging.getLogger("bilm")
 
 
-def new_convert_parser(prog: str, description: str, examples, other_formats=()) -> Parser:
+def new_convert_parser(
+    prog: str, description: str, examples: Sequence[str], other_formats: Sequence[str] = ()
+) -> Parser:
     """Return the parser of the command line; other programs may know more formats to write."""
     parser = Parser(prog, description, examples)
     add = parser.group("source").add_argument
@@ -50,7 +54,7 @@ def main(arguments=None) -> None:
     run_conversion(build_parser().parse_args(arguments))
 
 
-def run_conversion(options) -> None:
+def run_conversion(options: Namespace) -> None:
     """Convert as the parsed `options` of `new_convert_parser` say, and report it.
 
     Raises:

@@ -64,6 +64,11 @@ def convert(
     of its tensors hold which of ours. Then tensors are read, changed and written one at a time.
     `target` appears when everything is written and, if asked for, verified.
 
+    Example:
+        >>> done = convert("sample", "sample-torch", "torch")
+        >>> done.source_format, done.num_tensors, done.lost
+        ('bilm', 19, [])
+
     Args:
         source: A model in any known format.
         target: A folder that does not exist, or is empty.

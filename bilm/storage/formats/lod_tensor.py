@@ -16,11 +16,12 @@ import io
 import math
 import os
 import struct
-from typing import List
+from typing import BinaryIO, List
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.storage.tensors import LazyArray, array_in_file
 
 DTYPES = {0: "?", 1: "<i2", 2: "<i4", 3: "<i8", 4: "<f2", 5: "<f4", 6: "<f8", 20: "u1", 21: "i1"}
@@ -28,7 +29,7 @@ _MAX_DESCRIPTION = 1 << 16
 _MAX_DIMENSIONS = 9  # fluid's own limit
 
 
-def read_tensor(path) -> LazyArray:
+def read_tensor(path: PathLike) -> LazyArray:
     """Return the array in a file that holds one tensor.
 
     Raises:
@@ -43,7 +44,7 @@ def read_tensor(path) -> LazyArray:
     return array
 
 
-def read_tensors(path) -> List[LazyArray]:
+def read_tensors(path: PathLike) -> List[LazyArray]:
     """Return all arrays in a combined file, in its order; it holds no names.
 
     Raises:
@@ -56,7 +57,7 @@ def read_tensors(path) -> List[LazyArray]:
     return arrays
 
 
-def write_tensor(file, array: np.ndarray) -> None:
+def write_tensor(file: BinaryIO, array: np.ndarray) -> None:
     """Write one tensor to an open binary file, as fluid does; several make a combined file.
 
     Args:
@@ -71,14 +72,14 @@ def write_tensor(file, array: np.ndarray) -> None:
 
 
 def _varint(value):
-    found = bytearray()
+    content = bytearray()
     while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
+        content.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*found, value])
+    return bytes([*content, value])
 
 
-def starts_like_tensor(path) -> bool:
+def starts_like_tensor(path: PathLike) -> bool:
     """Return whether the file at `path` begins as these files do."""
     with open(path, "rb") as file:
         head = file.read(16)

@@ -1,5 +1,8 @@
 """The PyTorch twin: the same values and gradients as Paddle's model, and as ONNX."""
 
+import subprocess
+import sys
+
 import numpy as np
 import paddle
 import pytest
@@ -157,3 +160,16 @@ def test_an_onnx_file_takes_any_length(kind, tmp_path):
 def test_what_is_no_model_is_told(tmp_path):
     with pytest.raises(InputError, match="no biLM there"):
         TorchBiLM.from_pretrained(tmp_path)
+
+
+def test_public_names_are_resolved_when_they_are_used():
+    program = (
+        "import sys, bilm.torch\n"
+        "assert 'torch' not in sys.modules\n"
+        "for name in bilm.torch.__all__:\n"
+        "    assert getattr(bilm.torch, name).__name__ == name and name in dir(bilm.torch)\n"
+        "assert not any(name.startswith('paddle') for name in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
