@@ -29,9 +29,17 @@ from bilm.storage.side_files import MIXES_FILE
 class ELMo(nn.Layer):
     """Contextual word vectors: mixes of the layers of a biLM, learned with a task.
 
-    Each sentence stands by itself: its vectors depend on no other sentence, and are the same
-    to the bit among any neighbours in a batch of the same shape, on the processors that
-    docs/parity.md names. The biLM's own dropout is off, also in training.
+    Sentences are independent: the vectors of one depend on no other, and are the same to the bit
+    whatever else is in a batch of the same shape, on the processors that docs/parity.md names.
+    The biLM's own dropout is off, also in training.
+
+    Examples:
+        >>> from bilm.network.config import BiLMConfig
+        >>> bilm = BiLM(BiLMConfig(vocab_size=10, projection_size=4, cell_size=8))
+        >>> elmo = ELMo(bilm, num_mixes=1)
+        >>> [vectors] = elmo(paddle.to_tensor([[5, 3, 7], [4, 0, 0]]), paddle.to_tensor([3, 1]))
+        >>> list(vectors.shape)  # batch, steps, both directions' features
+        [2, 3, 8]
 
     Example:
         >>> elmo = ELMo(BiLM.from_pretrained("sample"))
@@ -42,19 +50,19 @@ class ELMo(nn.Layer):
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).
 
     Args:
-        bilm: The biLM. Its parameters' `trainable` is set as below; several ELMos may share it
-            if they agree on that.
+        bilm: Several ELMos may share it if they agree on `trainable`.
         num_mixes: Number of mixes, each with weights of its own.
         dropout: Probability while training: on each mix; in variant "lark", on the LSTM
             layers, before they are mixed.
-        layer_norm: Whether layers are normalised before they are mixed: see `ScalarMix`.
+        layer_norm: Whether each layer is normalised before, over all values of a sentence.
         trainable: Whether the biLM is fine-tuned. If not, there is no backward pass through it.
         variant: "elmo": sentences between `<S>` and `</S>`, layers as the biLM computes them.
             "lark": as LARK's released encoder computes them: no `<S>` and `</S>`, every LSTM layer
             reads the word vectors, no skip connections, and the backward states in the order
             in which they were computed, so that those of the last word stand at the first.
-        l2_coef: See `ScalarMix`.
-        name: See `ScalarMix`; goes with one mix only.
+        l2_coef: Weight of the L2 regularisation of the mix weights, which optimisers apply.
+        name: Start of the names of the mix's parameters; goes with one mix only. None: Paddle
+            chooses them.
     """
 
     def __init__(

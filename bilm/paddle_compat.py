@@ -18,8 +18,9 @@ def as_tensor(array: np.ndarray) -> paddle.Tensor:
     What runs once may use it, what runs for each batch may not. In a static program this is a
     constant.
 
-    >>> as_tensor(np.array([2, 3])).tolist()
-    [2, 3]
+    Examples:
+        >>> as_tensor(np.array([2, 3])).tolist()
+        [2, 3]
     """
     if not paddle.in_dynamic_mode():
         return paddle.to_tensor(array)

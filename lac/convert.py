@@ -1,7 +1,7 @@
-"""Convert a biLM from one format to another; or, with `--to lac`, a folder of LARK's LAC demo.
+"""Convert a folder of LARK's LAC demo to a tagger.
 
-LARK's demo saves the tagger's variables and those of its biLM in one folder. What it computed, the
-tagger that is written computes: variant "lark", a GRU that resets before its product, one
+LARK's demo saves the tagger's variables and those of its biLM in one folder. The tagger that is
+written computes what the demo computed: variant "lark", a GRU that resets before its product, one
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
@@ -9,35 +9,37 @@ import logging
 import os
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sized, Tuple
 
 import numpy as np
 
 from bilm.conversion.convert import convert
 from bilm.errors import InputError
-from bilm.files import check_new_folder
+from bilm.files import PathLike, check_new_folder
+from bilm.network.mixes import Mixes
 from bilm.storage.formats import lark, lark_lac
 from bilm.storage.formats.tables import from_format
 from bilm.storage.pretrained import open_model
+from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import as_float32
 from bilm.text.vocabulary import Vocabulary
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
 from lac.network.config import TaggerConfig
+from lac.pretrained import load_tagger
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import load_tags
 
 _log = logging.getLogger("lac")
 
-FORMAT = "lac"
 _MAX_LAYERS = 8
 
 
 class Import(NamedTuple):
-    """What an import did.
+    """A report on an import.
 
     Attributes:
-        tensors: Number of the tagger's own parameters, the biLM's aside.
-        words: Words of the vocabulary; 0 without one.
+        tensors: Number of the tagger's own parameters, without those of the biLM.
+        words: Number of words of the vocabulary; 0 without one.
         tags: Number of tags.
     """
 
@@ -46,16 +48,24 @@ class Import(NamedTuple):
     tags: int
 
 
-def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> Import:
+def import_lark(
+    source: PathLike,
+    target: PathLike,
+    vocab_path: Optional[PathLike] = None,
+    tags_path: Optional[PathLike] = None,
+    cell_clip: Optional[float] = None,
+    projection_clip: Optional[float] = None,
+) -> Import:
     """Write the tagger that LARK's LAC demo saved in `source` to the folder `target`.
 
     Args:
         source: The folder, or an `.npz` with the same variables.
         target: A folder that does not exist, or is empty; it appears whole or not at all.
-        vocab_path: The vocabulary, of the word embedding and of ELMo; without it the model
-            takes ids only.
-        tags_path: The tags, as `lac.tagged_files.load_tags` reads them; None: numbers.
-        settings: What the folder does not tell of its biLM: cell_clip, projection_clip.
+        vocab_path: The vocabulary of the word embedding and of ELMo; without it the model takes
+            ids only.
+        tags_path: The tags, see `lac.tagged_files.load_tags`; None: numbers.
+        cell_clip: Clip of the biLM's cells, which the folder does not hold; None: LARK's 3.
+        projection_clip: Clip of the biLM's projections; None: LARK's 3.
 
     Raises:
         InputError: The source is no such folder, incomplete or damaged, the files do not fit it,
@@ -63,56 +73,81 @@ def import_lark(source, target, vocab_path=None, tags_path=None, **settings) -> 
     """
     target = Path(target)
     check_new_folder(target)
+    clips: Dict[str, Any] = {"cell_clip": cell_clip, "projection_clip": projection_clip}
     weights, num_layers = _read_weights(source)
-    bilm = open_model(source, **settings)
-    mixes = bilm.mixes
-    if mixes is None:
+    bilm = open_model(source, **clips)
+    mixes = _read_mixes(bilm, weights, source)
+    _warn_of_values(weights, source)
+    config, tags = _config_and_tags(weights, num_layers, tags_path)
+    if config.num_words != bilm.config.vocab_size:
+        raise InputError(
+            f"{source}: word_emb has {config.num_words} rows, but {lark.EMBEDDING} "
+            f"{bilm.config.vocab_size}"
+        )
+    words = None
+    if vocab_path:
+        words = Vocabulary.load(vocab_path)
+        _check_size(words, config.num_words, vocab_path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as folder:
+        elmo, tagger = Path(folder) / "elmo", Path(folder) / "tagger"
+        convert(source, elmo, "bilm", vocab_path=vocab_path, **clips)
+        stored = StoredTagger(config, tags, words, None, None, None, weights, elmo)
+        write_tagger(tagger, stored, mixes)
+        _check_written(tagger, weights, target)
+        os.replace(tagger, target)
+    return Import(len(weights), len(words or ()), len(tags))
+
+
+def _read_mixes(bilm: StoredModel, weights: Dict[str, np.ndarray], source: PathLike) -> Mixes:
+    """Return the mix of ELMo's layers, and add its parameters to the tagger's weights."""
+    if bilm.mixes is None:
         raise InputError(f"{source}: lacks {lark.MIX_WEIGHTS} and {lark.MIX_GAMMA}")
-    for name, array in zip(("weights", "gamma"), mixes.parameters[0]):
+    for name, array in zip(("weights", "gamma"), bilm.mixes.parameters[0]):
         weights[f"elmo.mixes.0.{name}"] = array
-    odd = sorted(name for name, array in weights.items() if not np.isfinite(array).all())
-    if odd:
-        _log.warning(f"{source}: values that are not finite in {', '.join(odd)}")
+    return bilm.mixes
+
+
+def _warn_of_values(weights: Dict[str, np.ndarray], source: PathLike) -> None:
+    not_finite = sorted(name for name, array in weights.items() if not np.isfinite(array).all())
+    if not_finite:
+        _log.warning(f"{source}: values that are not finite in {', '.join(not_finite)}")
+
+
+def _config_and_tags(
+    weights: Dict[str, np.ndarray], num_layers: int, tags_path: Optional[PathLike]
+) -> Tuple[TaggerConfig, List[str]]:
     num_words, embedding_size = weights["word_embedding.weight"].shape
-    gru_size2, num_tags = weights["emissions.weight"].shape
+    both_directions, num_tags = weights["emissions.weight"].shape
     tags = [str(number) for number in range(num_tags)]
     if tags_path:
-        tags = _fitting(load_tags(tags_path), num_tags, tags_path)
+        tags = load_tags(tags_path)
+        _check_size(tags, num_tags, tags_path)
     config = TaggerConfig(
         num_words=num_words,
         num_tags=num_tags,
         scheme=TagScheme.of(tags).name,
         word_embedding_size=embedding_size,
-        gru_size=gru_size2 // 2,
+        gru_size=both_directions // 2,
         num_layers=num_layers,
         elmo_variant="lark",
         elmo_unknown="unk",
         reset_before=True,
         constrained_decoding=False,
     )
-    rows = bilm.config.vocab_size
-    if num_words != rows:
-        raise InputError(f"{source}: word_emb has {num_words} rows, but {lark.EMBEDDING} {rows}")
-    words = _fitting(Vocabulary.load(vocab_path), num_words, vocab_path) if vocab_path else None
-    from lac.pretrained import load_tagger  # only now: it imports Paddle
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as folder:
-        elmo = Path(folder) / "elmo"
-        convert(source, elmo, "bilm", vocab_path=vocab_path, **settings)
-        stored = StoredTagger(config, tags, words, None, None, None, weights, elmo)
-        copy = Path(folder) / "tagger"
-        write_tagger(copy, stored, mixes)
-        load_tagger(copy)  # which refuses tensors that do not fit each other
-        written = read_tagger(copy).weights
-        for name, array in weights.items():
-            if not np.array_equal(written[name], array, equal_nan=True):
-                raise InputError(f"{target}: {name} is not what was read")
-        os.replace(copy, target)
-    return Import(len(weights), len(words or ()), len(tags))
+    return config, tags
 
 
-def _read_weights(source):
+def _check_written(tagger: Path, weights: Dict[str, np.ndarray], target: Path) -> None:
+    """Read a tagger's folder back, and compare its weights."""
+    load_tagger(tagger)  # refuses tensors that do not fit each other
+    written = read_tagger(tagger).weights
+    for name, array in weights.items():
+        if not np.array_equal(written[name], array, equal_nan=True):
+            raise InputError(f"{target}: {name} is not what was read")
+
+
+def _read_weights(source: PathLike) -> Tuple[Dict[str, np.ndarray], int]:
     """Return the tagger's own parameters by our names, and its number of BiGRU layers."""
     if not Path(source).exists():
         raise InputError(f"{source}: no such folder; check the spelling")
@@ -123,7 +158,7 @@ def _read_weights(source):
             f"{lark.EMBEDDING} and crfw"
         )
     known = {name for entry in lark_lac.table(_MAX_LAYERS) for name in entry.theirs}
-    variables = lark.read_variables(located, known)
+    variables: Dict[str, Any] = lark.read_variables(located, known)
     num_layers = sum(f"gru_{2 * layer}.w_0" in variables for layer in range(_MAX_LAYERS))
     table = lark_lac.table(num_layers)
     missing = sorted({name for entry in table for name in entry.theirs} - variables.keys())
@@ -133,11 +168,9 @@ def _read_weights(source):
             f"{', '.join(missing) or 'gru_0.w_0'}"
         )
     weights = from_format(table, variables, str(source))
-    arrays = {name: np.asarray(array) for name, array in weights.items()}
-    return as_float32(arrays, str(source)), num_layers
+    return as_float32(weights, str(source)), num_layers
 
 
-def _fitting(items, expected, path):
+def _check_size(items: Sized, expected: int, path: PathLike) -> None:
     if len(items) != expected:
         raise InputError(f"{path}: has {len(items)} entries, but the model has {expected}")
-    return items

@@ -1,4 +1,4 @@
-"""User dictionaries: words that win over the model.
+"""User dictionaries: words that take precedence over the model.
 
 One entry a line: words separated by spaces, each with or without a tag,
 
@@ -6,27 +6,28 @@ One entry a line: words separated by spaces, each with or without a tag,
     花 开               where 花开 stands, it is two words, tagged by the model
     云栖 小镇/ns        a tag holds for its own word only
 
-The text of an entry is that of its words, joined; it is found as it is typed, widths are not
-folded. Where entries overlap, the one that starts first wins, and of those the longest. An entry
-does not match a part of a run of ASCII letters and digits: 12 is not found in 2012.
+The text of an entry is that of its words, joined; it matches exactly as it is typed, widths are
+not folded. Where entries overlap, the one that starts first wins, and of those the longest. An
+entry does not match a part of a run of ASCII letters and digits: 12 does not match in 2012.
 """
 
-import io
 import os
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.text.lines import decode_line, numbered_lines, split_words
 
 CUSTOMIZATION_FILE = "customization.txt"
+Source = Union[PathLike, Iterable[Union[str, bytes]]]  # a file, an open file, or entries
 
 
 class CustomWord(NamedTuple):
     """A word of an entry.
 
     Attributes:
-        text: As it is typed.
-        type: Its tag, without marks of a scheme; None where the model decides.
+        text: The word as it is typed.
+        type: Its tag without marks of a scheme; None: the model decides.
     """
 
     text: str
@@ -38,7 +39,7 @@ class Customization:
 
     Args:
         lines: Entries; blank lines are skipped. Of entries with the same text the last counts.
-        source: Where they come from, for messages.
+        source: Name of the dictionary, for messages.
 
     Raises:
         InputError: A line is malformed; all are listed.
@@ -63,20 +64,21 @@ class Customization:
         for text in self._entries:
             lengths.setdefault(text[:2], set()).add(len(text))
         # by their first two characters, which few places of a text have in common with an entry
-        self._lengths = {start: sorted(found, reverse=True) for start, found in lengths.items()}
+        self._lengths = {start: sorted(each, reverse=True) for start, each in lengths.items()}
 
     @classmethod
-    def load(cls, source: Union[str, os.PathLike, io.IOBase, Iterable[str]]) -> "Customization":
+    def load(cls, source: Source) -> "Customization":
         """Return the dictionary in a file, an open file or a list of entries.
 
         Raises:
             InputError: A line is malformed or not UTF-8.
+            OSError: The file cannot be read.
         """
         if isinstance(source, (str, os.PathLike)):
             return cls((line for _, line in numbered_lines(source)), str(source))
         name = str(getattr(source, "name", "customization"))
         try:
-            lines = list(source)
+            entries = list(source)
         except TypeError:
             raise InputError(
                 f"a user dictionary is a file or a list of entries, not {type(source).__name__}"
@@ -84,8 +86,8 @@ class Customization:
         except UnicodeDecodeError as error:
             raise InputError(f"{name}: not UTF-8: {error.reason}") from None
         lines = [
-            decode_line(line, name, number) if isinstance(line, bytes) else line
-            for number, line in enumerate(lines, start=1)
+            decode_line(entry, name, number) if isinstance(entry, bytes) else entry
+            for number, entry in enumerate(entries, start=1)
         ]
         if lines and isinstance(lines[0], str):
             lines[0] = lines[0].removeprefix("\ufeff")
@@ -106,14 +108,14 @@ class Customization:
         return self._entries.get(text)
 
     def find(self, text: str) -> Iterator[Tuple[int, int, Tuple[CustomWord, ...]]]:
-        """Yield start, end and words of each entry that stands in a text, from left to right."""
+        """Yield start, end and words of each entry that matches in a text, from left to right."""
         lengths, entries = self._lengths, self._entries
         place, end = 0, len(text)
         while place < end:
-            found = lengths.get(text[place : place + 2], ())
+            possible = lengths.get(text[place : place + 2], [])
             if text[place] in entries:
-                found = (*found, 1)
-            for length in found:
+                possible = [*possible, 1]
+            for length in possible:
                 words = entries.get(text[place : place + length])
                 if words is None or place + length > end or _cuts_run(text, place, place + length):
                     continue
@@ -124,7 +126,7 @@ class Customization:
                 place += 1
 
 
-def _cuts_run(text, start, end):
+def _cuts_run(text: str, start: int, end: int) -> bool:
     """Return whether a place in a text starts or ends within ASCII letters and digits."""
     return any(
         0 < border < len(text) and _is_latin(text[border - 1]) and _is_latin(text[border])
@@ -132,11 +134,11 @@ def _cuts_run(text, start, end):
     )
 
 
-def _is_latin(character):
+def _is_latin(character: str) -> bool:
     return character.isascii() and character.isalnum()
 
 
-def _parse(line) -> Tuple[CustomWord, ...]:
+def _parse(line: str) -> Tuple[CustomWord, ...]:
     words: List[CustomWord] = []
     for item in split_words(line):
         text, slash, kind = item.rpartition("/")

@@ -1,23 +1,31 @@
-"""`lac evaluate`: how many spans and tags of a tagged text a tagger finds."""
+"""The scores of a tagger on tagged text."""
 
 import logging
-from typing import Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from tqdm import tqdm
 
+from bilm.files import PathLike
+from lac.layer_cache import LayerCache
+from lac.prediction import Predictor
 from lac.span_scores import SpanScores
 from lac.tagged_files import TaggedCorpus, unknown_tags
 
 _log = logging.getLogger("lac")
 
 
-def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = False) -> SpanScores:
+def score(
+    predictor: Predictor,
+    corpus: TaggedCorpus,
+    cache: Optional[LayerCache] = None,
+    show_progress: bool = False,
+) -> SpanScores:
     """Return the scores of a tagger's predictions.
 
     Args:
-        predictor: A `Predictor`.
-        corpus: Sentences with their right tags; tags that the tagger does not know are wrong
-            whatever it says.
+        predictor: The tagger.
+        corpus: Sentences with their right tags. A word whose right tag the tagger does not know
+            counts as wrong.
         cache: ELMo's layers of the sentences, or None.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
     """
@@ -25,22 +33,24 @@ def score(predictor, corpus: TaggedCorpus, cache=None, show_progress: bool = Fal
     scores = SpanScores(corpus.scheme, lambda token: lookup.fold([token])[0] in lookup.words)
     tokens = [sentence.tokens for sentence in corpus.sentences]
     with tqdm(total=len(tokens), unit="sentence", disable=None if show_progress else True) as bar:
-        found = predictor.predict(tokens, cache, bar.update)
-    for sentence, tags in zip(corpus.sentences, found):
+        predicted = predictor.predict(tokens, cache, bar.update)
+    for sentence, tags in zip(corpus.sentences, predicted):
         scores.add(sentence, tags)
     return scores
 
 
-def warn_of_unknown_tags(corpus, tags, path) -> None:
-    """Tell which tags of a corpus a tagger does not know."""
-    new = unknown_tags(corpus, tags)
-    if new:
-        told = ", ".join(f"{tag} ({count})" for tag, count in new.items())
-        _log.warning(f"{path}: tags that the tagger does not know, all of which count as wrong: {told}")
+def warn_of_unknown_tags(corpus: TaggedCorpus, tags: Iterable[str], path: PathLike) -> None:
+    """Warn of the tags of a corpus that are not among those of a tagger."""
+    unknown = unknown_tags(corpus, tags)
+    if unknown:
+        counted = ", ".join(f"{tag} ({count})" for tag, count in unknown.items())
+        _log.warning(
+            f"{path}: tags that the tagger does not know, all of which count as wrong: {counted}"
+        )
 
 
-def report_lines(report: dict) -> list:
-    """Return the figures of `SpanScores.report` as a table for people."""
+def report_lines(report: Dict[str, Any]) -> List[str]:
+    """Return the figures of `SpanScores.report` as the lines of a table."""
     lines = [f"{'type':<12} {'precision':>9} {'recall':>9} {'F1':>9} {'spans':>8}"]
     total = {**report, "support": sum(kind["support"] for kind in report["types"].values())}
     for name, row in [*report["types"].items(), ("all", total)]:

@@ -1,4 +1,4 @@
-"""ELMo's layers of a text, computed once: a frozen biLM gives the same in every epoch."""
+"""ELMo's layers of a text, which a frozen biLM computes once for all epochs."""
 
 import tempfile
 from contextlib import closing
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from bilm.elmo import ELMo
 from bilm.errors import InputError
-from bilm.files import reserve
+from bilm.files import PathLike, reserve
 from bilm.inference.batching import plan_blocks
 from bilm.paddle_compat import as_tensor
 from lac.lookup import Lookup
@@ -25,15 +25,15 @@ class LayerCache:
     The file vanishes with the process, however that ends.
 
     Args:
-        elmo: Its biLM must not change while the cache is in use.
-        lookup: Gives ELMo's ids.
+        elmo: ELMo, whose biLM must not change while the cache is in use.
+        lookup: Turns sentences into ELMo's ids.
         sentences: Lists of words, none empty.
         max_megabytes: A larger cache is kept in a file.
-        folder: Where that file takes its space.
-        description: Of the progress bar; None: no bar. It shows on terminals only.
+        folder: The folder on whose disk the file takes its space.
+        description: Title of the progress bar, which shows on terminals only; None: no bar.
 
     Raises:
-        InputError: There is no room for that file.
+        InputError: There is no room for the file.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class LayerCache:
         lookup: Lookup,
         sentences: Sequence[Sequence[str]],
         max_megabytes: int,
-        folder,
+        folder: PathLike,
         description: Optional[str] = None,
     ):
         lengths = np.array([len(tokens) for tokens in sentences], np.int64)
@@ -81,7 +81,7 @@ class LayerCache:
         return not isinstance(self._layers, np.memmap)
 
     def layers(self, numbers: Iterable[int]) -> np.ndarray:
-        """Return the layers of the sentences with these numbers, zero beyond each one's end.
+        """Return the layers of the sentences with these numbers, zero beyond their lengths.
 
         Returns:
             float32, shape (layers, batch, steps, features), as `ELMo.layers` gives them.
@@ -89,29 +89,34 @@ class LayerCache:
         numbers = list(numbers)
         steps = max(self._starts[number + 1] - self._starts[number] for number in numbers)
         _, num_layers, features = self._layers.shape
-        found = np.zeros((num_layers, len(numbers), steps, features), np.float32)
+        layers = np.zeros((num_layers, len(numbers), steps, features), np.float32)
         for row, number in enumerate(numbers):
             start, end = self._starts[number : number + 2]
-            found[:, row, : end - start] = self._layers[start:end].transpose(1, 0, 2)
-        return found
+            layers[:, row, : end - start] = self._layers[start:end].transpose(1, 0, 2)
+        return layers
 
 
 def computed_layers(
     elmo: ELMo, lookup: Lookup, sentences: Sequence[Sequence[str]]
 ) -> Iterator[Tuple[List[int], np.ndarray]]:
-    """Yield numbers of sentences, a batch at a time, and ELMo's layers of them.
+    """Yield the numbers of the sentences in each batch, and ELMo's layers of them.
 
     Args:
-        elmo: In evaluation mode.
-        lookup: Gives ELMo's ids.
+        elmo: ELMo in evaluation mode.
+        lookup: Turns sentences into ELMo's ids.
         sentences: Lists of words; empty ones are left out.
 
     Yields:
         Numbers, and float32 of shape (layers, batch, steps, features).
+
+    Raises:
+        InputError: The lookup is that of a tagger without ELMo.
     """
     with paddle.no_grad():
         for block in plan_blocks(map(len, sentences), _BATCH_SIZE):
             for numbers in block:
                 ids = lookup([sentences[number] for number in numbers])
+                if ids.elmo is None:
+                    raise InputError("the lookup is that of a tagger without ELMo")
                 layers = elmo.layers(as_tensor(ids.elmo), as_tensor(ids.lengths))
                 yield numbers, layers.numpy()

@@ -1,9 +1,10 @@
-"""From words to the ids that a tagger and its ELMo look up."""
+"""From words to the ids of a tagger and its ELMo."""
 
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from bilm.text.characters import pad_characters
 from bilm.text.vocabulary import Vocabulary
 from lac.width import WidthFolder
 
@@ -13,14 +14,15 @@ _MAX_CHARACTERS = 8  # of a word; from a longer one, the first and the last half
 
 
 class TokenIds(NamedTuple):
-    """What a network looks up for some sentences, padded; None where it needs none.
+    """The ids of a batch of sentences, padded.
 
     Attributes:
-        words: int64, shape (batch, steps).
-        lengths: int64, shape (batch,).
-        elmo: int64, shape (batch, steps), or (batch, steps, pieces or characters): what
-            `bilm.ELMo` takes.
-        characters: int64, shape (batch, steps, characters).
+        words: Words of the tagger, int64, shape (batch, steps).
+        lengths: Words in each sentence, int64, shape (batch,).
+        elmo: Ids for `bilm.ELMo`, int64, shape (batch, steps), or (batch, steps, pieces or
+            characters); None for a tagger without ELMo.
+        characters: int64, shape (batch, steps, characters); None for a tagger without character
+            features.
     """
 
     words: np.ndarray
@@ -30,18 +32,18 @@ class TokenIds(NamedTuple):
 
 
 def num_character_rows(characters: Optional[Sequence[str]]) -> int:
-    """Return the rows that the embedding of some characters needs; 0 for None."""
+    """Return the number of rows of the embedding of some characters; 0 for None."""
     return 0 if characters is None else len(characters) + _FIRST_CHARACTER
 
 
 class ElmoVocabulary:
-    """The words of a biLM, found also where they were typed in another width.
+    """The words of a biLM, which are known in any width.
 
-    A word that the biLM knows is itself; otherwise the most frequent of its words that differ
-    by width only, if there is one, stands for it.
+    A word that the biLM does not know is replaced by the most frequent of its words that differ
+    by width only, if there is one.
 
     Args:
-        vocabulary: The biLM's, most frequent words first.
+        vocabulary: The biLM's vocabulary, most frequent words first.
         folder: Folds widths; None: words are looked up as they are.
     """
 
@@ -54,7 +56,7 @@ class ElmoVocabulary:
                 self._by_folded.setdefault(folder.fold(word), word)
 
     def known_form(self, word: str) -> str:
-        """Return the word that the biLM knows for `word`, or `word` if it knows none."""
+        """Return the biLM's form of `word`, or `word` itself if the biLM has none."""
         if self._folder is None or word in self.vocabulary:
             return word
         return self._by_folded.get(self._folder.fold(word), word)
@@ -67,9 +69,11 @@ class Lookup:
         words: The tagger's own vocabulary, of folded words if there is a folder.
         folder: Folds widths; None: words are looked up as they are.
         characters: Characters of the character features, in the order of their ids; None: no
-            such features.
-        elmo_vocabulary: Of ELMo's biLM; None: no ELMo, or one that reads characters.
-        elmo_characters: Character ids of a word for a biLM that reads characters; 0: it does not.
+            character features.
+        elmo_vocabulary: Vocabulary of the biLM; None without ELMo, or if the biLM reads
+            characters.
+        elmo_characters: Number of character ids of a word, for a biLM that reads characters;
+            otherwise 0.
         elmo_unknown: See `TaggerConfig`.
     """
 
@@ -87,15 +91,17 @@ class Lookup:
             character: number
             for number, character in enumerate(characters or (), start=_FIRST_CHARACTER)
         }
-        self._elmo = elmo_vocabulary and ElmoVocabulary(elmo_vocabulary, folder)
+        self._elmo = (
+            None if elmo_vocabulary is None else ElmoVocabulary(elmo_vocabulary, folder)
+        )
         self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
 
     def fold(self, tokens: Iterable[str]) -> List[str]:
-        """Return the words in the width in which the tagger knows them."""
+        """Return the words in the widths of the tagger's vocabulary."""
         return list(tokens) if self.folder is None else [self.folder.fold(word) for word in tokens]
 
     def knows(self, word: str) -> bool:
-        """Return whether ELMo, or the tagger itself where there is no ELMo, knows a word.
+        """Return whether ELMo, or a tagger without ELMo, knows a word.
 
         A biLM that reads characters knows every word.
         """
@@ -104,7 +110,7 @@ class Lookup:
         return bool(self._elmo_characters) or self.fold([word])[0] in self.words
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenIds:
-        """Return the ids of sentences, lists of words."""
+        """Return the ids of sentences, which are lists of words."""
         folded = [self.fold(tokens) for tokens in sentences]
         words, lengths = self.words.pad(folded)
         characters = None
@@ -116,16 +122,14 @@ class Lookup:
                     characters[row, step, : len(ids)] = ids
         return TokenIds(words, lengths, self._elmo_ids(sentences), characters)
 
-    def _ids_of_characters(self, word):
+    def _ids_of_characters(self, word: str) -> List[int]:
         half = _MAX_CHARACTERS // 2
         if len(word) > _MAX_CHARACTERS:
             word = word[:half] + word[-half:]
         return [self._character_ids.get(character, UNKNOWN_CHARACTER) for character in word]
 
-    def _elmo_ids(self, sentences):
+    def _elmo_ids(self, sentences: Sequence[Sequence[str]]) -> Optional[np.ndarray]:
         if self._elmo_characters:
-            from bilm.text.characters import pad_characters
-
             return pad_characters(sentences, self._elmo_characters)[0]
         if self._elmo is None:
             return None

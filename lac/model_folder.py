@@ -1,33 +1,31 @@
-"""Folders of taggers: everything that tagging needs, written whole, read strictly.
+"""Folders of taggers: all that tagging needs, written whole, read strictly.
 
     config.json        TaggerConfig
     tags.txt           the tags in the order of their ids, one a line
     words.txt          the tagger's own vocabulary; a model imported without its words has none
-    characters.txt     characters of the character features, where there are such
-    width.tsv          forms of characters that are folded, where they are
+    characters.txt     characters of the character features, if the tagger has any
+    width.tsv          forms of characters that are folded, if any are
     customization.txt  user dictionary, where there is one
-    mixes.json         how much each layer of ELMo counts, to be read by people
+    mixes.json         the weights of ELMo's layers, for people to read
     elmo/              the biLM's model folder, without its softmax
     model.safetensors  the parameters, without the biLM's
     checksums.json     SHA-256 of every other file
-    training/          what resuming needs; the rest is a complete model
+    training/          the state for resuming; the rest is a complete model
 
 A training run's folder holds such folders, step_00000125 and so on; its file `best` names the
-one with the best dev F1, `latest` the newest.
+one with the best dev F1, `latest` the newest one.
 """
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from bilm.conversion.convert import convert
 from bilm.errors import InputError
-from bilm.files import atomic_folder, check_new_folder, read_json, write_json
+from bilm.files import PathLike, atomic_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
 from bilm.storage.model_folder import verify_checksums, write_checksums
@@ -49,18 +47,21 @@ CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "train
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
 
+_Content = TypeVar("_Content")
+
+
 class StoredTagger(NamedTuple):
     """The content of a tagger's folder.
 
     Attributes:
         config: Sizes and switches.
-        tags: In the order of their ids.
+        tags: The tags in the order of their ids.
         words: The tagger's own vocabulary; None in a model imported without it.
-        characters: Of the character features; None where there are no such.
-        widths: Forms of characters that are folded; None where none are.
+        characters: Characters of the character features; None: the tagger has none.
+        widths: Forms of characters that are folded; None: none are.
         customization: User dictionary, or None.
         weights: Parameters by name, without the biLM's.
-        elmo: The biLM's model folder, or None.
+        elmo: The biLM's model folder; None: the tagger has no ELMo.
     """
 
     config: TaggerConfig
@@ -73,10 +74,10 @@ class StoredTagger(NamedTuple):
     elmo: Optional[Path]
 
     def lookup(self) -> Lookup:
-        """Return what turns words into this tagger's ids.
+        """Return the lookup of this tagger's ids.
 
         Raises:
-            InputError: The model has no words, or its biLM has none.
+            InputError: The tagger has no words, or its biLM has none.
         """
         if self.words is None:
             raise InputError(
@@ -102,7 +103,7 @@ class StoredTagger(NamedTuple):
         )
 
 
-def tagger_path(path, pointer: str = BEST) -> Path:
+def tagger_path(path: PathLike, pointer: str = BEST) -> Path:
     """Return `path`, or the checkpoint that `best` in a training run's folder names.
 
     Args:
@@ -113,15 +114,15 @@ def tagger_path(path, pointer: str = BEST) -> Path:
     Raises:
         InputError: The run has no such checkpoint.
     """
-    path = resolve_model(path, "lac")
+    folder = resolve_model(path, "lac")
     for name in (pointer, LATEST):
-        if (path / name).is_file():
-            return latest_checkpoint(path, name)
-    return path
+        if (folder / name).is_file():
+            return latest_checkpoint(folder, name)
+    return folder
 
 
-def read_tagger(path) -> StoredTagger:
-    """Return the content of a tagger's folder, every file checked against its checksum.
+def read_tagger(path: PathLike) -> StoredTagger:
+    """Return the content of a tagger's folder; every file is checked against its checksum.
 
     Args:
         path: A tagger's folder, or a training run's, which stands for its best checkpoint.
@@ -129,34 +130,38 @@ def read_tagger(path) -> StoredTagger:
     Raises:
         InputError: There is no tagger, or a file is missing, damaged or does not fit the others.
     """
-    path = tagger_path(path)
+    folder = tagger_path(path)
     missing = [
-        name for name in (CONFIG_FILE, TAGS_FILE, WEIGHTS_FILE) if not (path / name).is_file()
+        name for name in (CONFIG_FILE, TAGS_FILE, WEIGHTS_FILE) if not (folder / name).is_file()
     ]
     if missing:
-        raise InputError(f"{path}: no tagger there: it has no {', '.join(missing)}{_hint(path)}")
-    verify_checksums(path, training=False)
-    config = TaggerConfig.from_dict(read_json(path / CONFIG_FILE), str(path / CONFIG_FILE))
+        raise InputError(
+            f"{folder}: no tagger there: it has no {', '.join(missing)}{_hint(folder)}")
+    verify_checksums(folder, training=False)
+    config = TaggerConfig.from_dict(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
 
-    def optional(name, read):
-        return read(path / name) if (path / name).is_file() else None
+    def optional(name: str, read: Callable[[Path], _Content]) -> Optional[_Content]:
+        return read(folder / name) if (folder / name).is_file() else None
 
     stored = StoredTagger(
         config,
-        load_tags(path / TAGS_FILE),
+        load_tags(folder / TAGS_FILE),
         optional(WORDS_FILE, Vocabulary.load),
         optional(CHARACTERS_FILE, _read_characters),
         optional(WIDTH_FILE, load_table),
         optional(CUSTOMIZATION_FILE, Customization.load),
-        as_float32(read_safetensors(path / WEIGHTS_FILE), str(path / WEIGHTS_FILE)),
-        path / ELMO_FOLDER if config.elmo_variant else None,
+        as_float32(read_safetensors(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE)),
+        folder / ELMO_FOLDER if config.elmo_variant else None,
     )
-    _check_sizes(stored, path)
+    _check_sizes(stored, folder)
     return stored
 
 
 def write_tagger(
-    path, stored: StoredTagger, mixes: Optional[Mixes] = None, training: Optional[dict] = None
+    path: PathLike,
+    stored: StoredTagger,
+    mixes: Optional[Mixes] = None,
+    training: Optional[Dict[str, dict]] = None,
 ) -> None:
     """Write a tagger's folder; `path` holds all of it or is left as it was.
 
@@ -164,8 +169,8 @@ def write_tagger(
 
     Args:
         path: The folder.
-        stored: Its content.
-        mixes: How much each layer of ELMo counts.
+        stored: The content.
+        mixes: The weights of ELMo's layers.
         training: JSON objects, and dictionaries of arrays, by the names of their files.
 
     Raises:
@@ -178,47 +183,19 @@ def write_tagger(
                 _write_training(folder / TRAINING_FOLDER, training)
             write_checksums(folder)
     except OSError as error:
-        raise InputError(f"{path}: the tagger cannot be written: {error.strerror or error}"
-                         ) from None
+        raise InputError(
+            f"{path}: the tagger cannot be written: {error.strerror or error}"
+        ) from None
 
 
-def save_tagger(path, stored: StoredTagger, tagger, dtype: str = "float32") -> None:
-    """Write a loaded tagger to a new folder; it appears whole or not at all.
-
-    Args:
-        path: A folder that does not exist, or is empty.
-        stored: Its content.
-        tagger: The `Tagger`, for its layer mix.
-        dtype: "float32", or "float16" for files half as large; computation is in float32 still.
-
-    Raises:
-        InputError: The folder is there, or cannot be written, or the type is another one.
-    """
-    path = Path(path)
-    check_new_folder(path)
-    mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
-    if dtype == "float32":
-        write_tagger(path, stored, mixes)
-        return
-    if dtype != "float16":
-        raise InputError(f"dtype must be float32 or float16, not {dtype!r}")
-    weights = {name: array.astype(dtype) for name, array in stored.weights.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        elmo = None if stored.elmo is None else Path(folder) / ELMO_FOLDER
-        if elmo is not None:
-            convert(stored.elmo, elmo, "bilm", dtype=dtype)
-        write_tagger(path, stored._replace(weights=weights, elmo=elmo), mixes)
-
-
-def read_training(path) -> Dict[str, dict]:
-    """Return what `write_tagger` got as `training`.
+def read_training(path: PathLike) -> Dict[str, Dict[str, Any]]:
+    """Return the training state in a checkpoint, as `write_tagger` took it.
 
     Raises:
         InputError: The folder has none, or a file is missing or damaged.
     """
-    path = Path(path)
     verify_checksums(path, training=True)
-    folder = path / TRAINING_FOLDER
+    folder = Path(path) / TRAINING_FOLDER
     if not folder.is_dir():
         raise InputError(f"{path}: holds a model but no training state; it cannot be resumed")
     missing = [name for name in TRAINING_FILES if not (folder / name).is_file()]
@@ -231,29 +208,29 @@ def read_training(path) -> Dict[str, dict]:
     return {STATE_FILE: state, OPTIMIZER_FILE: read_safetensors(folder / OPTIMIZER_FILE)}
 
 
-def _write_files(folder, stored, mixes):
-    def write(name, text):
-        with open(folder / name, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> None:
+    def lines_of(items: Iterable[str]) -> str:
+        return "".join(f"{item}\n" for item in items)
 
-    write(CONFIG_FILE, stored.config.to_json())
-    write(TAGS_FILE, "".join(f"{tag}\n" for tag in stored.tags))
+    texts = {CONFIG_FILE: stored.config.to_json(), TAGS_FILE: lines_of(stored.tags)}
     if stored.words is not None:
-        write(WORDS_FILE, stored.words.to_text())
+        texts[WORDS_FILE] = stored.words.to_text()
     if stored.characters is not None:
-        write(CHARACTERS_FILE, "".join(f"{character}\n" for character in stored.characters))
+        texts[CHARACTERS_FILE] = lines_of(stored.characters)
     if stored.widths is not None:
-        write(WIDTH_FILE, to_text(stored.widths))
+        texts[WIDTH_FILE] = to_text(stored.widths)
     if stored.customization is not None:
-        write(CUSTOMIZATION_FILE, stored.customization.to_text())
+        texts[CUSTOMIZATION_FILE] = stored.customization.to_text()
     if mixes is not None:
-        write(MIXES_FILE, mixes_to_json(mixes))
+        texts[MIXES_FILE] = mixes_to_json(mixes)
+    for name, text in texts.items():
+        (folder / name).write_bytes(text.encode("utf-8"))
     save_file(stored.weights, folder / WEIGHTS_FILE)
     if stored.elmo is not None:
         _link_files(stored.elmo, folder / ELMO_FOLDER)
 
 
-def _write_training(folder, training):
+def _write_training(folder: Path, training: Dict[str, dict]) -> None:
     folder.mkdir()
     for name, part in training.items():
         if name.endswith(".json"):
@@ -262,9 +239,9 @@ def _write_training(folder, training):
             save_file(part, folder / name)
 
 
-def _link_files(source, target):
+def _link_files(source: Path, target: Path) -> None:
     target.mkdir()
-    for path in sorted(Path(source).iterdir()):
+    for path in sorted(source.iterdir()):
         if not path.is_file():
             continue
         try:
@@ -273,11 +250,11 @@ def _link_files(source, target):
             shutil.copyfile(path, target / path.name)
 
 
-def _read_characters(path):
+def _read_characters(path: Path) -> List[str]:
     return [line for _, line in numbered_lines(path)]
 
 
-def _check_sizes(stored, path):
+def _check_sizes(stored: StoredTagger, path: Path) -> None:
     config = stored.config
     counts = [(TAGS_FILE, len(stored.tags), "num_tags", config.num_tags)]
     if stored.words is not None:
@@ -297,7 +274,7 @@ def _check_sizes(stored, path):
         raise InputError(f"{path}: {'; '.join(problems)}")
 
 
-def _hint(path):
+def _hint(path: Path) -> str:
     if not path.exists():
         return " (there is no such folder)" + hint_at_ready_models(path, "lac")
     if (path / CONFIG_FILE).is_file():

@@ -1,8 +1,8 @@
-"""The tags of sentences, from a tagger."""
+"""Tags of sentences of words, from a tagger."""
 
 import threading
 from itertools import chain
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -11,22 +11,22 @@ from bilm.errors import InputError
 from bilm.inference.batching import plan_blocks
 from bilm.paddle_compat import as_tensor
 from lac.layer_cache import LayerCache, computed_layers
-from lac.lookup import Lookup
+from lac.lookup import Lookup, TokenIds
 from lac.network.model import Tagger
-from lac.network.viterbi import best_paths
+from lac.network.viterbi import TransitionScores, best_paths
 from lac.tag_schemes import TagScheme
 
 
 class Predictor:
-    """Gives the words of sentences their tags.
+    """Tags sentences of words.
 
     Args:
-        tagger: Put into evaluation mode while it computes. Its weights may change between
-            calls of `update`.
-        lookup: The tagger's.
-        tags: In the order of their ids.
-        scheme: What the tags mean.
-        batch_size: Sentences computed together, at most; fewer where they are long.
+        tagger: The network, which is put into evaluation mode while it computes. Its weights may
+            change between calls of `update`.
+        lookup: Turns sentences into the tagger's ids.
+        tags: The tags in the order of their ids.
+        scheme: The scheme of the tags.
+        batch_size: Largest number of sentences computed together; fewer where they are long.
 
     Raises:
         InputError: batch_size is not positive.
@@ -48,61 +48,65 @@ class Predictor:
         self.update()
 
     def update(self) -> None:
-        """Take over the CRF's weights as they are now."""
-        self._scores = self.tagger.crf.scores()
-        if self.tagger.config.constrained_decoding:
-            self._scores = self._scores.constrained(self.scheme, self.tags)
+        """Use the CRF's weights as they are now."""
+        self._scores = decoding_scores(self.tagger, self.scheme, self.tags)
 
     def predict(
-        self, sentences: Sequence[Sequence[str]], cache: Optional[LayerCache] = None, progress=None
+        self,
+        sentences: Sequence[Sequence[str]],
+        cache: Optional[LayerCache] = None,
+        progress: Optional[Callable[[int], object]] = None,
     ) -> List[List[str]]:
-        """Return the tags of each sentence.
+        """Return the tags of each sentence, one a word.
 
         Args:
             sentences: Lists of words; an empty one has no tags.
             cache: ELMo's layers of these sentences, none of which is empty.
             progress: Called with the number of sentences of each batch.
 
-        Returns:
-            A list of tags for each sentence, one a word.
-
         Raises:
             InputError: A sentence is no list of strings.
         """
-        found: List[List[str]] = [[] for _ in sentences]
+        tags: List[List[str]] = [[] for _ in sentences]
         for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
             ids = self.lookup([sentences[number] for number in batch])
             layers = None if cache is None else cache.layers(batch)
             for number, path in zip(batch, self.decode(ids, layers)):
-                found[number] = [self.tags[tag] for tag in path]
+                tags[number] = [self.tags[tag] for tag in path]
             if progress is not None:
                 progress(len(batch))
-        return found
+        return tags
 
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
-        """Return ELMo's layers of each sentence, of a tagger that has ELMo.
+        """Return ELMo's layers of each sentence.
 
         Args:
             sentences: Lists of words.
 
         Returns:
-            float32, of shape (layers, words, features) each: the token layer, then the LSTM's.
-        """
-        config = self.tagger.elmo.bilm.config
-        features = config.num_directions * config.projection_size
-        found = [np.empty((config.num_layers + 1, 0, features), np.float32) for _ in sentences]
-        with self._lock:
-            for batch, layers in computed_layers(self.tagger.elmo, self.lookup, sentences):
-                for row, number in enumerate(batch):
-                    found[number] = layers[:, row, : len(sentences[number])]
-        return found
+            A float32 array (layers, words, features) for each sentence: the token layer, then the
+            LSTM layers.
 
-    def decode(self, ids, layers: Optional[np.ndarray] = None) -> List[np.ndarray]:
-        """Return the tag ids of each row, of shape (its length,).
+        Raises:
+            InputError: The tagger has no ELMo.
+        """
+        elmo = self.tagger.elmo
+        if elmo is None:
+            raise InputError("the tagger has no ELMo")
+        shape = elmo.bilm.config.num_layers + 1, 0, self.tagger.elmo_size
+        of_sentences = [np.empty(shape, np.float32) for _ in sentences]
+        with self._lock:
+            for batch, layers in computed_layers(elmo, self.lookup, sentences):
+                for row, number in enumerate(batch):
+                    of_sentences[number] = layers[:, row, : len(sentences[number])]
+        return of_sentences
+
+    def decode(self, ids: TokenIds, layers: Optional[np.ndarray] = None) -> List[np.ndarray]:
+        """Return the tag ids of each row, each of shape (length of the row,).
 
         Args:
-            ids: `TokenIds`.
-            layers: As `LayerCache.layers` returns them, instead of ELMo's ids.
+            ids: The sentences.
+            layers: Result of `LayerCache.layers`, in place of ELMo's ids.
         """
         with self._lock, paddle.no_grad():
             if self.tagger.training:
@@ -114,8 +118,14 @@ class Predictor:
         return best_paths(emissions, ids.lengths, self._scores)
 
 
-def tensors_of(ids, with_elmo: bool = True) -> tuple:
-    """Return the arguments of `Tagger.forward` for some `TokenIds`: words to characters."""
+def decoding_scores(tagger: Tagger, scheme: TagScheme, tags: Sequence[str]) -> TransitionScores:
+    """Return the CRF's scores, with penalties if the tagger's decoding is constrained."""
+    scores = tagger.crf.scores()
+    return scores.constrained(scheme, tags) if tagger.config.constrained_decoding else scores
+
+
+def tensors_of(ids: TokenIds, with_elmo: bool = True) -> Tuple[Optional[paddle.Tensor], ...]:
+    """Return the first four arguments of `Tagger.forward`, from words to characters."""
     elmo = ids.elmo if with_elmo else None
     return tuple(
         None if array is None else as_tensor(array)

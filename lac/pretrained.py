@@ -1,16 +1,20 @@
-"""Taggers from their folders."""
+"""Taggers from their folders and back."""
 
+import tempfile
+from pathlib import Path
 from typing import Dict, Tuple
 
 import numpy as np
 
-from bilm.files import PathLike
+from bilm.conversion.convert import convert
+from bilm.errors import InputError
+from bilm.files import PathLike, check_new_folder
 from bilm.network.model import BiLM
 from bilm.storage.models import build_model
 from bilm.storage.pretrained import open_model
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
-from lac.model_folder import StoredTagger, read_tagger
+from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger, write_tagger
 from lac.network.model import Tagger
 from lac.prediction import Predictor
 from lac.tag_schemes import TagScheme
@@ -18,7 +22,7 @@ from lac.tag_schemes import TagScheme
 BILM_PREFIX = "elmo.bilm."
 
 
-def load_tagger(path) -> Tuple[Tagger, StoredTagger]:
+def load_tagger(path: PathLike) -> Tuple[Tagger, StoredTagger]:
     """Return the tagger at `path`, in evaluation mode, and the content of its folder.
 
     Args:
@@ -46,8 +50,8 @@ def load_bilm(stored: StoredModel, source: PathLike) -> BiLM:
     return build_model(stored, str(source), has_softmax=False)
 
 
-def load_predictor(path, batch_size: int = 32) -> Predictor:
-    """Return what tags sentences of words with the tagger at `path`.
+def load_predictor(path: PathLike, batch_size: int = 32) -> Predictor:
+    """Return a predictor with the tagger at `path`.
 
     Raises:
         InputError: As `load_tagger`; or the tagger has no words.
@@ -56,13 +60,43 @@ def load_predictor(path, batch_size: int = 32) -> Predictor:
 
 
 def predictor_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> Predictor:
-    """Return what tags sentences of words with what `load_tagger` returned.
+    """Return a predictor with the result of `load_tagger`.
 
     Raises:
         InputError: The tagger has no words.
     """
     scheme = TagScheme(stored.config.scheme)
     return Predictor(tagger, stored.lookup(), stored.tags, scheme, batch_size)
+
+
+def save_tagger(
+    path: PathLike, stored: StoredTagger, tagger: Tagger, dtype: str = "float32"
+) -> None:
+    """Write a loaded tagger to a new folder; it appears whole or not at all.
+
+    Args:
+        path: A folder that does not exist, or is empty.
+        stored: The folder's content.
+        tagger: The network, for its mix of layers.
+        dtype: "float32", or "float16" for files half as large; computation stays in float32.
+
+    Raises:
+        InputError: The folder holds something, or cannot be written, or there is no such type.
+    """
+    check_new_folder(path)
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype must be float32 or float16, not {dtype!r}")
+    mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
+    if dtype == "float32":
+        write_tagger(path, stored, mixes)
+        return
+    weights = {name: array.astype(dtype) for name, array in stored.weights.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        elmo = None
+        if stored.elmo is not None:
+            elmo = Path(folder) / ELMO_FOLDER
+            convert(stored.elmo, elmo, "bilm", dtype=dtype)
+        write_tagger(path, stored._replace(weights=weights, elmo=elmo), mixes)
 
 
 def own_weights(tagger: Tagger) -> Dict[str, np.ndarray]:
@@ -74,7 +108,12 @@ def own_weights(tagger: Tagger) -> Dict[str, np.ndarray]:
 
 
 def set_own_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: str) -> None:
-    """Set the parameters of a tagger that are not its biLM's.
+    """Set the parameters of a tagger except those of its biLM.
+
+    Args:
+        tagger: The tagger.
+        weights: The parameters by name.
+        source: Where they come from, for messages.
 
     Raises:
         InputError: Arrays are missing, not known or of another shape or type; all are listed.

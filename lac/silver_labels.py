@@ -6,7 +6,8 @@ words of time become one span, as in the hand labels of data/lac/.
 """
 
 import re
-from typing import Iterator, List
+from types import ModuleType
+from typing import Iterable, Iterator, List, Union
 
 from bilm.text.lines import numbered_lines, split_words
 from bilm.text.shards import find_shards
@@ -25,18 +26,18 @@ _DATE_UNITS = ("年", "月", "日")
 
 
 def type_of(word: str, flag: str) -> str:
-    """Return LAC's type of a word that jieba gives `flag`."""
+    """Return LAC's type of a word to which jieba gives `flag`."""
     kind = TYPES.get(flag) or TYPES[flag[0]]
     if kind == "w" and any(character.isalnum() for character in word):
         return "m" if _NUMBER.match(word) else "nz"
     return kind
 
 
-def label(words: List[str], posseg) -> TaggedSentence:
-    """Return the words with LAC's tags.
+def label(words: List[str], posseg: ModuleType) -> TaggedSentence:
+    """Return the words of a sentence with LAC's tags.
 
     Args:
-        words: Of one sentence.
+        words: The words.
         posseg: The module jieba.posseg.
     """
     starts = {}
@@ -59,18 +60,20 @@ def label(words: List[str], posseg) -> TaggedSentence:
     return TaggedSentence(words, tags)
 
 
-def _mark_dates(words, types):
+def _mark_dates(words: List[str], types: List[str]) -> None:
     for place in range(1, len(words)):
         if words[place] in _DATE_UNITS and _NUMBER.fullmatch(words[place - 1]):
             types[place - 1] = types[place] = "t"
 
 
-def sentences_of(patterns, max_sentences: int) -> Iterator[List[str]]:
-    """Yield sentences of segmented text, evenly spaced where there are more than are wanted.
+def sentences_of(
+    patterns: Union[str, Iterable[str]], max_sentences: int = 0
+) -> Iterator[List[str]]:
+    """Yield the words of sentences of segmented text, evenly spaced if there are too many.
 
     Args:
         patterns: Corpus files, folders or globs.
-        max_sentences: At most so many; 0: all.
+        max_sentences: Largest number of sentences; 0: all.
     """
     lines = [line for shard in find_shards(patterns) for _, line in numbered_lines(shard)]
     count = min(max_sentences or len(lines), len(lines))

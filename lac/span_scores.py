@@ -1,61 +1,66 @@
-"""How well tags were found: exact spans, single tags, and words that the tagger does not know."""
+"""Scores of predicted tags: exact spans, single tags, and words that the tagger does not know."""
 
 from collections import Counter
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagged_files import TaggedSentence
 
 
 class SentenceCounts(NamedTuple):
-    """Spans of one sentence.
+    """Numbers of spans of one sentence.
 
     Attributes:
-        correct: Those found that are wanted: same borders, same type.
-        found: Those that the tagger found.
-        wanted: Those of the data.
+        correct: Predicted spans whose borders and type are right.
+        predicted: Spans of the predicted tags.
+        expected: Spans of the right tags.
     """
 
     correct: int
-    found: int
-    wanted: int
+    predicted: int
+    expected: int
 
 
 class SpanScores:
     """Counts of spans and tags over sentences, and the figures made of them.
 
-    A found span is right if its place and its type are those of a wanted one.
+    A predicted span is correct if its borders and its type are those of an expected one.
 
     Source: conlleval (CoNLL-2000); seqeval computes the same.
 
     Args:
-        scheme: What the tags mean.
-        is_known: Tells whether a word is in the tagger's vocabulary; None: nothing is said of
-            unknown words.
+        scheme: The scheme of the tags.
+        is_known: Returns whether a word is in the tagger's vocabulary; None: unknown words are
+            not counted.
+
+    Attributes:
+        sentences: Numbers of spans of each sentence.
     """
 
     def __init__(self, scheme: TagScheme, is_known: Optional[Callable[[str], bool]] = None):
         self._scheme = scheme
         self._is_known = is_known
-        self._correct, self._found, self._wanted = Counter(), Counter(), Counter()
-        self._tags = Counter()
-        self._confusion: Dict[str, Counter] = {}
+        self._correct: Counter[str] = Counter()  # spans of each type
+        self._predicted: Counter[str] = Counter()
+        self._expected: Counter[str] = Counter()
+        self._tags: Counter[str] = Counter()
+        self._confusion: Dict[str, Counter[str]] = {}
         self.sentences: List[SentenceCounts] = []
 
     def add(self, sentence: TaggedSentence, tags: Sequence[str]) -> None:
-        """Count a sentence with its own tags, and those that were found.
+        """Count a sentence.
 
         Args:
-            sentence: With the tags that are wanted.
-            tags: Those that were found, one a word.
+            sentence: The sentence with its right tags.
+            tags: The predicted tags, one a word.
         """
-        wanted, found = set(self._scheme.spans(sentence.tags)), set(self._scheme.spans(tags))
-        correct = wanted & found
+        expected, predicted = set(self._scheme.spans(sentence.tags)), set(self._scheme.spans(tags))
+        correct = expected & predicted
         for counter, spans in (
-            (self._correct, correct), (self._found, found), (self._wanted, wanted)
+            (self._correct, correct), (self._predicted, predicted), (self._expected, expected)
         ):
             counter.update(span.type for span in spans)
-        self.sentences.append(SentenceCounts(len(correct), len(found), len(wanted)))
+        self.sentences.append(SentenceCounts(len(correct), len(predicted), len(expected)))
         for token, own, other in zip(sentence.tokens, sentence.tags, tags):
             self._tags["all"] += 1
             self._tags["all right"] += own == other
@@ -65,25 +70,25 @@ class SpanScores:
                 self._tags["unknown"] += 1
                 self._tags["unknown right"] += own == other
 
-    def _type_of(self, tag):
+    def _type_of(self, tag: str) -> str:
         return self._scheme.parse(tag)[1] or OUTSIDE
 
-    def report(self) -> Dict:
+    def report(self) -> Dict[str, Any]:
         """Return the figures, from 0 to 1, with those of each type under `types`.
 
-        A figure of which there is no case is 0; accuracies of no word are None. Under
-        `confusion` stands how many words of a type were found to be of which type, right type
-        first, pairs without words left out; a word in no span has the type O there. Borders of
-        spans do not count in it.
+        Precision, recall and F1 are 0 where there is nothing to count, accuracies are None.
+        `confusion` has the number of words by the types of their right and their predicted tag,
+        O for none, whatever the borders of spans; pairs without words are left out.
         """
+        spans = self._correct, self._predicted, self._expected
         return {
-            **_figures(*(sum(c.values()) for c in (self._correct, self._found, self._wanted))),
+            **_figures(*(sum(counter.values()) for counter in spans)),
             "types": {
                 kind: {
-                    **_figures(self._correct[kind], self._found[kind], self._wanted[kind]),
-                    "support": self._wanted[kind],
+                    **_figures(*(counter[kind] for counter in spans)),
+                    "support": self._expected[kind],
                 }
-                for kind in sorted(self._wanted.keys() | self._found.keys())
+                for kind in sorted(self._expected.keys() | self._predicted.keys())
             },
             "tag_accuracy": _rate(self._tags["all right"], self._tags["all"]),
             "unknown_word_accuracy": _rate(self._tags["unknown right"], self._tags["unknown"]),
@@ -98,18 +103,18 @@ class SpanScores:
         }
 
 
-def f1_of(correct: int, found: int, wanted: int) -> float:
-    """Return 2 * correct / (found + wanted), or 0 where there are no spans."""
-    return 2 * correct / (found + wanted) if found + wanted else 0.0
+def f1_of(correct: int, predicted: int, expected: int) -> float:
+    """Return 2 * correct / (predicted + expected), or 0 where there are no spans."""
+    return 2 * correct / (predicted + expected) if predicted + expected else 0.0
 
 
-def _figures(correct, found, wanted):
+def _figures(correct: int, predicted: int, expected: int) -> Dict[str, float]:
     return {
-        "precision": correct / found if found else 0.0,
-        "recall": correct / wanted if wanted else 0.0,
-        "f1": f1_of(correct, found, wanted),
+        "precision": correct / predicted if predicted else 0.0,
+        "recall": correct / expected if expected else 0.0,
+        "f1": f1_of(correct, predicted, expected),
     }
 
 
-def _rate(part, whole):
+def _rate(part: int, whole: int) -> Optional[float]:
     return part / whole if whole else None

@@ -2,10 +2,10 @@
 
     OUT/model.json, model.pdiparams   the network (Paddle 2.6: model.pdmodel)
     OUT/tags.txt, words.txt, ...      the files of the tagger's folder that turn words into ids;
-                                      elmo_vocab.txt is that of its biLM
+                                      elmo_vocab.txt is the biLM's vocabulary
     OUT/signature.json                its inputs, in order, and its outputs
 
-Inputs are `words` and `lengths`, then `elmo` and `characters` where the tagger has them, as
+Inputs are `words` and `lengths`, then `elmo` and `characters` if the tagger has them, as
 `lac.lookup.Lookup` makes them. Outputs are tag ids (batch, steps), 0 beyond a row's length,
 and the emissions (batch, steps, tags). On Paddle 3, paddle.inference runs a model with ELMo only
 with `config.set_optimization_level(0)`: its optimisation passes break loops.
@@ -14,19 +14,20 @@ with `config.set_optimization_level(0)`: its optimisation passes break loops.
 import json
 import shutil
 from pathlib import Path
-from typing import List
+from typing import List, Optional, Tuple
 
 import paddle
 from paddle import nn
 
 from bilm.errors import InputError
-from bilm.files import atomic_folder, check_new_folder
+from bilm.files import PathLike, atomic_folder, check_new_folder
 from bilm.kernels.loading import using
 from bilm.network.contextual import mask_of
 from bilm.storage.side_files import VOCABULARY_FILE
 from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
 from lac.network.model import Tagger
 from lac.network.viterbi import TransitionScores
+from lac.prediction import decoding_scores
 from lac.pretrained import load_tagger
 from lac.tag_schemes import TagScheme
 from lac.width import WIDTH_FILE
@@ -41,7 +42,7 @@ def decode(
     stop: paddle.Tensor,
     transitions: paddle.Tensor,
 ) -> paddle.Tensor:
-    """Return the tag ids of the best paths, (batch, steps), as `best_paths` finds them.
+    """Return the tag ids of the best paths, shape (batch, steps), those of `best_paths`.
 
     Args:
         emissions: Shape (batch, steps, tags).
@@ -64,8 +65,11 @@ class ExportedTagger(nn.Layer):
     """A tagger and the search for the best path, as one network.
 
     Args:
-        tagger: In evaluation mode.
-        scores: Of its CRF, with penalties on what must not be.
+        tagger: The tagger in evaluation mode.
+        scores: Scores of its CRF, with penalties on forbidden transitions.
+
+    Attributes:
+        inputs: Names of the inputs.
     """
 
     def __init__(self, tagger: Tagger, scores: TransitionScores):
@@ -77,14 +81,20 @@ class ExportedTagger(nn.Layer):
         self.inputs += ["elmo"] * (tagger.elmo is not None)
         self.inputs += ["characters"] * (tagger.character_features is not None)
 
-    def forward(self, words, lengths, third=None, fourth=None):
+    def forward(
+        self,
+        words: paddle.Tensor,
+        lengths: paddle.Tensor,
+        third: Optional[paddle.Tensor] = None,
+        fourth: Optional[paddle.Tensor] = None,
+    ) -> Tuple[paddle.Tensor, paddle.Tensor]:
         """Return tag ids (batch, steps), 0 beyond a row's length, and emissions.
 
         Args:
             words: Ids, int64, shape (batch, steps).
             lengths: Words in each row, int64, shape (batch,), each at least 1.
-            third: The third of `inputs`, where there is one: ELMo's ids, or characters.
-            fourth: The fourth: characters.
+            third: The third of `inputs`, if there is one: ELMo's ids, or characters.
+            fourth: The fourth of `inputs`, if there is one: characters.
 
         Returns:
             int64 (batch, steps), and float32 (batch, steps, tags).
@@ -94,7 +104,7 @@ class ExportedTagger(nn.Layer):
         return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions
 
 
-def export(path, target) -> List[str]:
+def export(path: PathLike, target: PathLike) -> List[str]:
     """Write a tagger as a static model to the folder `target`, whole or not at all.
 
     Args:
@@ -105,23 +115,15 @@ def export(path, target) -> List[str]:
         The names of the model's inputs.
 
     Raises:
-        InputError: There is no tagger, or the target is there or cannot be written.
+        InputError: There is no tagger, or the target holds something or cannot be written.
     """
     target = Path(target)
     check_new_folder(target)
     tagger, stored = load_tagger(path)
-    scores = tagger.crf.scores()
-    if stored.config.constrained_decoding:
-        scores = scores.constrained(TagScheme(stored.config.scheme), stored.tags)
+    scores = decoding_scores(tagger, TagScheme(stored.config.scheme), stored.tags)
     network = ExportedTagger(tagger, scores)
     network.eval()
-    axes = {"lengths": 1, "characters": 3}
-    reads_characters = tagger.elmo is not None and tagger.elmo.bilm.config.char_cnn is not None
-    if reads_characters or stored.config.elmo_unknown == "characters":
-        axes["elmo"] = 3
-    shapes = {name: [None] * axes.get(name, 2) for name in network.inputs}
-    if reads_characters:  # the convolutions need their number
-        shapes["elmo"][2] = tagger.elmo.bilm.config.max_characters
+    shapes = {name: _input_shape(name, tagger) for name in network.inputs}
     specs = [paddle.static.InputSpec(shape, "int64", name) for name, shape in shapes.items()]
     try:
         with atomic_folder(target) as folder, using("paddle"):  # it may run elsewhere
@@ -139,7 +141,17 @@ def export(path, target) -> List[str]:
     return network.inputs
 
 
-def _copy_side_files(source, target):
+def _input_shape(name: str, tagger: Tagger) -> List[Optional[int]]:
+    """Return the shape of an input; None stands for any size."""
+    if name != "elmo" or tagger.elmo is None:
+        return [None] * {"words": 2, "lengths": 1, "characters": 3}[name]
+    config = tagger.elmo.bilm.config
+    if config.char_cnn is not None:  # the convolutions need the number of characters
+        return [None, None, config.max_characters]
+    return [None] * (3 if tagger.config.elmo_unknown == "characters" else 2)
+
+
+def _copy_side_files(source: Path, target: Path) -> None:
     for name in (TAGS_FILE, WORDS_FILE, CHARACTERS_FILE, WIDTH_FILE):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)

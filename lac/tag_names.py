@@ -1,4 +1,4 @@
-"""What LAC's tags are called, in Chinese and in English.
+"""The names of LAC's tags in Chinese and in English.
 
 Source: the table of tags in the README of Baidu's LAC, names shortened.
 """
@@ -9,11 +9,11 @@ from lac.tag_schemes import OUTSIDE
 
 
 class TagName(NamedTuple):
-    """A type's names.
+    """The names of a type, such as 人名 and person.
 
     Attributes:
-        chinese: Such as 人名.
-        english: Such as person.
+        chinese: The name in Chinese.
+        english: The name in English.
     """
 
     chinese: str

@@ -1,4 +1,4 @@
-"""Tag schemes: what a tag says about the borders of spans.
+"""Tag schemes: how tags mark the borders of spans.
 
     bare           n v                 every word is a span
     suffix, IOB2   nr-B nr-I           B starts a span, I continues it
@@ -7,7 +7,7 @@
     mixed          n nr-B nr-I         LARK's: a bare tag is a span of a single word
 
 `O` stands for no span in each of them. A model keeps the tags as they are in the data; the
-functions here tell what they mean.
+functions here interpret them.
 """
 
 import re
@@ -38,11 +38,19 @@ class Span(NamedTuple):
 class TagScheme:
     """How the tags of one data set mark spans.
 
+    >>> scheme = TagScheme.of(["nr-B", "nr-I", "v-B"])
+    >>> scheme.name
+    'suffix'
+    >>> scheme.spans(["nr-B", "nr-I", "v-B"])
+    [Span(start=0, end=2, type='nr'), Span(start=2, end=3, type='v')]
+    >>> scheme.encode("nr", length=2)
+    ['nr-B', 'nr-I']
+
     Args:
         name: One of SCHEMES.
 
     Raises:
-        InputError: The name is not one of them.
+        InputError: There is no scheme of this name.
     """
 
     def __init__(self, name: str):
@@ -59,8 +67,10 @@ class TagScheme:
         some are bare; a suffix that never comes with a B is part of the tag's name.
 
         Raises:
-            InputError: Suffixed and prefixed tags stand side by side.
+            InputError: Tags of different schemes stand side by side, or `tags` is one string.
         """
+        if isinstance(tags, str):
+            raise InputError(f"expected several tags, not the string {tags!r}")
         names = sorted(set(tags) - {OUTSIDE})
         middle = [tag for tag in names if tag.startswith("M-") or tag.endswith("-M")]
         if middle and any(tag.startswith(("B-", "E-")) or tag.endswith(("-B", "-E"))
@@ -95,12 +105,17 @@ class TagScheme:
         """Return the mark (B, I, E, S or O) and the type of a tag.
 
         A tag that is not written in this scheme is a span of a single word, as a bare one.
+
+        Raises:
+            InputError: The tag is empty or no string.
         """
         if tag not in self._parsed:
             self._parsed[tag] = self._parse(tag)
         return self._parsed[tag]
 
-    def _parse(self, tag):
+    def _parse(self, tag: str) -> Tuple[str, str]:
+        if not isinstance(tag, str) or not tag:
+            raise InputError(f"a tag must be a string that is not empty, not {tag!r}")
         if tag == OUTSIDE:
             return "O", ""
         if self.name == "bare":
@@ -117,9 +132,16 @@ class TagScheme:
         """Return the tags of a span.
 
         Args:
-            kind: Its type, such as "nr".
-            length: Words in it, at least one. A scheme of bare tags makes a span of each word.
+            kind: The span's type, such as "nr".
+            length: Number of words, at least 1. Bare tags make a span of each word.
+
+        Raises:
+            InputError: The type is empty, or the length is less than 1.
         """
+        if not kind:
+            raise InputError("the type of a span must not be empty")
+        if length < 1:
+            raise InputError(f"a span has at least one word, not {length}")
         if self.name == "bare":
             return [kind] * length
         if self.name == "mixed" and length == 1:
@@ -131,7 +153,7 @@ class TagScheme:
         return [f"{mark}-{kind}" if is_prefix else f"{kind}-{mark}" for mark in marks]
 
     def check(self, tags: Iterable[str], source: str) -> None:
-        """Raise an InputError that lists the tags which are not written in this scheme."""
+        """Raise an InputError that lists the tags that are not written in this scheme."""
         wrong = [
             tag for tag in sorted(set(tags) - {OUTSIDE})
             if self.name not in ("bare", "mixed") and self.parse(tag)[1] == tag
@@ -140,7 +162,7 @@ class TagScheme:
             raise InputError(f"{source}: not written in the scheme {self.name}: {', '.join(wrong)}")
 
     def starts_span(self, previous: str, tag: str) -> bool:
-        """Return whether a span starts at `tag`, `previous` being the tag before it."""
+        """Return whether a span starts at `tag` when the tag before it is `previous`."""
         mark, kind = self.parse(tag)
         if mark in "IE":
             before, kind_before = self.parse(previous)
@@ -148,7 +170,7 @@ class TagScheme:
         return mark in "BS"
 
     def may_follow(self, previous: str, tag: str) -> bool:
-        """Return whether `tag` may stand after `previous`; O stands for the sentence's border."""
+        """Return whether `tag` may follow `previous`; O also stands for a sentence's border."""
         before, kind_before = self.parse(previous)
         mark, kind = self.parse(tag)
         continues = mark in "IE"
@@ -162,23 +184,24 @@ class TagScheme:
 
         A continuation without a beginning starts a span, as in conlleval and seqeval.
         """
-        found, start, kind, previous = [], 0, "", OUTSIDE
+        spans: List[Span] = []
+        start, kind, previous = 0, "", OUTSIDE
         for place, tag in enumerate(tags):
             mark, own_kind = self.parse(tag)
             begins = self.starts_span(previous, tag)
             if kind and (begins or mark == "O"):
-                found.append(Span(start, place, kind))
+                spans.append(Span(start, place, kind))
                 kind = ""
             if begins:
                 start, kind = place, own_kind
             if kind and mark in "ES":
-                found.append(Span(start, place + 1, kind))
+                spans.append(Span(start, place + 1, kind))
                 kind = ""
             previous = tag
         if kind:
-            found.append(Span(start, len(tags), kind))
-        return found
+            spans.append(Span(start, len(tags), kind))
+        return spans
 
     def types(self, tags: Iterable[str]) -> List[str]:
-        """Return the types that the tags have, sorted."""
+        """Return the types of the tags, sorted."""
         return sorted({kind for _, kind in map(self.parse, tags) if kind})

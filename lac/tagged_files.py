@@ -11,17 +11,18 @@ from collections import Counter
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.text.lines import numbered_lines, split_words
 from bilm.text.sentences import find_inputs
 from lac.tag_schemes import OUTSIDE, TagScheme
 
 
 class TaggedSentence(NamedTuple):
-    """A sentence.
+    """A sentence with tags.
 
     Attributes:
-        tokens: Its words.
-        tags: One for each word.
+        tokens: The words.
+        tags: One tag a word.
     """
 
     tokens: List[str]
@@ -29,11 +30,11 @@ class TaggedSentence(NamedTuple):
 
 
 class TaggedCorpus(NamedTuple):
-    """Tagged sentences and what their tags mean.
+    """Tagged sentences and the scheme of their tags.
 
     Attributes:
-        sentences: In the order of the files.
-        scheme: In which all tags are written.
+        sentences: The sentences in the order of the files.
+        scheme: The scheme in which all tags are written.
     """
 
     sentences: List[TaggedSentence]
@@ -41,12 +42,12 @@ class TaggedCorpus(NamedTuple):
 
     @property
     def tags(self) -> List[str]:
-        """The tags that occur, sorted."""
+        """The different tags, sorted."""
         return sorted({tag for sentence in self.sentences for tag in sentence.tags})
 
 
-def find_tagged_files(pattern) -> List[str]:
-    """Return the files that a file, a folder or a glob names, sorted.
+def find_tagged_files(pattern: PathLike) -> List[str]:
+    """Return the files that a path of a file or a folder, or a glob, stands for; sorted.
 
     Raises:
         InputError: There is none.
@@ -55,19 +56,21 @@ def find_tagged_files(pattern) -> List[str]:
     return find_inputs(names)
 
 
-def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
+def read_tagged(pattern: PathLike, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
     """Return the tagged sentences of a file, a folder or all files of a glob.
 
     Args:
-        pattern: What to read; `.gz` files are decompressed.
-        scheme: What the tags mean; None: found from the tags.
+        pattern: The files; `.gz` files are decompressed.
+        scheme: The scheme of the tags; None: derived from the tags.
 
     Raises:
-        InputError: No file is there, none has a sentence, or lines are malformed: not UTF-8,
-            not as many tags as words, no tag at a word, or a tag that cannot follow the one
+        InputError: There are no files, they have no sentence, or lines are malformed: not UTF-8,
+            not as many tags as words, a word without a tag, or a tag that cannot follow the one
             before it. All malformed lines are listed.
     """
-    sentences, places, problems = [], [], []
+    sentences: List[TaggedSentence] = []
+    places: List[str] = []
+    problems: List[object] = []
     names = find_tagged_files(pattern)
     for name in names:
         for number, line in numbered_lines(name, on_error=problems.append):
@@ -82,7 +85,7 @@ def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
                 places.append(where)
     if not problems and not sentences:
         raise InputError(f"{', '.join(names)}: no tagged sentence there")
-    if scheme is None and sentences:
+    if scheme is None:
         scheme = TagScheme.of(tag for sentence in sentences for tag in sentence.tags)
     for where, sentence in zip(places, sentences):
         problem = wrong_continuation(scheme, sentence.tags)
@@ -94,10 +97,10 @@ def read_tagged(pattern, scheme: Optional[TagScheme] = None) -> TaggedCorpus:
 
 
 def parse_line(line: str) -> Optional[TaggedSentence]:
-    """Return the sentence in a line, None if it is blank.
+    """Return the sentence in a line; None if the line is blank.
 
     Raises:
-        InputError: It is malformed; the message does not say where it stands.
+        InputError: The line is malformed; the message does not name the line.
     """
     if not line.strip(" \t\r\n\v\f"):
         return None
@@ -123,7 +126,7 @@ def parse_line(line: str) -> Optional[TaggedSentence]:
 
 
 def wrong_continuation(scheme: TagScheme, tags: Sequence[str]) -> str:
-    """Return what is wrong with the order of a sentence's tags, or an empty string."""
+    """Return the problem with the order of a sentence's tags, or an empty string."""
     previous = OUTSIDE
     for number, tag in enumerate([*tags, OUTSIDE], start=1):
         if not scheme.may_follow(previous, tag):
@@ -139,14 +142,14 @@ def to_line(sentence: TaggedSentence) -> str:
     return " ".join(sentence.tokens) + "\t" + " ".join(sentence.tags)
 
 
-def load_tags(path) -> List[str]:
+def load_tags(path: PathLike) -> List[str]:
     """Return the tags in a file: one a line, or as LARK numbers them, `0<TAB>n-B`.
 
     Raises:
         InputError: The file is empty, a line is malformed, a tag appears twice, or the
             numbers are not those of the lines.
     """
-    tags = []
+    tags: List[str] = []
     for number, line in numbered_lines(path):
         items = split_words(line)
         if not items:
@@ -165,7 +168,7 @@ def load_tags(path) -> List[str]:
 
 
 def unknown_tags(corpus: TaggedCorpus, tags: Iterable[str]) -> Dict[str, int]:
-    """Return how often each tag of a corpus occurs that is not among `tags`."""
+    """Return the tags of a corpus that are not among `tags`, and how often each occurs."""
     known = set(tags)
     counts = Counter(tag for sentence in corpus.sentences for tag in sentence.tags)
     return {tag: count for tag, count in sorted(counts.items()) if tag not in known}

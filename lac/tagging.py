@@ -1,66 +1,34 @@
-"""Raw Chinese text to words with part-of-speech and entity tags: the library's front door."""
+"""Raw Chinese text to words with part-of-speech and entity tags."""
 
 from collections.abc import Mapping
-from typing import Iterable, List, NamedTuple, Optional, Union
+from typing import Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.hardware import prepare_device
 from bilm.text.lines import split_words
 from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
 from bilm.text.sentences import cut_sentences, ends_sentence
-from lac.customization import Customization
-from lac.tag_schemes import OUTSIDE
-
-SPACE_TAG = "w"  # of white space, which no model tags, as in Baidu's LAC
-
-
-class Analysis(NamedTuple):
-    """What is known of a text.
-
-    Attributes:
-        words: Spans, each with its tag's type; joined, they are the text.
-        tags: Types of the words.
-        tokens: What the model tagged: no white space, spans not joined.
-        token_tags: The model's tags; with words of the user dictionary, those of the spans.
-        sizes: Tokens in each word, 0 of white space.
-    """
-
-    words: List[str]
-    tags: List[str]
-    tokens: List[str]
-    token_tags: List[str]
-    sizes: List[int]
-
-
-class _Token(NamedTuple):
-    """A piece of text.
-
-    Attributes:
-        text: Its characters.
-        is_entry: Whether it is a word of the user dictionary.
-        type: The user dictionary's, if it has one for it.
-        is_space: Whether it is white space that the model does not see.
-    """
-
-    text: str
-    is_entry: bool = False
-    type: Optional[str] = None
-    is_space: bool = False
+from lac.analysis import Analysis, Token, analysis_of, joined
+from lac.customization import Customization, Source
+from lac.pretrained import load_tagger, predictor_of, save_tagger
 
 
 class LAC:
     """Cuts Chinese text into words and tags them.
 
-        >>> LAC("tagger").run("我爱北京天安门")
-        [['我', '爱', '北京', '天安门'], ['r', 'v', 'ns', 'ns']]
+    >>> lac = LAC("sample")
+    >>> lac.run("我爱北京天安门")
+    [['我', '爱', '北京', '天安门'], ['r', 'v', 'ns', 'ns']]
 
-    An object may be used by several threads at once. Nothing is logged.
+    An object may be used by several threads at once.
 
     Args:
-        model: A tagger's folder, or a training run's, which stands for its best checkpoint.
-        batch_size: Sentences computed together, at most.
+        model: A tagger's folder, a training run's, which stands for its best checkpoint, or
+            "sample", which comes with this package.
+        batch_size: Largest number of sentences computed together.
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
 
@@ -72,34 +40,34 @@ class LAC:
         InputError: There is no tagger, or it is incomplete or damaged.
     """
 
-    def __init__(self, model, *, batch_size: int = 32, use_gpu: bool = False, threads: int = 0):
+    def __init__(
+        self, model: PathLike, *, batch_size: int = 32, use_gpu: bool = False, threads: int = 0
+    ):
         prepare_device(use_gpu, threads)
-        from lac.pretrained import load_tagger, predictor_of  # only now: they import Paddle
-
         self.tagger, self.stored = load_tagger(model)
         self._predictor = predictor_of(self.tagger, self.stored, batch_size)
         self._customization = self.stored.customization
         self._cut = load_segmenter(SegmentationOptions())
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
-        """Return [words, tags] of a text; of a list of texts, a list of these.
+        """Return [words, tags] of a text; of several texts, a list of these.
 
         Joined, the words are the text; white space between words is a word with the tag w.
         A blank text gives [[], []].
 
         Args:
-            text: A string, or several; a list is left as it is.
+            text: A string, or several.
 
         Raises:
             InputError: It is neither.
         """
         if isinstance(text, str):
-            (found,) = self.analyse([text])
-            return [found.words, found.tags]
-        return [[found.words, found.tags] for found in self.analyse(text)]
+            (analysis,) = self.analyse([text])
+            return [analysis.words, analysis.tags]
+        return [[analysis.words, analysis.tags] for analysis in self.analyse(text)]
 
-    def load_customization(self, source) -> None:
-        """Use a user dictionary, whose words win over the model, instead of any before.
+    def load_customization(self, source: Source) -> None:
+        """Use a user dictionary, whose words win over the model, in place of the present one.
 
         Args:
             source: File name, open file or list of entries: see `lac.customization`.
@@ -110,19 +78,16 @@ class LAC:
         """
         self._customization = Customization.load(source)
 
-    def save_pretrained(self, path, dtype: str = "float32") -> None:
+    def save_pretrained(self, path: PathLike, dtype: str = "float32") -> None:
         """Write the tagger with its user dictionary to the folder `path`, whole or not at all.
 
         Args:
             path: A folder that does not exist, or is empty.
-            dtype: "float32", or "float16" for files half as large; computation is in float32
-                still.
+            dtype: "float32", or "float16" for files half as large; computation stays in float32.
 
         Raises:
-            InputError: The folder cannot be written, or is there already, or the type is another.
+            InputError: The folder holds something, or cannot be written, or there is no such type.
         """
-        from lac.model_folder import save_tagger
-
         stored = self.stored._replace(customization=self._customization)
         save_tagger(path, stored, self.tagger, dtype)
 
@@ -130,31 +95,35 @@ class LAC:
         """Return the words of a text as the segmenter cuts them, without white space."""
         return segment_sentence(text, self._cut)
 
-    def layers(self, sentences: List[List[str]]) -> List[np.ndarray]:
-        """Return ELMo's layers of sentences, of a tagger that has ELMo.
+    def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
+        """Return ELMo's layers of sentences.
 
         Args:
             sentences: Lists of words, as `cut` returns them.
 
         Returns:
-            float32, of shape (layers, words, features) each: the token layer, then the LSTM's.
+            A float32 array (layers, words, features) for each sentence: the token layer, then the
+            LSTM layers.
+
+        Raises:
+            InputError: The tagger has no ELMo.
         """
         return self._predictor.layers(sentences)
 
     def knows(self, word: str) -> bool:
-        """Return whether ELMo, or a tagger's own vocabulary where there is no ELMo, has a word."""
+        """Return whether ELMo, or a tagger without ELMo, knows a word."""
         return self._predictor.lookup.knows(word)
 
     def analyse(self, texts: Iterable[str], segmented: bool = False) -> List[Analysis]:
-        """Return what is known of each text.
+        """Return the words and tags of each text, with the tokens that they are made of.
 
         Args:
-            texts: Strings.
-            segmented: Whether words are separated by ASCII white space already, which then
-                is no part of the text; the user dictionary decides tags only.
+            texts: The texts.
+            segmented: Whether words are already separated by ASCII white space, which then is
+                no part of the text; the user dictionary decides tags only.
 
         Raises:
-            InputError: They are no strings.
+            InputError: A text is not a string.
         """
         if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
             raise InputError(f"expected texts, found {type(texts).__name__}")
@@ -163,7 +132,7 @@ class LAC:
             if not isinstance(text, str):
                 raise InputError(f"text {number} must be a string, not {type(text).__name__}")
         customization = self._customization
-        sentences: List[List[_Token]] = []
+        sentences: List[List[Token]] = []
         ends = []
         for text in texts:
             if segmented:
@@ -174,21 +143,26 @@ class LAC:
         tags = self._predictor.predict(
             [[token.text for token in sentence if not token.is_space] for sentence in sentences]
         )
-        found = [self._merge(*pair) for pair in zip(sentences, tags)]
-        return [_joined(found[start:end]) for start, end in zip([0, *ends], ends)]
+        analyses = [
+            analysis_of(sentence, own_tags, self._predictor.scheme)
+            for sentence, own_tags in zip(sentences, tags)
+        ]
+        return [joined(analyses[start:end]) for start, end in zip([0, *ends], ends)]
 
-    def _sentences(self, text: str, customization) -> List[List[_Token]]:
+    def _sentences(
+        self, text: str, customization: Optional[Customization]
+    ) -> List[List[Token]]:
         """Return the tokens of a text's sentences; no sentence ends within an entry."""
-        sentences: List[List[_Token]] = [[]]
+        sentences: List[List[Token]] = [[]]
         start = 0
         for first, end, words in customization.find(text) if customization else ():
             self._add_cut(text[start:first], sentences)
-            sentences[-1] += (_Token(word.text, True, word.type) for word in words)
+            sentences[-1] += (Token(word.text, True, word.type) for word in words)
             start = end
         self._add_cut(text[start:], sentences)
         return sentences
 
-    def _add_cut(self, text, sentences):
+    def _add_cut(self, text: str, sentences: List[List[Token]]) -> None:
         """Cut a text and add its tokens to the last sentence and to new ones."""
         for number, sentence in enumerate(cut_sentences(text)):
             if number or (sentences[-1] and ends_sentence(sentences[-1][-1].text)):
@@ -196,59 +170,17 @@ class LAC:
             tokens = sentences[-1]
             for word in self._cut(sentence):
                 if word.isspace() and tokens and tokens[-1].is_space:
-                    tokens[-1] = _Token(tokens[-1].text + word, is_space=True)
+                    tokens[-1] = Token(tokens[-1].text + word, is_space=True)
                 else:
-                    tokens.append(_Token(word, is_space=word.isspace()))
-
-    def _merge(self, tokens: List[_Token], tags: List[str]) -> Analysis:
-        """Return a sentence's spans as words."""
-        scheme = self._predictor.scheme
-        words: List[str] = []
-        types: List[str] = []
-        own_tags: List[str] = []
-        sizes: List[int] = []
-        previous, space = OUTSIDE, ""
-        remaining = iter(tags)
-        for token in tokens:
-            if token.is_space:
-                space += token.text
-                continue
-            tag = next(remaining)
-            mark, kind = scheme.parse(tag)
-            own_tags.append(tag)
-            if not token.is_entry and mark in "IE" and not scheme.starts_span(previous, tag):
-                words[-1] += space + token.text
-                sizes[-1] += 1
-            else:
-                if space:
-                    _append(words, types, sizes, (space, SPACE_TAG, 0))
-                _append(words, types, sizes, (token.text, token.type or kind or OUTSIDE, 1))
-            previous, space = (OUTSIDE if token.is_entry else tag), ""
-        if space:
-            _append(words, types, sizes, (space, SPACE_TAG, 0))
-        texts = [token.text for token in tokens if not token.is_space]
-        if any(token.is_entry for token in tokens):
-            own_tags = [
-                tag for kind, size in zip(types, sizes) if size
-                for tag in ([OUTSIDE] if kind == OUTSIDE else scheme.encode(kind, size))
-            ]
-        return Analysis(words, types, texts, own_tags, sizes)
+                    tokens.append(Token(word, is_space=word.isspace()))
 
 
-def _append(words, types, sizes, word):
-    for items, item in zip((words, types, sizes), word):
-        items.append(item)
-
-
-def _segmented_tokens(text, customization) -> List[_Token]:
+def _segmented_tokens(text: str, customization: Optional[Customization]) -> List[Token]:
     tokens = []
     for word in split_words(text):
         entry = customization.words_of(word) if customization else None
-        is_entry = entry is not None and len(entry) == 1
-        tokens.append(_Token(word, is_entry, entry[0].type if is_entry else None))
+        if entry is not None and len(entry) == 1:
+            tokens.append(Token(word, is_entry=True, type=entry[0].type))
+        else:
+            tokens.append(Token(word))
     return tokens
-
-
-def _joined(parts: List[Analysis]) -> Analysis:
-    axes = range(len(Analysis._fields))
-    return Analysis(*([item for part in parts for item in part[axis]] for axis in axes))

@@ -1,8 +1,9 @@
-"""Full-width and half-width forms of characters: one word, however its characters were typed.
+"""Folding of full-width and half-width characters, in whose width words may be typed.
 
 `Ａ１，` and `A1,` are the same to a reader, but not to a vocabulary. The table maps each form
 that Unicode has for width alone to the ordinary one: full-width Latin letters, digits and signs to
-ASCII, half-width katakana to katakana. Only what a model looks up is folded, never the text.
+ASCII, half-width katakana to katakana. Words are folded when a model looks them up; the text
+itself is never changed.
 
 Run as `python -m lac.width` to print the table, which `data/lac/width.tsv` holds.
 """
@@ -13,6 +14,7 @@ from functools import lru_cache
 from typing import Dict
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.text.lines import numbered_lines
 
 WIDTH_FILE = "width.tsv"
@@ -22,8 +24,7 @@ WIDTH_FILE = "width.tsv"
 def unicode_table() -> Dict[str, str]:
     """Return the ordinary form of each character that differs from it by its width only.
 
-    White space is left out: it is part of no word. So are forms for which Unicode names
-    another form of width, or none.
+    White space is left out, because it is part of no word.
 
     Source: Unicode Character Database, decompositions `<wide>` and `<narrow>`.
     """
@@ -36,25 +37,25 @@ def unicode_table() -> Dict[str, str]:
 
 
 def to_text(table: Dict[str, str]) -> str:
-    """Return the content of a table's file: `form<TAB>ordinary form` a line."""
+    """Return the content of a table's file: `form<TAB>ordinary form` in each line."""
     return "".join(f"{form}\t{ordinary}\n" for form, ordinary in sorted(table.items()))
 
 
-def load_table(path) -> Dict[str, str]:
-    """Return the table in a file such as `to_text` makes, or LARK's q2b.dic.
+def load_table(path: PathLike) -> Dict[str, str]:
+    """Return the table in a file in the form of `to_text`, such as LARK's q2b.dic.
 
     Raises:
-        InputError: A line is not of this form, or maps a character that stands there before.
+        InputError: A line does not have this form, or maps a character a second time.
     """
-    table = {}
+    table: Dict[str, str] = {}
     for number, line in numbered_lines(path):
         if not line:
             continue
         form, tab, ordinary = line.partition("\t")
         if form.isspace() and ordinary.isspace():
             continue  # q2b.dic folds spaces, which are part of no word
-        is_sound = tab and len(form) == 1 and len(ordinary.split()) == 1 and form not in table
-        if not is_sound or ordinary != ordinary.strip():
+        is_new_form = tab and len(form) == 1 and form not in table
+        if not is_new_form or ordinary.split() != [ordinary]:
             raise InputError(
                 f"{path}, line {number}: expected a character not yet seen, a tab and what stands "
                 f"for it, found {line!r}"
@@ -64,10 +65,10 @@ def load_table(path) -> Dict[str, str]:
 
 
 class WidthFolder:
-    """Folds words by a table; words that a table does not touch are returned as they are.
+    """Folds words by a table of characters.
 
     Args:
-        table: The ordinary form of each character that has another.
+        table: The ordinary form of each character that is folded.
     """
 
     def __init__(self, table: Dict[str, str]):

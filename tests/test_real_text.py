@@ -27,7 +27,8 @@ def test_real_text_becomes_a_model_that_beats_a_unigram_model(tmp_path):
     pretrain.main(["--train_path", f"{tmp_path}/train",
                    "--vocab_path", f"{tmp_path}/vocabulary.txt",
                    "--para_save_dir", f"{tmp_path}/run", "--embed_size", "64",
-                   "--hidden_size", "128", "--batch_size", "32", "--num_steps", "10", "--shuffle", "--sample_softmax",
+                   "--hidden_size", "128", "--batch_size", "32", "--num_steps", "10",
+                   "--shuffle", "--sample_softmax",
                 "--n_negative_samples_batch", "512", "--max_steps", "300"])
     evaluate.main(["--model", f"{tmp_path}/run", "--data", f"{tmp_path}/dev",
                    "--unigram", f"{tmp_path}/train", "--json", f"{tmp_path}/figures.json"])

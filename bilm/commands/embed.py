@@ -40,7 +40,7 @@ def build_parser() -> Parser:
     add = parser.group("output").add_argument
     add("output", metavar="OUT.hdf5", help="the file to write")
     add("--dtype", choices=("float32", "float16"), default="float32", help="type to store")
-    add("--resume", action="store_true", help="go on with an interrupted run")
+    add("--resume", action="store_true", help="continue an interrupted run")
     add_json_option(parser, "the counts as a JSON object")
     add_quiet_option(parser)
     parser.group("device").add_argument(

@@ -42,7 +42,7 @@ def build_parser() -> Parser:
     parser.group("output").add_argument(
         "--sha", action="store_true", help="the SHA-256 of each tensor, too"
     )
-    add_json_option(parser, "what is told as a JSON object")
+    add_json_option(parser, "the report as a JSON object")
     return parser
 
 

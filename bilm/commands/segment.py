@@ -39,9 +39,9 @@ def build_parser() -> Parser:
 
 def main(arguments=None) -> None:
     """Segment the files named on the command line and print the counts."""
+    options = vars(build_parser().parse_args(arguments))
     from bilm.text.segmentation import segment_files
 
-    options = vars(build_parser().parse_args(arguments))
     inputs, output, json_path, quiet = (
         options.pop(name) for name in ("inputs", "output", "json", "quiet")
     )

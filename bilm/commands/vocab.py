@@ -28,9 +28,9 @@ def build_parser() -> Parser:
 
 def main(arguments=None) -> None:
     """Build the vocabulary that the command line asks for and print its size and coverage."""
+    options = vars(build_parser().parse_args(arguments))
     from bilm.text.vocabulary_builder import build_vocabulary
 
-    options = vars(build_parser().parse_args(arguments))
     json_path, quiet = options.pop("json"), options.pop("quiet")
     counts = build_vocabulary(**options, show_progress=not quiet)
     write_report(json_path, counts)

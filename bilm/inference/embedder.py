@@ -218,7 +218,7 @@ class Embedder:
         return [BOS, *words, EOS] if self._variant == "elmo" else words
 
     def _ids(self, rows):
-        """Return the token ids of rows of words, as `BiLM.embed` takes them."""
+        """Return the ids of rows of words: a tensor that `BiLM.embed` accepts."""
         if self.vocabulary is None:  # the model reads characters
             size = self._model.config.max_characters
             ids = np.stack([character_ids(words, size) for words in rows])

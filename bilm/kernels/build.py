@@ -239,5 +239,5 @@ def _processor_features() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise CannotBuildError(f"the processor is not known: {error}") from None
-    found = [line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Feat"))]
-    return " ".join(sorted(found[0])) if found else ""
+    features = next((line for line in lines if line.startswith(("flags", "Feat"))), ":")
+    return " ".join(sorted(features.split(":", 1)[1].split()))

@@ -10,8 +10,9 @@ def reverse_rows(values: paddle.Tensor, lengths: Optional[paddle.Tensor] = None)
 
     Steps beyond a row's length stay where they are; reversing twice gives the input.
 
-    >>> reverse_rows(paddle.to_tensor([[3, 4, 5, 0]]), paddle.to_tensor([3])).tolist()
-    [[5, 4, 3, 0]]
+    Examples:
+        >>> reverse_rows(paddle.to_tensor([[3, 4, 5, 0]]), paddle.to_tensor([3])).tolist()
+        [[5, 4, 3, 0]]
 
     Args:
         values: Shape (batch, steps) or (batch, steps, features).

@@ -19,7 +19,7 @@ class CharacterEncoder(nn.Layer):
         each highway layer: s = sig(u W_c + b_c),  u <- s * relu(u W_t + b_t) + (1 - s) * u
         vector = u W_p + b_p
 
-    There is no last projection where the filters are as many as the vector's features.
+    There is no last projection if there are as many filters as features of a word vector.
     Character 0, the mask, has the vector zero, which is not trained.
 
     Source: Kim et al. 2016, "Character-Aware Neural Language Models"; Peters et al. 2018;
@@ -87,7 +87,7 @@ class CharacterEncoder(nn.Layer):
 
     def _encode(self, words):
         characters = self.embedding(words)  # (words, places, size)
-        found = []
+        parts = []  # (words, number) for each filter
         for k, (width, _) in enumerate(self._filters):
             places = self.max_characters - width + 1
             windows = paddle.concat(
@@ -95,8 +95,8 @@ class CharacterEncoder(nn.Layer):
             )  # (words, places, width * size)
             matches = paddle.matmul(windows, getattr(self, f"filter_{k}_weight"))
             best = matches.max(axis=1) + getattr(self, f"filter_{k}_bias")
-            found.append(self._activation(best))
-        vectors = paddle.concat(found, axis=-1)  # (words, filters)
+            parts.append(self._activation(best))
+        vectors = paddle.concat(parts, axis=-1)  # (words, filters)
         for k in range(self._num_highway):
             transform, carry = (
                 paddle.matmul(vectors, getattr(self, f"highway_{k}_{part}_weight"))

@@ -6,12 +6,21 @@ from pathlib import Path
 from typing import Optional, Union
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.text.characters import MAX_CHARACTERS, character_option_problems
 
 
 @dataclass(frozen=True)
 class BiLMConfig:
-    """What a biLM is made of. The defaults are those of LARK's published model.
+    """The sizes and switches of a biLM. The defaults are those of LARK's published model.
+
+    Examples:
+        >>> config = BiLMConfig(vocab_size=1000, projection_size=64, cell_size=256)
+        >>> config.num_layers, config.num_directions
+        (2, 2)
+        >>> BiLMConfig(vocab_size=1000, dropout=1.5)
+        Traceback (most recent call last):
+        bilm.errors.InputError: BiLMConfig: dropout must be in [0, 1), not 1.5
 
     Source: LARK ELMo (Baidu, 2019) for sizes and clips; Peters et al. 2018, section 3,
     for the architecture.
@@ -20,7 +29,7 @@ class BiLMConfig:
         vocab_size: Number of words, the special tokens included.
         projection_size: Size of word embeddings and of LSTM outputs (LARK: embed_size).
         cell_size: Size of LSTM cells (LARK: hidden_size).
-        num_layers: LSTM layers a direction.
+        num_layers: LSTM layers of each direction.
         cell_clip: Cells are clipped to +-cell_clip; 0 means no clip.
         projection_clip: Projected outputs are clipped to +-projection_clip; 0 means no clip.
         use_skip_connections: Whether layers from the second on add their input to their output.
@@ -66,12 +75,12 @@ class BiLMConfig:
 
     @property
     def num_directions(self) -> int:
-        """2 of a bidirectional model, 1 of one that only reads forward."""
+        """2 for a bidirectional model, 1 for one that only reads forward."""
         return 2 if self.bidirectional else 1
 
     @property
     def max_characters(self) -> int:
-        """Character ids of a word, of a model that reads characters."""
+        """Number of character ids of a word; only for a model with a character encoder."""
         return (self.char_cnn or {}).get("max_characters_per_token", MAX_CHARACTERS)
 
     def _type_problems(self):
@@ -142,17 +151,18 @@ class BiLMConfig:
             raise InputError(f"{source}: {error}") from None
 
     @classmethod
-    def load(cls, path) -> "BiLMConfig":
+    def load(cls, path: PathLike) -> "BiLMConfig":
         """Return the configuration stored in the file at `path`.
 
         Raises:
-            InputError: As of `from_json`.
+            InputError: The file is no JSON object, a key is unknown, vocab_size is missing, or a
+                value is out of range.
             OSError: The file cannot be read.
         """
         return cls.from_json(Path(path).read_bytes(), source=str(path))
 
     @classmethod
-    def from_pretrained(cls, path) -> "BiLMConfig":
+    def from_pretrained(cls, path: PathLike) -> "BiLMConfig":
         """Return the configuration of the biLM at `path`.
 
         Args:

@@ -7,10 +7,12 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.kernels import operators
 from bilm.network.character_encoder import CharacterEncoder
 from bilm.network.config import BiLMConfig
 from bilm.network.lstm import LSTMState, ProjectedLSTM, run_over_text, run_side_by_side
+from bilm.text.vocabulary import Vocabulary
 
 FORWARD, BACKWARD = 0, 1
 
@@ -21,13 +23,19 @@ class Softmax(nn.Layer):
     It holds parameters only; `bilm.network.losses` computes with them.
 
     Args:
-        vocab_size: Rows of the weights.
-        projection_size: Their columns.
+        vocab_size: Number of words.
+        projection_size: Features from which they are predicted.
         weight_attr: `paddle.ParamAttr` of the weights; None: Paddle's default.
-        bias_attr: The same for the bias.
+        bias_attr: `paddle.ParamAttr` of the bias; None: Paddle's default.
     """
 
-    def __init__(self, vocab_size: int, projection_size: int, weight_attr=None, bias_attr=None):
+    def __init__(
+        self,
+        vocab_size: int,
+        projection_size: int,
+        weight_attr: Optional[paddle.ParamAttr] = None,
+        bias_attr: Optional[paddle.ParamAttr] = None,
+    ):
         super().__init__()
         self.weight = self.create_parameter([vocab_size, projection_size], attr=weight_attr)
         self.bias = self.create_parameter([vocab_size], attr=bias_attr, is_bias=True)
@@ -42,12 +50,13 @@ class BiLM(nn.Layer):
     each LSTM layer and, in `read`, on the top output; a skip connection adds the dropped
     input, as bilm-tf does.
 
-    >>> model = BiLM(BiLMConfig(vocab_size=10, projection_size=4, cell_size=8, num_layers=2))
-    >>> layers, state = model(paddle.to_tensor([[5, 3, 7]]))
-    >>> layers.shape  # word vectors and two LSTM layers, batch, steps, both directions' features
-    [3, 1, 3, 8]
-    >>> state.cell.shape  # directions, layers, batch, features
-    [2, 2, 1, 8]
+    Examples:
+        >>> model = BiLM(BiLMConfig(vocab_size=10, projection_size=4, cell_size=8, num_layers=2))
+        >>> layers, state = model(paddle.to_tensor([[5, 3, 7]]))
+        >>> list(layers.shape)  # word vectors and LSTM layers, batch, steps, both directions
+        [3, 1, 3, 8]
+        >>> list(state.cell.shape)  # directions, layers, batch, cell
+        [2, 2, 1, 8]
 
     Source: Peters et al. 2018, "Deep contextualized word representations"; sizes and
     clips from LARK ELMo (Baidu, 2019).
@@ -121,7 +130,7 @@ class BiLM(nn.Layer):
         )
 
     @classmethod
-    def from_pretrained(cls, path) -> "BiLM":
+    def from_pretrained(cls, path: PathLike) -> "BiLM":
         """Return the biLM at `path`, in evaluation mode.
 
         Args:
@@ -135,13 +144,17 @@ class BiLM(nn.Layer):
 
         return load_model(path)[0]
 
-    def save_pretrained(self, path, vocabulary=None, segmentation=None) -> None:
+    def save_pretrained(
+        self,
+        path: PathLike,
+        vocabulary: Optional[Vocabulary] = None,
+        segmentation: Optional[dict] = None,
+    ) -> None:
         """Write a model folder that `from_pretrained` reads; it appears whole or not at all.
 
         Args:
             path: The folder; a model folder of this name is replaced.
-            vocabulary: The `Vocabulary` to store beside the weights, which commands that
-                read words need.
+            vocabulary: Stored beside the weights; commands that read words need it.
             segmentation: How its training text was segmented, where known.
 
         Raises:
@@ -196,10 +209,10 @@ class BiLM(nn.Layer):
         """Return the word vectors (batch, steps, projection).
 
         Args:
-            token_ids: Shape (batch, steps), or (batch, steps, pieces): the mean of the vectors of a
-                word's pieces, -1 being none, see `Vocabulary.pad_pieces`. Of a model with
-                characters, character ids of shape (batch, steps, max_characters_per_token),
-                see `bilm.text.characters`.
+            token_ids: Shape (batch, steps); or (batch, steps, pieces), for the mean of the vectors
+                of a word's pieces, -1 being none: see `Vocabulary.pad_pieces`. A model with a
+                character encoder takes character ids (batch, steps, max_characters_per_token)
+                instead: see `bilm.text.characters`.
         """
         if self.config.char_cnn is not None:
             return self.character_encoder(token_ids)
@@ -315,7 +328,10 @@ class BiLM(nn.Layer):
         return [*zip(*(stacks[direction] for direction in directions))]
 
     def states_of_layers(
-        self, state: Optional[LSTMState], num_directions: int, batch_size
+        self,
+        state: Optional[LSTMState],
+        num_directions: int,
+        batch_size: Union[int, paddle.Tensor],
     ) -> List[LSTMState]:
         """Return the state of each layer: hidden (directions, batch, projection), cell (..., cell).
 

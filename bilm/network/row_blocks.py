@@ -1,17 +1,22 @@
-"""How many rows are computed where some are asked for."""
+"""Numbers of rows with which a row's place in the batch changes no bit of its values."""
 
-# The processor's vector instructions take so many numbers at once, and what is left over may be
+from typing import Union
+
+import paddle
+
+# Rows are computed in blocks of this many, as vector instructions do; the rows that remain may be
 # rounded differently. MKL's code for AVX2 needs more: rows_rounded_alike in kernels/core/gemm.h.
 _ROW_MULTIPLE = 8
 
 
-def full_blocks(rows):
-    """Return how many rows to compute, so that a row's place among them changes no bit of it.
+def full_blocks(rows: Union[int, paddle.Tensor]) -> Union[int, paddle.Tensor]:
+    """Round a number of rows up to full blocks; a static program has it as a tensor.
 
-    A single row becomes two: products of a matrix and a vector are other, slower code.
+    A single row becomes two: products of a matrix and a vector run through other, slower code.
 
-    Args:
-        rows: A number, or a tensor in a static program.
+    Examples:
+        >>> [full_blocks(rows) for rows in (1, 2, 8, 9)]
+        [2, 8, 8, 16]
     """
     if isinstance(rows, int):
         return 2 if rows == 1 else -(-rows // _ROW_MULTIPLE) * _ROW_MULTIPLE
@@ -21,9 +26,14 @@ def full_blocks(rows):
 
 
 def rows_within(max_tokens: int, steps: int, batch_size: int) -> int:
-    """Return how many rows of so many steps to take, at most batch_size, at least one.
+    """Return the number of rows of a batch, from 1 to batch_size.
 
-    With what `full_blocks` adds, they hold at most max_tokens tokens if two rows do.
+    Rounded up by `full_blocks`, that many rows of `steps` tokens hold at most max_tokens tokens,
+    if two rows do.
+
+    Examples:
+        >>> rows_within(4096, steps=100, batch_size=64)
+        40
     """
     rows = max(1, min(batch_size, max_tokens // steps))
     if full_blocks(rows) * steps > max_tokens:

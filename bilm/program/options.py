@@ -4,9 +4,10 @@ import argparse
 import math
 from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.program.parser import Parser
 
 
@@ -56,13 +57,15 @@ def add_options(parser: Parser, options_class: type) -> None:
         target.add_argument(*names, default=argparse.SUPPRESS, **settings)
 
 
-def check_unchanged(given: dict, saved: dict, fixed: Sequence[str], checkpoint) -> None:
-    """Raise an InputError if the command line changes what a resumed run must keep.
+def check_unchanged(
+    given: Dict[str, Any], saved: Dict[str, Any], fixed: Sequence[str], checkpoint: PathLike
+) -> None:
+    """Raise an InputError if the command line changes options that a resumed run must keep.
 
     Args:
         given: Options on the command line.
         saved: Options of the checkpoint.
-        fixed: Names of those that must be kept; one that `saved` lacks is not compared.
+        fixed: Names of the options to keep; one that `saved` lacks is not compared.
         checkpoint: Its folder, for messages.
 
     Raises:

@@ -116,7 +116,8 @@ def _dispatch(program, groups, example, arguments):
 
 def _help(program, groups, example) -> str:
     lines = [f"usage: {program} VERB [OPTIONS]", "",
-             f"`{program} VERB --help` tells a verb's options, `{program} --version` the version."]
+             f"`{program} VERB --help` lists the options of a verb, `{program} --version` prints "
+             "the version."]
     for title, verbs in groups.items():
         lines += ["", f"{title}:"]
         lines += [f"  {verb:<11} {purpose}" for verb, purpose in verbs.items()]

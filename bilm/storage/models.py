@@ -38,8 +38,8 @@ def load_language_model(
         vocab_path: The vocabulary, of a model that has none beside it.
 
     Raises:
-        InputError: As `load_model`; the model has no vocabulary or no softmax, or reads
-            characters, whose vocabulary is that of its predictions only.
+        InputError: The model cannot be loaded, has no vocabulary or no softmax, or reads
+            characters: its vocabulary is then only that of its predictions.
     """
     model, stored = load_model(path, vocab_path)
     if model.config.char_cnn is not None:

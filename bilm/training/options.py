@@ -61,7 +61,7 @@ class TrainingOptions:
         0.1, "share of rows, 0 to 1, whose LSTM state is set to zero before a window (LARK: 0)"
     )
     max_epoch: int = _batches(10, "passes over the training text")
-    max_steps: int = _batches(0, "stop after so many steps; 0: no limit")
+    max_steps: int = _batches(0, "largest number of steps; 0: no limit")
     random_seed: int = _batches(0, "decides initial weights, dropout, order and candidates")
 
     optim: str = _optimisation("adagrad", "optimiser (rprop: LARK's name of rmsprop)",

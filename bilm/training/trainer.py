@@ -22,6 +22,7 @@ from bilm.randomness import random_for, seed_for
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import BatchPosition, Corpus, pack_position, unpack_position
+from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.batches import BatchDealer, TrainingBatch
 from bilm.training.gradient_exchange import GradientExchange
@@ -256,7 +257,13 @@ class Trainer:
               for part in zip(*self._states))
         )
 
-    def pack(self, state: LSTMState, vocabulary, segmentation, progress: dict) -> StoredModel:
+    def pack(
+        self,
+        state: LSTMState,
+        vocabulary: Vocabulary,
+        segmentation: Optional[dict],
+        progress: dict,
+    ) -> StoredModel:
         """Return a checkpoint of the present moment.
 
         Args:

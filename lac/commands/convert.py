@@ -1,19 +1,22 @@
 """Convert a biLM from one format to another; or, with `--to lac`, a folder of LARK's LAC demo.
 
-LARK's demo saves the tagger's variables and those of its biLM in one folder. What it computed, the
-tagger that is written computes: variant "lark", a GRU that resets before its product, one
+LARK's demo saves the tagger's variables and those of its biLM in one folder. The tagger that is
+written computes what the demo computed: variant "lark", a GRU that resets before its product, one
 vocabulary for both, no folding of widths, decoding without constraints.
 """
 
 import logging
+from typing import Optional, Sequence
 
 from bilm.commands.convert import new_convert_parser, run_conversion
 from bilm.errors import InputError
+from bilm.hardware import import_paddle
 from bilm.program.json_output import write_report
 from bilm.program.parser import Parser
-from lac.convert import FORMAT, import_lark
 
 _log = logging.getLogger("lac")
+
+FORMAT = "lac"  # what --to calls a tagger's folder
 
 
 def build_parser() -> Parser:
@@ -28,8 +31,8 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
-    """Convert as the command line says, and tell what was done."""
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Convert as the command line says, and report."""
     options = build_parser().parse_args(arguments)
     if options.to != FORMAT:
         if options.tags:
@@ -45,10 +48,12 @@ def main(arguments=None) -> None:
     ]
     if unused:
         raise InputError(f"--to {FORMAT} goes without {', '.join(unused)}")
-    clips = {"cell_clip": options.cell_clip, "projection_clip": options.proj_clip}
+    import_paddle()  # before this import of it
+    from lac.convert import import_lark
+
     done = import_lark(
         options.source, options.target, options.vocab, options.tags,
-        **{name: value for name, value in clips.items() if value is not None},
+        cell_clip=options.cell_clip, projection_clip=options.proj_clip,
     )
     write_report(options.json, done._asdict())
     if options.json != "-":

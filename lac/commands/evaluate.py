@@ -1,12 +1,12 @@
 """`lac evaluate`: precision, recall and F1 of a tagger on tagged text."""
 
+from typing import Optional, Sequence
+
 from bilm.hardware import prepare_device
 from bilm.program.json_output import write_report
 from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
 from lac.commands.options import add_tagger_options
-from lac.evaluate import report_lines, score, warn_of_unknown_tags
-from lac.tagged_files import read_tagged
 
 
 def build_parser() -> Parser:
@@ -25,11 +25,13 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Evaluate as the command line says."""
     options = build_parser().parse_args(arguments)
-    prepare_device(options.use_gpu, options.threads)
-    from lac.pretrained import load_predictor  # only now: it imports Paddle
+    prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
+    from lac.evaluate import report_lines, score, warn_of_unknown_tags
+    from lac.pretrained import load_predictor
+    from lac.tagged_files import read_tagged
 
     predictor = load_predictor(options.model, options.batch_size)
     corpus = read_tagged(options.data, predictor.scheme)

@@ -1,5 +1,7 @@
 """`lac export`: a tagger as one static model, which paddle.inference runs by itself."""
 
+from typing import Optional, Sequence
+
 from bilm.hardware import prepare_device
 from bilm.program.parser import Parser
 
@@ -17,11 +19,11 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Export as the command line says."""
     options = build_parser().parse_args(arguments)
-    prepare_device(use_gpu=False, threads=0)
-    from lac.static_model import MODEL_NAME, export  # only now: it imports Paddle
+    prepare_device(use_gpu=False, threads=0)  # before this import of Paddle
+    from lac.static_model import MODEL_NAME, export
 
     inputs = export(options.model, options.target)
     print(f"{options.target}: {MODEL_NAME}, inputs {', '.join(inputs)}; outputs tags, emissions")

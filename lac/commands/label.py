@@ -1,6 +1,7 @@
 """`lac label`: tags by jieba's dictionary, for text without labels."""
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
@@ -27,8 +28,8 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
-    """Label what the command line names."""
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Label as the command line says."""
     options = build_parser().parse_args(arguments)
     if options.max_sentences < 0:
         raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")

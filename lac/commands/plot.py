@@ -1,11 +1,11 @@
 """`lac plot`: draw dev scores, the mix of ELMo and the confusion of types."""
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.pictures.runs import PICTURE
 from bilm.program.parser import Parser
-from lac.plot import plot_taggers
 
 
 def build_parser() -> Parser:
@@ -27,8 +27,8 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
-    """Draw what the command line says."""
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Draw as the command line says."""
     options = build_parser().parse_args(arguments)
     if not options.runs and not options.figures:
         raise InputError("nothing to draw: give a RUN, --figures FILE, or both")
@@ -38,5 +38,7 @@ def main(arguments=None) -> None:
         Path(options.runs[0]) / PICTURE if options.runs
         else Path(options.figures).with_suffix(".png")
     )
+    from lac.pictures.runs import plot_taggers
+
     plot_taggers(options.runs, output, options.figures, options.start_step)
     print(f"wrote {output}")

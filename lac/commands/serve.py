@@ -1,9 +1,12 @@
 """`lac serve`: a tagger over HTTP, with a page to see it work."""
 
+from typing import Optional, Sequence
+
+from bilm.hardware import prepare_device
 from bilm.program.options import add_device_options
 from bilm.program.parser import Parser
 from lac.commands.options import add_model_option
-from lac.serving.server import listen, serve
+from lac.serving.address import listen
 
 
 def build_parser() -> Parser:
@@ -19,8 +22,11 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
-    """Serve what the command line names."""
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Serve as the command line says."""
     options = build_parser().parse_args(arguments)
     listener = listen(options.host, options.port)
+    prepare_device(options.use_gpu, options.threads)  # before this import of Paddle
+    from lac.serving.server import serve
+
     serve(options.model, listener, options.use_gpu, options.threads)

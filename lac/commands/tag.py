@@ -12,13 +12,15 @@ white space.
 
 import os
 import sys
+from functools import partial
+from typing import Optional, Sequence
 
+from bilm.hardware import prepare_device
 from bilm.program.options import add_quiet_option
 from bilm.program.parser import Parser
 from bilm.text.lines import numbered_lines, progress_bar
 from lac.commands.options import add_tagger_options
-from lac.tag_files import _LINES, FORMATS, tag_lines
-from lac.tagging import LAC
+from lac.tag_files import BLOCK_LINES, FORMATS, tag_lines
 
 
 def build_parser() -> Parser:
@@ -43,11 +45,14 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Tag as the command line says."""
     options = build_parser().parse_args(arguments)
     if options.file != "-":
         os.stat(options.file)  # before the model is read
+    prepare_device(options.use_gpu, options.threads)  # before this import of Paddle
+    from lac.tagging import LAC
+
     lac = LAC(
         options.model, batch_size=options.batch_size, use_gpu=options.use_gpu,
         threads=options.threads,
@@ -58,9 +63,9 @@ def main(arguments=None) -> None:
     with progress_bar([options.file], shown) as progress:
         lines = (line for _, line in numbered_lines(options.file, progress))
         is_live = options.file == "-" and sys.stdin.isatty()  # a line in, a line out
-        for text in tag_lines(
-            lac, lines, options.format, options.input == "segmented", 1 if is_live else _LINES
-        ):
+        analyse = partial(lac.analyse, segmented=options.input == "segmented")
+        block_lines = 1 if is_live else BLOCK_LINES
+        for text in tag_lines(analyse, lines, options.format, block_lines):
             sys.stdout.buffer.write(f"{text}\n".encode())
             if is_live:
                 sys.stdout.buffer.flush()

@@ -15,7 +15,7 @@ class CharacterFeatures(nn.Layer):
 
     Args:
         num_characters: Rows of the embedding, padding and unknown included.
-        size: Of the embedding and of the features.
+        size: Number of features, of a word and of a character.
     """
 
     def __init__(self, num_characters: int, size: int):

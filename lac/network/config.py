@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Optional
+from typing import Any, Dict, Iterator, Optional
 
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS
@@ -12,24 +12,24 @@ from lac.tag_schemes import SCHEMES
 
 @dataclass(frozen=True)
 class TaggerConfig:
-    """What a tagger is made of. The sizes are those of LARK's LAC demo.
+    """Sizes and switches of a tagger. The default sizes are those of LARK's LAC demo.
 
     Args:
         num_words: Rows of the word embedding, the special tokens included.
-        num_tags: Tags, such as n-B.
-        scheme: What the tags mean, a name of `lac.tag_schemes.SCHEMES`.
+        num_tags: Number of tags, such as n-B.
+        scheme: How the tags mark spans, one of `lac.tag_schemes.SCHEMES`.
         word_embedding_size: Size of the word embedding.
         gru_size: Size of a GRU's state, for each direction.
-        num_layers: BiGRU layers.
+        num_layers: Number of BiGRU layers.
         dropout: Probability at the input of each BiGRU layer and on the top output.
         elmo_variant: "elmo" or "lark", see `bilm.ELMo`; None: a tagger without ELMo.
-        elmo_unknown: What ELMo reads for a word that its biLM does not know: "unk", or
+        elmo_unknown: What ELMo reads for a word that its biLM does not know: "unk" or
             "characters", the mean of its characters' vectors, see `bilm.Vocabulary.pieces`.
-        elmo_dropout: Dropout of ELMo's own: see `bilm.ELMo`.
+        elmo_dropout: Dropout inside ELMo: see `bilm.ELMo`.
         num_characters: Rows of the character embedding; 0: no character features.
         character_size: Size of a word's character features, and of the character embedding.
-        reset_before: Which GRU: see `lac.network.gru.bidirectional_gru`.
-        constrained_decoding: Whether tags that cannot follow each other never do.
+        reset_before: The kind of GRU: see `lac.network.gru.bidirectional_gru`.
+        constrained_decoding: Whether the scheme forbids sequences of tags.
 
     Raises:
         InputError: One or more fields are out of range; the message lists all of them.
@@ -50,12 +50,12 @@ class TaggerConfig:
     reset_before: bool = False
     constrained_decoding: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         problems = [*self._problems()]
         if problems:
             raise InputError("TaggerConfig: " + "; ".join(problems))
 
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         for item in fields(self):
             value = getattr(self, item.name)
             if item.type is bool and type(value) is not bool:
@@ -78,7 +78,7 @@ class TaggerConfig:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_dict(cls, values: dict, source: str) -> "TaggerConfig":
+    def from_dict(cls, values: Dict[str, Any], source: str) -> "TaggerConfig":
         """Return the configuration with these fields.
 
         Args:
@@ -100,5 +100,5 @@ class TaggerConfig:
             raise InputError(f"{source}: {error}") from None
 
 
-def _is_number(value):
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

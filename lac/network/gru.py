@@ -16,8 +16,8 @@ def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> 
     Outputs beyond a row's length are zero.
 
     Args:
-        input_size: Features of the inputs (batch, steps, input_size).
-        hidden_size: Of each direction.
+        input_size: Number of features of the inputs.
+        hidden_size: Number of features of each direction's outputs.
         reset_before: False: c~ = tanh(x_c + r * (h U_c + b)), as Paddle and cuDNN compute it;
             True: c~ = tanh(x_c + (r * h) U_c), as fluid's dynamic_gru does.
     """
@@ -37,8 +37,8 @@ class ResetBeforeCell(nn.RNNCellBase):
     through a fully connected layer first, which `project` is.
 
     Args:
-        input_size: Features of the inputs.
-        hidden_size: Of the state.
+        input_size: Number of features of the inputs.
+        hidden_size: Number of features of the state.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -56,21 +56,23 @@ class ResetBeforeCell(nn.RNNCellBase):
             setattr(self, name, self.create_parameter([3 * hidden_size], is_bias=True))
 
     @property
-    def state_shape(self):
-        """Shape of the state without the batch; `nn.RNN` makes the initial one from it."""
+    def state_shape(self) -> Tuple[int]:
+        """Shape of the state without the batch, from which `nn.RNN` makes the initial state."""
         return (self._size,)
 
     def project(self, inputs: paddle.Tensor) -> paddle.Tensor:
         """Return the input part of the gates (batch, steps, 3 * hidden)."""
         return F.linear(inputs, self.input_weight, self.input_bias + self.bias)
 
-    def forward(self, inputs: paddle.Tensor, states: paddle.Tensor):
+    def forward(
+        self, inputs: paddle.Tensor, states: paddle.Tensor
+    ) -> Tuple[paddle.Tensor, paddle.Tensor]:
         """Return the new state (batch, hidden), twice, as `paddle.nn.RNN` wants it.
 
         Args:
-            inputs: What `project` made of the inputs, shape (batch, 3 * hidden): update, reset
+            inputs: One step of the result of `project`, shape (batch, 3 * hidden): update, reset
                 and candidate.
-            states: The state before, shape (batch, hidden).
+            states: The previous state, shape (batch, hidden).
         """
         size = self._size
         gates = F.sigmoid(inputs[:, : 2 * size] + paddle.matmul(states, self.update_reset_weight))
@@ -82,11 +84,11 @@ class ResetBeforeCell(nn.RNNCellBase):
 
 
 class ResetBeforeBiGRU(nn.Layer):
-    """Two directions of `ResetBeforeCell`, their states joined; see `bidirectional_gru`.
+    """Two directions of `ResetBeforeCell` with joined states; see `bidirectional_gru`.
 
     Args:
-        input_size: Features of the inputs.
-        hidden_size: Of the state of each direction.
+        input_size: Number of features of the inputs.
+        hidden_size: Number of features of each direction's state.
     """
 
     def __init__(self, input_size: int, hidden_size: int):
@@ -94,7 +96,7 @@ class ResetBeforeBiGRU(nn.Layer):
         self.forward_direction = ResetBeforeCell(input_size, hidden_size)
         self.backward_direction = ResetBeforeCell(input_size, hidden_size)
 
-    # Traced as it is: nn.RNN runs a loop where the number of steps is not known.
+    # Not rewritten by the tracer, because nn.RNN itself loops over an unknown number of steps.
     @paddle.jit.not_to_static
     def forward(
         self,
@@ -102,7 +104,7 @@ class ResetBeforeBiGRU(nn.Layer):
         initial_states: None = None,
         sequence_length: Optional[paddle.Tensor] = None,
     ) -> Tuple[paddle.Tensor, None]:
-        """Return what `bidirectional_gru` says; the state is not given.
+        """Return the joined states of both directions, and None in place of the last state.
 
         Args:
             inputs: Shape (batch, steps, input_size).
@@ -112,11 +114,11 @@ class ResetBeforeBiGRU(nn.Layer):
         Returns:
             Shape (batch, steps, 2 * hidden), zero beyond a row's length; and None.
         """
-        turned = reverse_rows(inputs, sequence_length)
+        reversed_inputs = reverse_rows(inputs, sequence_length)
         forward, backward = (
             nn.RNN(cell)(cell.project(values))[0]
             for cell, values in (
-                (self.forward_direction, inputs), (self.backward_direction, turned)
+                (self.forward_direction, inputs), (self.backward_direction, reversed_inputs)
             )
         )
         joined = paddle.concat([forward, reverse_rows(backward, sequence_length)], axis=-1)

@@ -10,6 +10,7 @@ from bilm.elmo import ELMo
 from bilm.errors import InputError
 from bilm.network.model import BiLM
 from lac.network.character_encoder import CharacterFeatures
+from lac.network.checks import check_shape
 from lac.network.config import TaggerConfig
 from lac.network.crf import LinearChainCRF
 from lac.network.gru import bidirectional_gru
@@ -18,14 +19,14 @@ from lac.network.gru import bidirectional_gru
 class Tagger(nn.Layer):
     """Scores of every tag at every word, and a CRF over them.
 
-    ELMo's vectors, the word embedding and character features, those that there are, are joined
-    and run through BiGRU layers; a linear layer makes the emissions.
+    ELMo's vectors, the word embedding and character features are joined, as far as the
+    configuration has them, and run through BiGRU layers; a linear layer makes the emissions.
 
     Source: LARK's LAC demo (Baidu, 2019), without its errors.
 
     Args:
         config: Sizes and switches.
-        bilm: What ELMo mixes the layers of; None for a tagger without ELMo.
+        bilm: The biLM whose layers ELMo mixes; None for a tagger without ELMo.
         finetune_elmo: Whether the biLM is trained with the tagger.
 
     Raises:
@@ -37,7 +38,8 @@ class Tagger(nn.Layer):
     ):
         super().__init__()
         if (config.elmo_variant is None) != (bilm is None):
-            raise InputError(f"elmo_variant {config.elmo_variant!r}, but the biLM is {bilm}")
+            has = "no biLM" if bilm is None else "a biLM"
+            raise InputError(f"elmo_variant is {config.elmo_variant!r}, but there is {has}")
         self.config = config
         uniform = nn.initializer.Uniform(-0.1, 0.1)
         features = config.word_embedding_size
@@ -45,12 +47,12 @@ class Tagger(nn.Layer):
             config.num_words, features, weight_attr=paddle.ParamAttr(initializer=uniform)
         )
         self.elmo = None
-        if bilm is not None:
+        if bilm is not None and config.elmo_variant is not None:
             self.elmo = ELMo(
                 bilm, dropout=config.elmo_dropout, trainable=finetune_elmo,
                 variant=config.elmo_variant,
             )
-            features += bilm.config.num_directions * bilm.config.projection_size
+            features += self.elmo_size
         self.character_features = None
         if config.num_characters:
             self.character_features = CharacterFeatures(
@@ -66,6 +68,14 @@ class Tagger(nn.Layer):
         )
         self.crf = LinearChainCRF(config.num_tags)
 
+    @property
+    def elmo_size(self) -> int:
+        """Number of features of ELMo's vectors; 0 without ELMo."""
+        if self.elmo is None:
+            return 0
+        config = self.elmo.bilm.config
+        return config.num_directions * config.projection_size
+
     def forward(
         self,
         words: paddle.Tensor,
@@ -79,12 +89,16 @@ class Tagger(nn.Layer):
         Args:
             words: int64, shape (batch, steps).
             lengths: int64, shape (batch,); None: all rows are full.
-            elmo: Ids for ELMo, as `bilm.ELMo` takes them, of a tagger that has one.
-            characters: int64, shape (batch, steps, characters), of a tagger that has
-                character features.
-            elmo_layers: What `self.elmo.layers` returned, instead of `elmo`: then the biLM
-                is not run.
+            elmo: Ids for ELMo, as `bilm.ELMo` takes them; for a tagger with ELMo.
+            characters: int64, shape (batch, steps, characters); for a tagger with character
+                features.
+            elmo_layers: Layers (layers, batch, steps, features) from `self.elmo.layers`, instead
+                of `elmo`; the biLM is not run then.
+
+        Raises:
+            InputError: A tensor is missing, or its shape does not fit that of `words`.
         """
+        self._check(words, lengths, elmo, characters, elmo_layers)
         features = [self.word_embedding(words)]
         if self.elmo is not None:
             if elmo_layers is None:
@@ -99,8 +113,36 @@ class Tagger(nn.Layer):
             values, _ = gru(self._drop(values), None, lengths)
         return self.emissions(self._drop(values))
 
-    def _drop(self, values):
-        # not even a call of Paddle's where nothing drops: tagging single sentences feels it
+    @paddle.jit.not_to_static
+    def _check(
+        self,
+        words: paddle.Tensor,
+        lengths: Optional[paddle.Tensor],
+        elmo: Optional[paddle.Tensor],
+        characters: Optional[paddle.Tensor],
+        elmo_layers: Optional[paddle.Tensor],
+    ) -> None:
+        check_shape("words", words, batch=-1, steps=-1)
+        batch, steps = words.shape
+        if lengths is not None:
+            check_shape("lengths", lengths, batch=batch)
+        if self.elmo is None:
+            pass
+        elif elmo_layers is not None:
+            check_shape(
+                "elmo_layers", elmo_layers, layers=-1, batch=batch, steps=steps, features=-1)
+        elif elmo is not None:
+            pieces = {"pieces": -1} if len(elmo.shape) > 2 else {}
+            check_shape("elmo", elmo, batch=batch, steps=steps, **pieces)
+        else:
+            raise InputError("this tagger has ELMo: give `elmo` or `elmo_layers`")
+        if self.character_features is not None:
+            if characters is None:
+                raise InputError("this tagger has character features: give `characters`")
+            check_shape("characters", characters, batch=batch, steps=steps, characters=-1)
+
+    def _drop(self, values: paddle.Tensor) -> paddle.Tensor:
+        # no call of Paddle's where nothing is dropped: tagging single sentences would be slower
         if not self.training or not self.config.dropout:
             return values
         return F.dropout(values, self.config.dropout)

@@ -1,30 +1,32 @@
 """The best tag sequence of each sentence, in NumPy: on a CPU faster than Paddle's operator."""
 
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-FORBIDDEN = -1e4  # added to the score of what must not be; scores are far smaller
+from lac.tag_schemes import TagScheme
+
+FORBIDDEN = -1e4  # added to the score of a forbidden transition; other scores are far smaller
 
 
 class TransitionScores(NamedTuple):
     """Scores of a linear chain, float32, logarithms that are not normalised.
 
     Attributes:
-        start: Of each tag at the first word, shape (tags,).
-        stop: Of each tag at the last word, shape (tags,).
-        transitions: Of each tag (column) after each tag (row), shape (tags, tags).
+        start: Scores of the tags at the first word, shape (tags,).
+        stop: Scores of the tags at the last word, shape (tags,).
+        transitions: Scores of each tag (column) after each tag (row), shape (tags, tags).
     """
 
     start: np.ndarray
     stop: np.ndarray
     transitions: np.ndarray
 
-    def constrained(self, scheme, tags) -> "TransitionScores":
+    def constrained(self, scheme: TagScheme, tags: Sequence[str]) -> "TransitionScores":
         """Return the scores with a penalty on what the scheme does not allow.
 
         Args:
-            scheme: A `TagScheme`.
+            scheme: The meaning of the tags.
             tags: The tags in the order of their ids.
         """
         start, stop, transitions = (_penalties(rows) for rows in (
@@ -37,7 +39,7 @@ class TransitionScores(NamedTuple):
         )
 
 
-def _penalties(allowed):
+def _penalties(allowed: List[List[bool]]) -> np.ndarray:
     return np.where(np.array(allowed), 0.0, FORBIDDEN).astype(np.float32)
 
 
@@ -54,7 +56,7 @@ def best_paths(
     Args:
         emissions: Shape (batch, steps, tags).
         lengths: Shape (batch,), from 0 on; None: all rows are full.
-        scores: Of the chain.
+        scores: Scores of the chain.
     """
     batch, steps, tags = emissions.shape
     lengths = np.full(batch, steps) if lengths is None else np.asarray(lengths)
@@ -73,8 +75,8 @@ def best_paths(
             break
         candidates = best[:rows, None, :] + into  # (rows, to, from)
         chosen = candidates.argmax(axis=-1)  # (rows, to)
-        places = first_places[: rows * tags] + chosen.reshape(-1)  # in the flat candidates
-        best[:rows] = candidates.take(places).reshape(rows, tags) + emissions[:rows, step]
+        flat = first_places[: rows * tags] + chosen.reshape(-1)  # places in the flat candidates
+        best[:rows] = candidates.take(flat).reshape(rows, tags) + emissions[:rows, step]
         pointers.append(chosen)
     tag = (best + scores.stop).argmax(axis=-1)  # (batch,)
     paths = np.zeros((batch, steps), np.int64)
@@ -84,7 +86,5 @@ def best_paths(
     for step in range(len(pointers), 0, -1):
         rows = np.arange(going[step])
         paths[rows, step - 1] = pointers[step - 1][rows, paths[rows, step]]
-    found = [None] * batch
-    for row, place in enumerate(order):
-        found[place] = paths[row, : lengths[place]]
-    return found
+    places = np.argsort(order)  # of the rows in `paths`
+    return [paths[place, :length] for place, length in zip(places, lengths)]

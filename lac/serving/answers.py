@@ -1,18 +1,19 @@
-"""What the server answers, without HTTP: words with tags, vectors, a word in several sentences."""
+"""The server's answers, without HTTP: words with tags, vectors, a word in several sentences."""
 
-import math
 from itertools import islice
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Literal, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike
 from bilm.network.mixes import MixWeights
+from lac.analysis import SPACE_TAG, Analysis
 from lac.tag_names import TAG_NAMES, TagName
 from lac.tag_schemes import OUTSIDE, TagScheme
-from lac.tagging import LAC, SPACE_TAG, Analysis
+from lac.tagging import LAC
 
-LAYERS = ("mix", "average", "first", "top", "static")
+Layer = Literal["mix", "average", "first", "top", "static"]
 
 
 class Word(NamedTuple):
@@ -21,7 +22,7 @@ class Word(NamedTuple):
     Attributes:
         text: Its characters.
         tag: Its type.
-        known: Whether the model knows each part of it; one that it does not is read by its
+        known: Whether the model knows each part of it. Unknown parts are read by their
             characters, or as `<UNK>`.
     """
 
@@ -34,7 +35,7 @@ class Vectors(NamedTuple):
     """The words of a text and a vector for each.
 
     Attributes:
-        words: As the segmenter cuts the text.
+        words: The words, as the segmenter cuts the text.
         known: Whether the biLM knows each word.
         vectors: Shape (words, features).
     """
@@ -49,12 +50,12 @@ class Meanings(NamedTuple):
 
     Attributes:
         known: Whether the biLM knows the word.
-        sentences: Their words.
-        positions: Where the word stands in each.
+        sentences: The words of each sentence.
+        positions: The word's place in each sentence.
         contextual: Cosines of the word's contextual vectors, shape (sentences, sentences).
-        static: The same of its vectors without context, the biLM's token layer.
+        static: Cosines of its vectors without context, the biLM's token layer; the same shape.
         points: The contextual vectors on the plane in which they vary most, shape (sentences, 2).
-        explained: Shares of the variance that the two axes hold.
+        explained: Shares of the variance along the two axes.
     """
 
     known: bool
@@ -67,14 +68,14 @@ class Meanings(NamedTuple):
 
 
 class WordNotFound(InputError):
-    """A sentence lacks the word that it was given for.
+    """A sentence does not contain the word.
 
     Args:
         word: The word.
         sentence: The sentence's number, from 0.
 
     Attributes:
-        sentence: Its number, from 0.
+        sentence: The sentence's number, from 0.
     """
 
     def __init__(self, word: str, sentence: int):
@@ -83,35 +84,35 @@ class WordNotFound(InputError):
 
 
 class TooManyNumbers(InputError):
-    """An answer would hold more numbers than are allowed.
+    """An answer would hold too many numbers.
 
     Args:
-        limit: Numbers that are allowed.
-        found: Numbers that it would hold.
+        limit: Largest allowed number.
+        count: Number of numbers in the answer.
 
     Attributes:
-        limit: Numbers that are allowed.
-        found: Numbers that it would hold.
+        limit: Largest allowed number.
+        count: Number of numbers in the answer.
     """
 
-    def __init__(self, limit: int, found: int):
-        super().__init__(f"the vectors would be {found} numbers, at most {limit}; send fewer words")
-        self.limit, self.found = limit, found
+    def __init__(self, limit: int, count: int):
+        super().__init__(f"the vectors would be {count} numbers, at most {limit}; send fewer words")
+        self.limit, self.count = limit, count
 
 
 class Answers:
-    """Answers from one tagger; may be used by several threads.
+    """Answers from one tagger; several threads may use an object at once.
 
     Args:
-        model: As `LAC` takes it.
+        model: The tagger, see `LAC`.
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
 
     Raises:
-        InputError: As `LAC`.
+        InputError: See `LAC`.
     """
 
-    def __init__(self, model, use_gpu: bool = False, threads: int = 0):
+    def __init__(self, model: PathLike, use_gpu: bool = False, threads: int = 0):
         self._lac = LAC(model, use_gpu=use_gpu, threads=threads)
         self._mix: Optional[MixWeights] = None
         if self._lac.tagger.elmo is not None:
@@ -123,13 +124,8 @@ class Answers:
         """Whether there are vectors."""
         return self._mix is not None
 
-    @property
-    def _features(self):
-        config = self._lac.tagger.elmo.bilm.config
-        return config.num_directions * config.projection_size
-
-    def describe(self) -> Dict:
-        """Return the types with their names, sizes, and how much each layer of ELMo counts."""
+    def describe(self) -> Dict[str, Any]:
+        """Return the types with their names, sizes, and the weights of ELMo's layers."""
         scheme = TagScheme(self._lac.stored.config.scheme)
         types = {scheme.parse(tag)[1] or OUTSIDE for tag in self._lac.stored.tags} | {SPACE_TAG}
         names = {
@@ -140,62 +136,62 @@ class Answers:
             elmo = {
                 "shares": [round(float(share), 4) for share in self._mix.shares],
                 "gamma": round(self._mix.gamma, 4),
-                "features": self._features,
+                "features": self._lac.tagger.elmo_size,
             }
         return {"types": names, "elmo": elmo}
 
     def tag(self, texts: Sequence[str]) -> List[List[Word]]:
         """Return the words of each text with their tags; joined, they are the text."""
         return [
-            list(map(Word, found.words, found.tags, self._are_known(found)))
-            for found in self._lac.analyse(texts)
+            list(map(Word, analysis.words, analysis.tags, self._are_known(analysis)))
+            for analysis in self._lac.analyse(texts)
         ]
 
-    def _are_known(self, found: Analysis):
-        """Yield of each word whether the model knows all tokens of it."""
-        tokens = iter(found.tokens)
-        for size in found.sizes:
+    def _are_known(self, analysis: Analysis) -> Iterator[bool]:
+        """Yield for each word whether the model knows all its tokens."""
+        tokens = iter(analysis.tokens)
+        for size in analysis.sizes:
             own = list(islice(tokens, size))
             yield all(map(self._lac.knows, own))
 
     def embed(
-        self, texts: Sequence[str], layer: str = "mix", max_numbers: float = math.inf
+        self, texts: Sequence[str], layer: Layer = "mix", max_numbers: Optional[int] = None
     ) -> List[Vectors]:
         """Return the words of each text and their vectors.
 
         Args:
             texts: Raw text; each is read as one sentence.
-            layer: "mix", as the tagger has learned it; "average"; "first" or "top", of the LSTM
-                layers; or "static", the token layer, which knows no context.
-            max_numbers: In all vectors together.
+            layer: "mix", with the weights that the tagger has learned; "average"; "first" or
+                "top" of the LSTM layers; or "static", the token layer, which knows no context.
+            max_numbers: Largest number of numbers in all vectors together; None: no limit.
 
         Raises:
             TooManyNumbers: The answer would be too large.
         """
         sentences = [self._lac.cut(text) for text in texts]
-        count = sum(map(len, sentences)) * self._features
-        if count > max_numbers:
+        count = sum(map(len, sentences)) * self._lac.tagger.elmo_size
+        if max_numbers is not None and count > max_numbers:
             raise TooManyNumbers(max_numbers, count)
         return [
             Vectors(words, [self._lac.knows(word) for word in words], self._reduce(layers, layer))
             for words, layers in zip(sentences, self._lac.layers(sentences))
         ]
 
-    def compare(self, word: str, texts: Sequence[str], layer: str = "first") -> Meanings:
-        """Return how alike a word's vectors are in several sentences.
+    def compare(self, word: str, texts: Sequence[str], layer: Layer = "first") -> Meanings:
+        """Return how similar a word's vectors are in several sentences.
 
         Args:
-            word: Cut out of each sentence as one word, where it first stands.
+            word: The word, which is cut out of each sentence at its first place.
             texts: Raw sentences.
-            layer: As `embed` takes it.
+            layer: See `embed`.
 
         Raises:
-            WordNotFound: A sentence lacks it.
+            WordNotFound: A sentence does not contain the word.
         """
         sentences, positions = [], []
         for number, text in enumerate(texts):
-            before, found, after = text.partition(word)
-            if not found:
+            before, match, after = text.partition(word)
+            if not match:
                 raise WordNotFound(word, number)
             head = self._lac.cut(before)
             sentences.append([*head, word, *self._lac.cut(after)])
@@ -211,8 +207,8 @@ class Answers:
             points, explained,
         )
 
-    def _reduce(self, layers, layer):
-        """Return the vectors (..., features) that are wanted of (layers, ..., features)."""
+    def _reduce(self, layers: np.ndarray, layer: Layer) -> np.ndarray:
+        """Return the vectors (..., features) from layers (layers, ..., features)."""
         if layer == "mix":
             return np.tensordot(self._shares, layers, axes=1)
         if layer == "average":
@@ -226,7 +222,7 @@ def _cosines(vectors: np.ndarray) -> np.ndarray:
     return np.clip(directions @ directions.T, -1, 1)
 
 
-def _on_a_plane(vectors: np.ndarray):
+def _on_a_plane(vectors: np.ndarray) -> Tuple[np.ndarray, List[float]]:
     """Return points (vectors, 2) by principal components, and the shares of variance."""
     centred = vectors - vectors.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)

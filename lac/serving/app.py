@@ -3,24 +3,28 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import List, Literal, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import anyio
+import numpy as np
 from anyio.to_thread import run_sync
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import Annotated
 
 from bilm import __version__
-from lac.serving.answers import LAYERS, Answers, TooManyNumbers, WordNotFound
+from lac.serving.answers import Answers, Layer, TooManyNumbers, WordNotFound
 from lac.serving.limits import LimitedRequests, Limits
 
 PAGE = Path(__file__).parent / "page"
 _DECIMALS = 6
+Json = Dict[str, Any]
 # scripts and styles of this server only; Swagger's page has a script of its own in it
 _POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'"
 _INLINE = "'self' 'unsafe-inline'"
@@ -33,8 +37,8 @@ class Failure(BaseModel):
     Attributes:
         code: For programs.
         error: For people, one line.
-        limit: What was exceeded, where something was.
-        found: What was found instead; of `word_not_found` the sentence's number, from 0.
+        limit: The limit that was exceeded, if any.
+        found: The value that exceeded it; for `word_not_found` the sentence's number, from 0.
     """
 
     code: str
@@ -115,12 +119,18 @@ class Similarities(BaseModel):
     explained: List[float]
 
 
+class _Request(BaseModel):
+    """A body whose fields have exactly these types, and no others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
 def create_app(answers: Answers, limits: Optional[Limits] = None) -> "SafeHeaders":
     """Return the ASGI application.
 
     Args:
-        answers: What answers; one request is computed at a time.
-        limits: Of a request.
+        answers: The tagger's answers; one request is computed at a time.
+        limits: Limits of a request.
     """
     limits = limits or Limits()
     app = FastAPIOffline(
@@ -142,58 +152,26 @@ def create_app(answers: Answers, limits: Optional[Limits] = None) -> "SafeHeader
     return SafeHeaders(app)
 
 
-def _request_models(limits: Limits):
-    """Return the types of the bodies of /tag, /embed and /similar."""
-    strict = ConfigDict(extra="forbid", strict=True)
+class _Turns:
+    """Computes one answer at a time: more at once would only share the same processors."""
 
-    def texts_of(most_characters, least_texts=1):
-        text = Annotated[str, StringConstraints(max_length=most_characters)]
-        return Annotated[List[text], Field(min_length=least_texts, max_length=limits.max_texts)]
+    def __init__(self, seconds: float):
+        self._seconds, self._limiter = seconds, anyio.CapacityLimiter(1)
 
-    class TagRequest(BaseModel):
-        """Raw texts."""
-
-        model_config = strict
-        texts: texts_of(limits.max_characters) = Field(examples=[["我爱北京天安门。"]])
-
-    class EmbedRequest(BaseModel):
-        """Raw sentences, and which of ELMo's layers is wanted."""
-
-        model_config = strict
-        texts: texts_of(limits.max_sentence_characters) = Field(examples=[["明天会下雨。"]])
-        layer: Literal[LAYERS] = "mix"
-
-    class SimilarRequest(BaseModel):
-        """A word, and sentences that contain it."""
-
-        model_config = strict
-        word: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(
-            examples=["苹果"]
-        )
-        texts: texts_of(limits.max_sentence_characters, 2) = Field(
-            examples=[["我买了一斤苹果", "我新买了一个苹果手机"]]
-        )
-        layer: Literal[LAYERS] = "first"
-
-    return TagRequest, EmbedRequest, SimilarRequest
-
-
-def _add_routes(app, answers, limits):
-    TagRequest, EmbedRequest, SimilarRequest = _request_models(limits)
-    turn = anyio.CapacityLimiter(1)  # more at once would only share the same processors
-
-    async def answer(function, *arguments):
-        """Return the JSON that a function makes, called in a thread when it is its turn."""
+    async def answer(self, function: Callable[..., Json], *arguments: Any) -> Response:
+        """Return the JSON from a function, which is called in a thread when it is its turn."""
         try:
-            with anyio.fail_after(limits.answer_seconds):
+            with anyio.fail_after(self._seconds):
                 content = await run_sync(
                     lambda: json.dumps(function(*arguments), ensure_ascii=False).encode(),
-                    limiter=turn,
+                    limiter=self._limiter,
                 )
         except TimeoutError:
             raise HTTPException(503, "the server is busy; try again later") from None
         return Response(content, media_type="application/json")
 
+
+def _add_routes(app: FastAPIOffline, answers: Answers, limits: Limits) -> None:
     @app.get("/health")
     async def health() -> dict:
         """Tell that the server answers."""
@@ -204,32 +182,74 @@ def _add_routes(app, answers, limits):
         """Tell the model's types of words, how much each layer of ELMo counts, and the limits."""
         return {**answers.describe(), "limits": asdict(limits)}
 
-    @app.post("/tag", response_model=Tagged)
-    async def tag(request: TagRequest):
-        """Cut texts into words and tag them."""
-        return await answer(_tagged, answers, request.texts)
+    turns = _Turns(limits.answer_seconds)
+    _add_tag(app, answers, limits, turns)
+    if answers.has_elmo:
+        _add_embed(app, answers, limits, turns)
+        _add_similar(app, answers, limits, turns)
 
-    if not answers.has_elmo:
-        return
+
+def _add_tag(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Turns) -> None:
+    class TagRequest(_Request):
+        """Raw texts."""
+
+        texts: Annotated[
+            List[Annotated[str, StringConstraints(max_length=limits.max_characters)]],
+            Field(min_length=1, max_length=limits.max_texts, examples=[["我爱北京天安门。"]]),
+        ]
+
+    @app.post("/tag", response_model=Tagged)
+    async def tag(request: TagRequest) -> Response:
+        """Cut texts into words and tag them."""
+        return await turns.answer(_tagged, answers, request.texts)
+
+
+def _add_embed(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Turns) -> None:
+    class EmbedRequest(_Request):
+        """Raw sentences, and which of ELMo's layers is wanted."""
+
+        texts: Annotated[
+            List[Annotated[str, StringConstraints(max_length=limits.max_sentence_characters)]],
+            Field(min_length=1, max_length=limits.max_texts, examples=[["明天会下雨。"]]),
+        ]
+        layer: Layer = "mix"
 
     @app.post("/embed", response_model=Embeddings)
-    async def embed(request: EmbedRequest):
+    async def embed(request: EmbedRequest) -> Response:
         """Give each word of each text its vector."""
-        return await answer(
-            _embedded, answers, request.texts, request.layer, limits.max_numbers
+        most = limits.max_numbers
+        return await turns.answer(_embedded, answers, request.texts, request.layer, most)
+
+
+def _add_similar(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Turns) -> None:
+    class SimilarRequest(_Request):
+        """A word, and sentences that contain it."""
+
+        word: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(
+            examples=["苹果"]
         )
+        texts: Annotated[
+            List[Annotated[str, StringConstraints(max_length=limits.max_sentence_characters)]],
+            Field(
+                min_length=2, max_length=limits.max_texts,
+                examples=[["我买了一斤苹果", "我新买了一个苹果手机"]],
+            ),
+        ]
+        layer: Layer = "first"
 
     @app.post("/similar", response_model=Similarities)
-    async def similar(request: SimilarRequest):
+    async def similar(request: SimilarRequest) -> Response:
         """Compare a word's vectors in several sentences."""
-        return await answer(_compared, answers, request.word, request.texts, request.layer)
+        return await turns.answer(
+            _compared, answers, request.word, request.texts, request.layer
+        )
 
 
-def _tagged(answers, texts):
+def _tagged(answers: Answers, texts: List[str]) -> Json:
     return {"results": [[word._asdict() for word in words] for words in answers.tag(texts)]}
 
 
-def _embedded(answers, texts, layer, max_numbers):
+def _embedded(answers: Answers, texts: List[str], layer: Layer, max_numbers: int) -> Json:
     return {
         "results": [
             {"words": words, "known": known, "vectors": _rounded(vectors)}
@@ -238,19 +258,20 @@ def _embedded(answers, texts, layer, max_numbers):
     }
 
 
-def _compared(answers, word, texts, layer):
-    found = answers.compare(word, texts, layer)
-    arrays = {name: _rounded(getattr(found, name)) for name in ("contextual", "static", "points")}
-    return {"word": word, **found._asdict(), **arrays}
+def _compared(answers: Answers, word: str, texts: List[str], layer: Layer) -> Json:
+    meanings = answers.compare(word, texts, layer)
+    names = ("contextual", "static", "points")
+    arrays = {name: _rounded(getattr(meanings, name)) for name in names}
+    return {"word": word, **meanings._asdict(), **arrays}
 
 
-def _rounded(array):
+def _rounded(array: np.ndarray) -> list:
     return array.astype(float).round(_DECIMALS).tolist()
 
 
-def _add_page(app):
+def _add_page(app: FastAPIOffline) -> None:
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def page():
+    async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
     app.mount("/page", StaticFiles(directory=PAGE))
@@ -260,13 +281,13 @@ class SafeHeaders:
     """ASGI middleware that tells browsers to load nothing from elsewhere.
 
     Args:
-        app: What answers.
+        app: The application.
     """
 
-    def __init__(self, app):
+    def __init__(self, app: ASGIApp):
         self._app = app
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request with these headers added."""
         is_documentation = scope.get("path", "") == "/docs"
         policy = _DOCUMENTATION_POLICY if is_documentation else _POLICY
@@ -276,7 +297,7 @@ class SafeHeaders:
             (b"referrer-policy", b"no-referrer"),
         ]
 
-        async def send_more(message):
+        async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
@@ -284,47 +305,54 @@ class SafeHeaders:
         await self._app(scope, receive, send_more)
 
 
-def _add_errors(app, limits):
-    def failure(status, code, message, **more):
-        return JSONResponse({"code": code, "error": message, **more}, status)
+def _failure(status: int, code: str, message: str, **more: int) -> JSONResponse:
+    return JSONResponse({"code": code, "error": message, **more}, status)
 
+
+def _add_errors(app: FastAPIOffline, limits: Limits) -> None:
     @app.exception_handler(RequestValidationError)
-    async def refuse_request(_request, error):
-        problems = error.errors()
-        first = problems[0]
-        if first["type"] == "json_invalid":
-            return failure(400, "not_json", f"the body is no JSON: {first['ctx']['error']}")
-        message = "; ".join(
-            f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems[:3]
-        )
-        if first["type"] == "string_too_long":
-            found, limit = len(first["input"]), first["ctx"]["max_length"]
-            message = f"{_place(first['loc'])}: at most {limit} characters, found {found}"
-            return failure(422, "text_too_long", message, limit=limit, found=found)
-        return failure(422, "invalid", message)
+    async def refuse_request(_request: Request, error: RequestValidationError) -> Response:
+        return _invalid(error)
 
     @app.exception_handler(WordNotFound)
-    async def refuse_sentence(_request, error):
-        return failure(422, "word_not_found", str(error), found=error.sentence)
+    async def refuse_sentence(_request: Request, error: WordNotFound) -> Response:
+        return _failure(422, "word_not_found", str(error), found=error.sentence)
 
     @app.exception_handler(TooManyNumbers)
-    async def refuse_size(_request, error):
-        return failure(422, "too_many_numbers", str(error), limit=error.limit, found=error.found)
+    async def refuse_size(_request: Request, error: TooManyNumbers) -> Response:
+        return _failure(
+            422, "too_many_numbers", str(error), limit=error.limit, found=error.count
+        )
 
     @app.exception_handler(HTTPException)
-    async def tell(_request, error):
-        response = failure(error.status_code, f"http_{error.status_code}", str(error.detail))
+    async def refuse_http(_request: Request, error: HTTPException) -> Response:
+        response = _failure(error.status_code, f"http_{error.status_code}", str(error.detail))
         response.headers.update(error.headers or {})
         if error.status_code == 503:
             response.headers["Retry-After"] = str(int(limits.answer_seconds))
         return response
 
     @app.exception_handler(Exception)
-    async def tell_of_failure(_request, _error):
-        return failure(500, "internal", "the server failed; its log tells why")
+    async def report_failure(_request: Request, _error: Exception) -> Response:
+        return _failure(500, "internal", "the server failed; its log tells why")
 
 
-def _place(location) -> str:
+def _invalid(error: RequestValidationError) -> JSONResponse:
+    """Return the answer to a body that is no JSON or not what the schema allows."""
+    problems = error.errors()
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return _failure(400, "not_json", f"the body is no JSON: {first['ctx']['error']}")
+    if first["type"] == "string_too_long":
+        length, limit = len(first["input"]), first["ctx"]["max_length"]
+        message = f"{_place(first['loc'])}: at most {limit} characters, found {length}"
+        return _failure(422, "text_too_long", message, limit=limit, found=length)
+    return _failure(422, "invalid", "; ".join(
+        f"{_place(problem['loc'])}: {problem['msg']}" for problem in problems[:3]
+    ))
+
+
+def _place(location: Sequence[Union[str, int]]) -> str:
     """Return a place in the body, such as texts[0]."""
     place = ""
     for part in location[1:]:

@@ -1,10 +1,14 @@
-"""What a request may cost: bytes, texts and numbers, and the time that its client may take."""
+"""Limits of a request: bytes, texts and numbers, and the time that its client may take."""
 
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Iterable, List, Optional, Tuple
 
 from bilm.errors import InputError
+
+if TYPE_CHECKING:  # Starlette is part of the extra `serve`
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MOST_BYTES = 12  # of a character in JSON: two escapes
 _MOST_READ = 1 << 23  # bytes of a body, before the connection is closed
@@ -15,14 +19,14 @@ class Limits:
     """Limits of one request, and of connections.
 
     Args:
-        max_characters: Of a text to tag.
-        max_sentence_characters: Of a sentence to embed or to compare.
+        max_characters: Characters of a text to tag.
+        max_sentence_characters: Characters of a sentence to embed or to compare.
         max_texts: Texts in a request.
         max_numbers: Numbers in an answer: words times features.
-        max_connections: At once; more are closed.
-        read_seconds: For the client to send its request, head and body each.
-        answer_seconds: For the request to have its turn.
-        write_seconds: For the client to take the answer.
+        max_connections: Connections at the same time; further ones are closed.
+        read_seconds: Time for the client to send the head of a request, and its body.
+        answer_seconds: Time until it is a request's turn.
+        write_seconds: Time for the client to take the answer.
 
     Raises:
         InputError: A limit is not positive.
@@ -37,7 +41,7 @@ class Limits:
     answer_seconds: float = 30.0
     write_seconds: float = 30.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         wrong = [name for name, value in vars(self).items() if value <= 0]
         if wrong:
             raise InputError(f"{', '.join(wrong)} must be positive")
@@ -50,17 +54,17 @@ class Limits:
 
 
 class LimitedRequests:
-    """ASGI middleware that hands over whole JSON bodies only, and not later than they are due.
+    """ASGI middleware that passes on only whole JSON bodies that arrive in time.
 
     Args:
-        app: What answers.
-        limits: What a body may be.
+        app: The application.
+        limits: Limits of a body.
     """
 
-    def __init__(self, app, limits: Limits):
+    def __init__(self, app: "ASGIApp", limits: Limits):
         self._app, self._limits = app, limits
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer a request, or refuse it with 408, 413 or 415."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -80,11 +84,11 @@ class LimitedRequests:
         else:
             await self._app(scope, _replayed(body, receive), send)
 
-    async def _read(self, receive):
+    async def _read(self, receive: "Receive") -> Optional[bytes]:
         """Return the body, the start of one that is too large, or None if the client has gone.
 
-        More than is wanted is read, and not kept: a client that is cut off while it sends does
-        not see why.
+        Of a body that is too large more is read than kept: a client that is cut off while it
+        sends does not see why.
         """
         body, size, is_complete = bytearray(), 0, False
         while not is_complete and size < _MOST_READ:
@@ -99,24 +103,24 @@ class LimitedRequests:
         return bytes(body)
 
 
-def _is_json(headers):
+def _is_json(headers: Iterable[Tuple[bytes, bytes]]) -> bool:
     kinds = [value.split(b";")[0].strip().lower() for name, value in headers
              if name == b"content-type"]
     return kinds == [b"application/json"]
 
 
-def _replayed(body, receive):
-    """Return a `receive` that gives a body that was read already, and then what comes."""
-    first = [{"type": "http.request", "body": body, "more_body": False}]
+def _replayed(body: bytes, receive: "Receive") -> "Receive":
+    """Return a `receive` that first gives a body that was read already."""
+    first: List[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def replay():
+    async def replay() -> "Message":
         return first.pop() if first else await receive()
 
     return replay
 
 
-async def refuse(send, status: int, code: str, message: str) -> None:
-    """Send an error and close the connection, as the rest of the request is not wanted."""
+async def refuse(send: "Send", status: int, code: str, message: str) -> None:
+    """Send an error and close the connection, because the rest of the request is not read."""
     body = json.dumps({"code": code, "error": message}).encode()
     headers = [
         (b"content-type", b"application/json"),

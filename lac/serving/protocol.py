@@ -1,58 +1,65 @@
 """HTTP/1.1 that closes connections whose client is too slow, and those that are too many.
 
-uvicorn waits without end for the head of a request, and for a client to take an answer; a body is
-timed by `lac.serving.limits.LimitedRequests`.
+uvicorn waits without end for the head of a request and for a client to take an answer, and has no
+setting for either: its timeout_keep_alive counts between two requests only, and beyond
+limit_concurrency it keeps connections and answers 503. No application sees these clients, so the
+limits that docs/serving.md promises need the class of uvicorn's protocol itself. The methods
+that are extended are those of `asyncio.Protocol`; of uvicorn's own only `cycle` and
+`connections` are read. `lac.serving.limits.LimitedRequests` times the bodies.
 """
+
+import asyncio
+from typing import Optional, Type
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lac.serving.limits import Limits
 
 
-def impatient_protocol(limits: Limits) -> type:
+def impatient_protocol(limits: Limits) -> Type[H11Protocol]:
     """Return a protocol class for uvicorn that keeps these limits."""
 
     class ImpatientProtocol(H11Protocol):
-        """Closes a connection when a request's head, or the taking of an answer, is overdue."""
+        """Closes a connection when the head of a request, or the taking of an answer, is late."""
 
-        _head_due = None
-        _answer_due = None
+        _head_due: Optional[asyncio.TimerHandle] = None
+        _answer_due: Optional[asyncio.TimerHandle] = None
 
-        def connection_made(self, transport):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if len(self.connections) > limits.max_connections:
                 transport.abort()
             else:
                 self._watch_head()
 
-        def data_received(self, data):
+        def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self._watch_head()
 
-        def pause_writing(self):
+        def pause_writing(self) -> None:
             super().pause_writing()
             self._answer_due = self.loop.call_later(limits.write_seconds, self.transport.abort)
 
-        def resume_writing(self):
+        def resume_writing(self) -> None:
             super().resume_writing()
             self._answer_due = _cancelled(self._answer_due)
 
-        def connection_lost(self, exc):
+        def connection_lost(self, exc: Optional[Exception]) -> None:
             super().connection_lost(exc)
             self._head_due = _cancelled(self._head_due)
             self._answer_due = _cancelled(self._answer_due)
 
-        def _is_waiting(self):
+        def _is_waiting(self) -> bool:
             return self.cycle is None or self.cycle.response_complete
 
-        def _watch_head(self):
-            """Start the time when a head is awaited; stop it when one has come."""
+        def _watch_head(self) -> None:
+            """Start the clock when a head is awaited; stop it when one has come."""
             if not self._is_waiting():
                 self._head_due = _cancelled(self._head_due)
             elif self._head_due is None:
                 self._head_due = self.loop.call_later(limits.read_seconds, self._give_up)
 
-        def _give_up(self):
+        def _give_up(self) -> None:
             self._head_due = None
             if self._is_waiting():
                 self.transport.abort()
@@ -60,7 +67,8 @@ def impatient_protocol(limits: Limits) -> type:
     return ImpatientProtocol
 
 
-def _cancelled(timer):
-    """Cancel a timer, if there is one; return None in its place."""
+def _cancelled(timer: Optional[asyncio.TimerHandle]) -> Optional[asyncio.TimerHandle]:
+    """Cancel a timer, if there is one; return None to take its place."""
     if timer is not None:
         timer.cancel()
+    return None

@@ -1,65 +1,50 @@
-"""`lac serve`: a tagger over HTTP, with a page to see it work."""
+"""Runs the HTTP server of a tagger."""
 
+import logging
 import signal
 import socket
+from typing import TYPE_CHECKING
 
 from bilm.errors import InputError
+from bilm.files import PathLike
+from lac.serving.address import BACKLOG
+from lac.serving.answers import Answers
+from lac.serving.limits import Limits
 
-_BACKLOG = 512  # connections that wait to be taken
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+_log = logging.getLogger("lac")
+
 _GRACE_SECONDS = 10  # for requests that are under way when a signal to stop comes
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address.
-
-    Raises:
-        InputError: It cannot be had.
-    """
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port must be from 0 to 65535, not {port}")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose others with "
-            "--host and --port"
-        ) from None
-    return listener
-
-
-def new_server(app, limits):
-    """Return a `uvicorn.Server` for an application of `lac.serving.app`.
-
-    Args:
-        app: The application.
-        limits: A `lac.serving.limits.Limits`.
-    """
+def new_server(app: "ASGIApp", limits: Limits) -> "uvicorn.Server":
+    """Return a server for an application of `lac.serving.app`."""
     import uvicorn
 
     from lac.serving.protocol import impatient_protocol
 
     return uvicorn.Server(uvicorn.Config(
         app, http=impatient_protocol(limits), ws="none", log_level="warning", server_header=False,
-        backlog=_BACKLOG, timeout_graceful_shutdown=_GRACE_SECONDS,
+        backlog=BACKLOG, timeout_graceful_shutdown=_GRACE_SECONDS,
     ))
 
 
-def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 0) -> None:
-    """Answer requests until SIGINT or SIGTERM; what is under way then is answered still.
+def serve(
+    model: PathLike, listener: socket.socket, use_gpu: bool = False, threads: int = 0
+) -> None:
+    """Answer requests until SIGINT or SIGTERM; requests under way are then still answered.
 
     Args:
-        model: As `lac.LAC` takes it.
-        listener: What `listen` returned.
+        model: The tagger, see `lac.LAC`.
+        listener: See `lac.serving.address.listen`.
         use_gpu: Whether to compute on a GPU.
         threads: CPU threads; 0: all cores.
 
     Raises:
-        InputError: As `lac.LAC`, or the packages of the extra `serve` are not installed.
+        InputError: See `lac.LAC`; or the packages of the extra `serve` are not installed.
     """
     try:
         from lac.serving.app import create_app
@@ -67,13 +52,10 @@ def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 
         raise InputError(
             f"{error.name} is not installed: install this package with its extra [serve]"
         ) from None
-    from lac.serving.answers import Answers
-    from lac.serving.limits import Limits
-
     limits = Limits()
     app = create_app(Answers(model, use_gpu, threads), limits)
     server = new_server(app, limits)
-    # uvicorn raises a signal anew when it has shut down; the program is to end well then
+    # uvicorn raises the signal again after its shutdown, which would end the program with an error
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
@@ -82,7 +64,7 @@ def serve(model, listener: socket.socket, use_gpu: bool = False, threads: int = 
     try:
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        print(f"serving {model} at http://{shown}:{port} (Ctrl-C stops)", flush=True)
+        _log.info(f"serving {model} at http://{shown}:{port} (Ctrl-C stops)")
         server.run(sockets=[listener])
     finally:
         for number, handler in zip(signals, before):

@@ -26,8 +26,10 @@ class Corpora(NamedTuple):
 
     def with_scheme(self, scheme: TagScheme) -> "Corpora":
         """Return the same sentences with another meaning of their tags."""
-        train, dev, test = (corpus and corpus._replace(scheme=scheme) for corpus in self)
-        return Corpora(train, dev, test)
+        test = self.test and self.test._replace(scheme=scheme)
+        return Corpora(
+            self.train._replace(scheme=scheme), self.dev._replace(scheme=scheme), test
+        )
 
     def checksums(self) -> Dict[str, str]:
         """Return SHA-256s of the words and tags under "train", "dev" and "test"."""

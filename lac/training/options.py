@@ -1,15 +1,15 @@
-"""Everything that `lac train` can be told, with LARK's names as aliases."""
+"""The options of `lac train`, with LARK's names as aliases."""
 
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Optional
+from typing import Iterator, Optional
 
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS
 from bilm.program.options import not_chosen, option, out_of_range
 from bilm.text.vocabulary import UNKNOWN
 
-# LARK's flags that mean nothing here: flag and what became of it.
+# LARK's flags without a meaning here, and what to know instead.
 OBSOLETE = (
     ("corpus_type_list", "all files of --train_path are read"),
     ("corpus_proportion_list", "all sentences count the same"),
@@ -105,12 +105,12 @@ class TaggerOptions:
     use_gpu: bool = _device(False, "train on the GPU")
     threads: int = _device(0, "CPU threads; 0: one for each usable core")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
             raise InputError("; ".join(problems))
 
-    def _problems(self):
+    def _problems(self) -> Iterator[str]:
         yield from out_of_range(
             self,
             counts=("word_embedding_size", "gru_size", "num_layers", "character_size",
@@ -142,7 +142,7 @@ class TaggerOptions:
         return None if self.elmo in ("", "none") else self.elmo
 
 
-# What a tagger that is trained further brings with it.
+# Options that a tagger which is trained further has settled.
 DECIDED_BY_TAGGER = (
     "elmo", "elmo_vocab_path", "variant", "elmo_unknown", "elmo_dropout", "word_embedding_size",
     "gru_size", "num_layers", "dropout", "char_features", "character_size",
@@ -150,10 +150,10 @@ DECIDED_BY_TAGGER = (
     "word_rep_dict_path",
 )
 
-# What changes no result.
+# Options that change no result.
 WITHOUT_EFFECT = ("save_dir", "cache_megabytes", "log_interval", "keep", "threads", "use_gpu")
 
-# A resumed run continues the same computation: these may change on the way.
+# A resumed run continues the same computation, but these options may change.
 CHANGEABLE_AT_RESUME = (
     *WITHOUT_EFFECT, "train_path", "dev_path", "test_path", "max_epochs", "max_steps", "patience",
     "elmo", "elmo_vocab_path", "customization",

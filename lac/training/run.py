@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from bilm.network.model import BiLM
 from bilm.storage.pretrained import open_model
 from bilm.storage.runs import BEST, RunFolder, checkpoint_path
 from bilm.storage.side_files import read_side_files
@@ -23,11 +24,11 @@ from lac.training.setup import Caches, Setup, set_up
 
 
 class TaggerRun:
-    """A run from where its trainer stands to its end, or to a signal to stop.
+    """A run from its trainer's step to its end, or to a signal to stop.
 
     Args:
         setup: The parts of the run.
-        quiet: Show results only, no progress.
+        quiet: Whether to show results only.
     """
 
     def __init__(self, setup: Setup, quiet: bool = False):
@@ -50,10 +51,10 @@ class TaggerRun:
         self._stop = StopRequest()
 
     def train(self) -> Optional[Outcome]:
-        """Train until the dev F1 rises no more, the last epoch, or a signal to stop.
+        """Train until the dev F1 stops rising, the last epoch, or a signal to stop.
 
         Returns:
-            How it ended; None if a signal stopped it.
+            The result; None if a signal stopped the run.
 
         Raises:
             InputError: Training cannot go on.
@@ -75,21 +76,21 @@ class TaggerRun:
             self._progress.close()
             self._metrics.close()
 
-    def _total_steps(self):
+    def _total_steps(self) -> int:
         steps = self.options.max_epochs * self.trainer.steps_per_epoch
         return min(steps, self.options.max_steps or steps)
 
-    def _is_done(self):
+    def _is_done(self) -> bool:
         has_ended = self.trainer.step >= self._total_steps()
         is_evaluated = self._evaluated == self.trainer.step
         return is_evaluated and (has_ended or self._stale >= self.options.patience)
 
-    def _is_evaluation_due(self):
+    def _is_evaluation_due(self) -> bool:
         step = self.trainer.step
         interval = self.options.eval_interval or self.trainer.steps_per_epoch
         return self._evaluated != step and (step % interval == 0 or step >= self._total_steps())
 
-    def _do_step(self):
+    def _do_step(self) -> None:
         result = self.trainer.train_step()
         self._tokens += result.tokens
         self._interval["nats"] += result.nats
@@ -98,7 +99,7 @@ class TaggerRun:
         if self.trainer.step % self.options.log_interval == 0:
             self._log()
 
-    def _log(self):
+    def _log(self) -> None:
         step = self.trainer.step
         figures = {
             "step": step,
@@ -112,7 +113,7 @@ class TaggerRun:
         self._progress.log(figures, f"{time_left} at most")
         self._interval = {"nats": 0.0, "sentences": 0}
 
-    def _evaluate(self):
+    def _evaluate(self) -> None:
         step = self.trainer.step
         self._predictor.update()
         report = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache).report()
@@ -136,19 +137,19 @@ class TaggerRun:
         )
         self._speed.skip(self._tokens)
 
-    def _mix(self) -> Optional[Dict]:
+    def _mix(self) -> Optional[Dict[str, Any]]:
         elmo = self.trainer.tagger.elmo
         if elmo is None:
             return None
         shares, gamma = elmo.mix_weights()[0]
         return {"shares": [round(float(share), 6) for share in shares], "gamma": gamma}
 
-    def _save(self):
+    def _save(self) -> None:
         step = self.trainer.step
         path = checkpoint_path(self.path, step)
         tagger = self.trainer.tagger
         mixes = None if tagger.elmo is None else tagger.elmo.to_mixes()
-        if self.options.finetune_elmo:
+        if self.options.finetune_elmo and tagger.elmo is not None:
             self._save_bilm(tagger.elmo.bilm)
         state = {
             "options": asdict(self.options), "step": step, "best": self._best,
@@ -166,8 +167,8 @@ class TaggerRun:
         self._setup.folder.set_pointer(path)
         self._setup.folder.prune(self.options.keep, step, spared=best)
 
-    def _save_bilm(self, bilm):
-        """Write the tuned biLM anew; earlier checkpoints keep their own files of it."""
+    def _save_bilm(self, bilm: BiLM) -> None:
+        """Write the tuned biLM again; earlier checkpoints keep their own files of it."""
         about = read_side_files(self.path / ELMO_FOLDER)
         bilm.save_pretrained(self.path / ELMO_FOLDER, about.vocabulary, about.segmentation)
 
@@ -176,7 +177,7 @@ class TaggerRun:
         path = checkpoint_path(self.path, self._best["step"])
         best = read_tagger(path)
         tagger = self.trainer.tagger
-        if self.options.finetune_elmo:
+        if self.options.finetune_elmo and tagger.elmo is not None and best.elmo is not None:
             set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
         self._predictor.update()
@@ -197,7 +198,7 @@ class TaggerRun:
         )
         return outcome
 
-    def _tell_how_to_resume(self):
+    def _tell_how_to_resume(self) -> None:
         self._progress.tell(
             f"stopped by {self._stop.name} at step {self.trainer.step}; saved "
             f"{checkpoint_path(self.path, self.trainer.step)}\n"
@@ -220,7 +221,7 @@ def train(
         quiet: Whether to show results only.
 
     Returns:
-        How the run ended; None if a signal stopped it.
+        The result; None if a signal stopped it.
 
     Raises:
         InputError: Something in the options or the data is wrong, or training cannot go on.
@@ -247,7 +248,7 @@ def train_in(
         quiet: Whether to show results only.
 
     Returns:
-        How the run ended; None if a signal stopped it.
+        The result; None if a signal stopped it.
 
     Raises:
         InputError: Something in the options or the data is wrong, or training cannot go on.

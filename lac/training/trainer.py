@@ -1,4 +1,4 @@
-"""One training step of a tagger, and everything that has to be saved to go on from it exactly.
+"""One training step of a tagger, and the state that has to be saved to continue it exactly.
 
 All randomness of a step is a function of the seed and the step's number.
 """
@@ -22,7 +22,7 @@ from bilm.training.optimizer import (
     unpack_optimizer,
 )
 from lac.layer_cache import LayerCache
-from lac.lookup import Lookup
+from lac.lookup import Lookup, TokenIds
 from lac.model_folder import OPTIMIZER_FILE, TRAINING_FOLDER
 from lac.network.model import Tagger
 from lac.prediction import tensors_of
@@ -39,8 +39,8 @@ class StepResult(NamedTuple):
 
     Attributes:
         nats: Summed negative log-likelihood of the sentences' tags.
-        sentences: Of the batch.
-        tokens: Of the batch.
+        sentences: Number of sentences in the batch.
+        tokens: Number of words in the batch.
     """
 
     nats: float
@@ -56,10 +56,16 @@ class TaggerTrainer:
     Args:
         tagger: The network.
         sentences: Training data.
-        lookup: The tagger's.
-        tags: In the order of their ids; all of the data are among them.
-        options: How to train.
-        cache: ELMo's layers of the sentences, where the biLM is frozen.
+        lookup: Turns sentences into the tagger's ids.
+        tags: The tags in the order of their ids, with all tags of the data.
+        options: The options.
+        cache: ELMo's layers of the sentences, if the biLM is frozen.
+
+    Attributes:
+        tagger: The network.
+        options: The options.
+        step: Number of finished steps.
+        steps_per_epoch: Number of batches in the training data.
     """
 
     def __init__(
@@ -76,7 +82,8 @@ class TaggerTrainer:
         self._tag_ids = {tag: number for number, tag in enumerate(tags)}
         self._rare = _words_seen_once(sentences, lookup)
         self.steps_per_epoch = -(-len(sentences) // options.batch_size)
-        self._epoch, self._batches = -1, []
+        self._epoch = -1
+        self._batches: List[List[int]] = []
         self._parameters = {
             name: parameter for name, parameter in tagger.state_dict().items()
             if options.finetune_elmo or not name.startswith(BILM_PREFIX)
@@ -86,8 +93,8 @@ class TaggerTrainer:
             _OPTIMIZER, options.learning_rate, list(self._parameters.values())
         )
 
-    def _set_rates(self):
-        """Tell Paddle's optimiser the learning rate and the L2 regularisation of each parameter."""
+    def _set_rates(self) -> None:
+        """Set the learning rate and the L2 regularisation of each parameter."""
         options = self.options
         for name, parameter in self._parameters.items():
             rate, l2_coef = 1.0, 0.0
@@ -106,14 +113,14 @@ class TaggerTrainer:
 
     @property
     def epoch(self) -> float:
-        """Passes over the data so far."""
+        """Number of passes over the data so far."""
         return self.step / self.steps_per_epoch
 
     def train_step(self) -> StepResult:
         """Update the tagger from the next batch; return the step's figures.
 
         Raises:
-            InputError: The loss is not finite. No weight has changed then.
+            InputError: The loss is not finite; no weight has changed.
         """
         step = self.step + 1
         numbers = self._next_batch()
@@ -130,9 +137,7 @@ class TaggerTrainer:
             *tensors_of(ids, with_elmo=cache is None),
             elmo_layers=None if cache is None else as_tensor(cache.layers(numbers)),
         )
-        nats = self.tagger.crf(
-            emissions, as_tensor(targets), as_tensor(ids.lengths)
-        ).sum()
+        nats = self.tagger.crf.nats(emissions, as_tensor(targets), as_tensor(ids.lengths)).sum()
         if not np.isfinite(float(nats)):
             raise InputError(f"step {step}: the loss is {float(nats)}; lower --learning_rate")
         (nats / len(numbers)).backward()
@@ -141,7 +146,7 @@ class TaggerTrainer:
         return StepResult(float(nats), len(numbers), int(ids.lengths.sum()))
 
     @paddle.no_grad()
-    def _update(self):
+    def _update(self) -> None:
         gradients = collect_gradients(self._parameters.values())
         norm = global_norm(gradients)
         factor = clip_factor(norm, self.options.max_grad_norm)
@@ -154,7 +159,7 @@ class TaggerTrainer:
             self._epoch, self._batches = epoch, self._order(epoch)
         return self._batches[place]
 
-    def _order(self, epoch) -> List[List[int]]:
+    def _order(self, epoch: int) -> List[List[int]]:
         """Return the batches of an epoch: shuffled, sentences of similar length together."""
         random = random_for("tagged sentences", self.options.random_seed, epoch)
         order = random.permutation(len(self._sentences))
@@ -167,8 +172,8 @@ class TaggerTrainer:
             batches += [block[first : first + size] for first in range(0, len(block), size)]
         return [batches[number] for number in random.permutation(len(batches))]
 
-    def _hide_rare_words(self, ids, step):
-        """Make `<UNK>` of some words that occur once, so that the tagger learns what to do then."""
+    def _hide_rare_words(self, ids: TokenIds, step: int) -> None:
+        """Replace some words that occur once by `<UNK>`, so that the tagger learns to tag it."""
         if not self.options.unknown_rate or not len(self._rare):
             return
         random = random_for("unknown words", self.options.random_seed, step)
@@ -176,19 +181,24 @@ class TaggerTrainer:
         ids.words[is_hidden & self._rare[ids.words]] = self._lookup.words.unk_id
 
     def pack(self) -> Dict[str, dict]:
-        """Return what `restore` needs beside the weights, by file name; a step must be done."""
+        """Return the state for `restore` by file name, without the weights.
+
+        At least one step must be done.
+        """
         return {
             OPTIMIZER_FILE: pack_optimizer(self._optimizer, _OPTIMIZER, self._parameters)
         }
 
-    def restore(self, step: int, weights: dict, training: dict, source: str) -> None:
+    def restore(
+        self, step: int, weights: Dict[str, np.ndarray], training: Dict[str, dict], source: str
+    ) -> None:
         """Go back to the moment after a step.
 
         Args:
             step: The step.
-            weights: What `own_weights` returned then.
-            training: What `pack` returned.
-            source: Where they come from, for messages.
+            weights: The result of `own_weights` after that step.
+            training: The result of `pack`.
+            source: The checkpoint, for messages.
 
         Raises:
             InputError: Arrays are missing, not known or of another shape; all are listed.
@@ -201,7 +211,7 @@ class TaggerTrainer:
         self.step = step
 
 
-def _words_seen_once(sentences, lookup):
+def _words_seen_once(sentences: Sequence[TaggedSentence], lookup: Lookup) -> np.ndarray:
     """Return for each word id whether the word occurs once, shape (words,)."""
     counts = np.zeros(len(lookup.words), np.int64)
     for sentence in sentences:

@@ -97,3 +97,15 @@ def test_tags_of_another_scheme_are_listed():
 
 def test_types_are_those_of_spans():
     assert TagScheme.of(["nr-B", "nr-I", "v-B"]).types(["nr-B", "nr-I", "O", "v-B"]) == ["nr", "v"]
+
+
+@pytest.mark.parametrize("misuse, problem", [
+    (lambda scheme: scheme.encode("nr", 0), "a span has at least one word, not 0"),
+    (lambda scheme: scheme.encode("", 1), "the type of a span must not be empty"),
+    (lambda scheme: scheme.parse(""), "a tag must be a string that is not empty, not ''"),
+    (lambda scheme: scheme.spans(["v-B", None]), "a tag must be a string .*, not None"),
+    (lambda scheme: scheme.of("nr-B"), "expected several tags, not the string 'nr-B'"),
+], ids=range(5))
+def test_what_is_no_tag_or_span_is_refused(misuse, problem):
+    with pytest.raises(ValueError, match=problem):
+        misuse(TagScheme("suffix"))

@@ -164,3 +164,71 @@ def test_constrained_decoding_lets_no_continuation_follow_a_wrong_tag():
                    zip(["O", *(tags[i] for i in p)], [tags[i] for i in p]))
         }
         assert tuple(path) == max(allowed, key=allowed.get)
+
+
+def test_tags_beyond_a_rows_length_do_not_count():
+    emissions, lengths, scores = random_case(7)
+    crf = crf_of(scores)
+    tags = np.random.default_rng(7).integers(0, 3, emissions.shape[:2])
+    padded = np.where(np.arange(5) < lengths[:, None], tags, -100)
+    one, other = (crf(*map(paddle.to_tensor, (emissions, values, lengths))).numpy()
+                  for values in (tags, padded))
+    assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("changes, problem", [
+    ({"emissions": np.zeros((5, 3), np.float32)},
+     r"emissions must have shape \(batch, steps, tags = 3\), not \(5, 3\)"),
+    ({"emissions": np.zeros((4, 5, 2), np.float32)},
+     r"emissions must have shape \(batch, steps, tags = 3\), not \(4, 5, 2\)"),
+    ({"emissions": np.zeros((4, 0, 3), np.float32)}, "emissions must have at least one step"),
+    ({"lengths": np.array([5, 1])}, r"lengths must have shape \(batch = 4\), not \(2,\)"),
+    ({"lengths": np.array([[5, 5, 5, 5]])}, r"lengths must have shape \(batch = 4\), not \(1, 4\)"),
+    ({"lengths": np.array([5, 0, 1, 1])}, "lengths must be from 1 to 5, not 0"),
+    ({"lengths": np.array([5, 6, 1, 1])}, "lengths must be from 1 to 5, not 6"),
+    ({"tags": np.zeros((4, 4), np.int64)},
+     r"tags must have shape \(batch = 4, steps = 5\), not \(4, 4\)"),
+    ({"tags": np.full((4, 5), 3)}, "tags must be from 0 to 2, not 3"),
+    ({"tags": np.full((4, 5), -1)}, "tags must be from 0 to 2, not -1"),
+], ids=str)
+def test_what_does_not_fit_is_refused(changes, problem):
+    emissions, lengths, scores = random_case(1)
+    crf, given = crf_of(scores), {
+        "emissions": emissions, "tags": np.zeros((4, 5), np.int64), "lengths": lengths, **changes,
+    }
+    given = {name: paddle.to_tensor(value) for name, value in given.items()}
+    for method in (crf, crf.path_score):
+        with pytest.raises(ValueError, match=problem):
+            method(**given)
+    del given["tags"]
+    if "tags" in changes:
+        assert crf.log_partition(**given).shape == [4]
+    else:
+        with pytest.raises(ValueError, match=problem):
+            crf.log_partition(**given)
+
+
+def test_a_chain_has_tags():
+    with pytest.raises(ValueError, match="num_tags must be at least 1, not 0"):
+        LinearChainCRF(0)
+
+
+def test_unknown_sizes_of_a_static_program_are_not_checked():
+    paddle.enable_static()
+    try:
+        with paddle.static.program_guard(paddle.static.Program(), paddle.static.Program()):
+            crf = LinearChainCRF(3)
+            emissions = paddle.static.data("emissions", [-1, 4, 3])
+            tags = paddle.static.data("tags", [-1, 4], "int64")
+            lengths = paddle.static.data("lengths", [-1], "int64")
+            loss = crf(emissions, tags, lengths)
+            with pytest.raises(ValueError, match=r"tags must have shape \(batch, steps = 4\)"):
+                crf(emissions, tags[:, 1:], lengths)
+            run = paddle.static.Executor()
+            run.run(paddle.static.default_startup_program())
+            given = {"emissions": np.zeros((2, 4, 3), np.float32), "lengths": np.array([4, 1]),
+                     "tags": np.zeros((2, 4), np.int64)}
+            (nats,) = run.run(paddle.static.default_main_program(), given, [loss])
+    finally:
+        paddle.disable_static()
+    assert nats.shape == (2,) and (nats > 0).all()

@@ -23,10 +23,11 @@ from starlette.testclient import TestClient
 from bilm.errors import InputError
 from lac import LAC
 from lac.commands.serve import main
+from lac.serving.address import listen
 from lac.serving.answers import Answers, Word, WordNotFound
 from lac.serving.app import create_app
 from lac.serving.limits import Limits
-from lac.serving.server import listen, new_server
+from lac.serving.server import new_server
 from tests.endurance.serving_load import measure
 from tests.reference.refusals import refusal_of
 from tests.reference.taggers import small_bilm, trained

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lac.commands.plot import main
-from lac.confusion import confusion_of, draw_confusion, label_of
-from lac.plot import draw_taggers, plot_taggers, read_tagger_runs
+from lac.pictures.confusion import confusion_of, draw_confusion, label_of
+from lac.pictures.runs import draw_taggers, plot_taggers, read_tagger_runs
 from lac.tag_names import TAG_NAMES
 from lac.training.outcome import Outcome, write_outcome
 from tests.reference.refusals import refusal_of

@@ -1,43 +1,46 @@
-"""Which types of words a tagger takes for which: from its reports to a matrix in a picture."""
+"""Which types of words a tagger confuses: from its reports to a matrix in a picture."""
 
-import json
 from collections import Counter
-from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from bilm.errors import InputError
+from bilm.files import PathLike, read_json
 from bilm.pictures.drawing import Fonts
 from lac.tag_names import TAG_NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 _MOST_TYPES = 40  # of a matrix that can still be read
 _OTHERS = "..."  # the rest of the types in one
 
 
 class Confusion(NamedTuple):
-    """Counts of words by their types.
+    """Counts of words by their right and their predicted type.
 
     Attributes:
         types: The types, the most frequent right one first.
-        counts: Words of a type that were found to be of a type, shape (right types, found types).
+        counts: Numbers of words, shape (right types, predicted types).
     """
 
     types: List[str]
     counts: np.ndarray
 
 
-def confusion_of(report: Dict, source: str) -> Confusion:
+def confusion_of(report: Dict[str, Any], source: str) -> Confusion:
     """Return the confusion in a report of `SpanScores.report`.
 
     Types beyond the 40 most frequent are counted as one, "...".
 
     Args:
         report: The report.
-        source: What to call it in errors.
+        source: Its name, for messages.
 
     Raises:
-        InputError: There is none in it, as in reports of earlier versions, or it is empty or
+        InputError: The report has no confusion, as those of earlier versions, or it is empty or
             malformed.
     """
     rows = report.get("confusion") if isinstance(report, dict) else None
@@ -46,8 +49,8 @@ def confusion_of(report: Dict, source: str) -> Confusion:
     if not _is_well_formed(rows):
         raise InputError(f"{source}: its confusion is not one of types and counts of words")
     totals = Counter({kind: sum(row.values()) for kind, row in rows.items()})
-    found = {kind for row in rows.values() for kind in row}
-    types = sorted(totals.keys() | found, key=lambda kind: (-totals[kind], kind))
+    predicted = {kind for row in rows.values() for kind in row}
+    types = sorted(totals.keys() | predicted, key=lambda kind: (-totals[kind], kind))
     if len(types) > _MOST_TYPES:
         types = [*types[: _MOST_TYPES - 1], _OTHERS]
     places = {kind: place for place, kind in enumerate(types)}
@@ -58,32 +61,29 @@ def confusion_of(report: Dict, source: str) -> Confusion:
     return Confusion(types, counts)
 
 
-def _is_well_formed(rows):
+def _is_well_formed(rows: object) -> bool:
     return isinstance(rows, dict) and all(
         isinstance(row, dict) and all(type(count) is int and count >= 0 for count in row.values())
         for row in rows.values()
     )
 
 
-def read_report(path) -> Dict:
-    """Return what `lac evaluate --json` wrote.
+def read_report(path: PathLike) -> Dict[str, Any]:
+    """Return the report in a file of `lac evaluate --json`.
 
     Raises:
         InputError: The file is no JSON object.
     """
     try:
-        report = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not what lac evaluate --json writes: {error}") from None
-    if not isinstance(report, dict):
-        raise InputError(f"{path}: not what lac evaluate --json writes")
-    return report
+        return read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; that is not what lac evaluate --json writes") from None
 
 
 def label_of(kind: str, fonts: Fonts) -> str:
-    """Return a type with its names in Chinese and English, of LAC's types: "nr 人名 person".
+    """Return a type of LAC's with its names in Chinese and English: "nr 人名 person".
 
-    Without a Chinese font, which is warned about, the Chinese name is left out.
+    Without a Chinese font the Chinese name is left out, with a warning.
     """
     if kind not in TAG_NAMES:
         return fonts.to_writable(kind)
@@ -94,19 +94,21 @@ def label_of(kind: str, fonts: Fonts) -> str:
     return f"{kind} {english}"
 
 
-def size_of(confusion: Confusion):
-    """Return the width and the height that a matrix needs, in inches."""
+def size_of(confusion: Confusion) -> Tuple[float, float]:
+    """Return the width and the height of a matrix in inches."""
     return 4.6 + 0.4 * len(confusion.types), 2.4 + 0.27 * len(confusion.types)
 
 
-def draw_confusion(figure, confusion: Confusion, title: str, fonts: Fonts) -> None:
-    """Draw a matrix: colours are shares of the row, the right type; numbers are words.
+def draw_confusion(
+    figure: "FigureBase", confusion: Confusion, title: str, fonts: Fonts
+) -> None:
+    """Draw a matrix: numbers are words; colours are their shares of the right type, a row.
 
     Args:
         figure: A figure or subfigure without panels.
-        confusion: What to draw.
-        title: What the words are.
-        fonts: Those of the `drawing` block that this is called in.
+        confusion: The counts.
+        title: The name of the text.
+        fonts: The fonts of the `drawing` block around this call.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -125,17 +127,17 @@ def draw_confusion(figure, confusion: Confusion, title: str, fonts: Fonts) -> No
     panel.grid(False)
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
-    for right, found in zip(*confusion.counts.nonzero()):
-        color = "white" if shares[right, found] > 0.55 else "black"
-        panel.text(found, right, _short(confusion.counts[right, found]), color=color, fontsize=7.5,
-                   ha="center", va="center")
+    for right, predicted in zip(*confusion.counts.nonzero()):
+        color = "white" if shares[right, predicted] > 0.55 else "black"
+        count = _short(confusion.counts[right, predicted])
+        panel.text(predicted, right, count, color=color, fontsize=7.5, ha="center", va="center")
     _draw_borders(panel, len(labels))
     bar = figure.colorbar(image, ax=panel, label="share of the right type", pad=0.01, aspect=40)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     bar.outline.set_visible(False)
 
 
-def _draw_borders(panel, num_types):
+def _draw_borders(panel: "Axes", num_types: int) -> None:
     """Draw faint lines between the cells."""
     borders = np.arange(num_types + 1) - 0.5
     panel.set_xticks(borders, minor=True)
@@ -144,5 +146,5 @@ def _draw_borders(panel, num_types):
     panel.tick_params(which="minor", length=0)
 
 
-def _short(count) -> str:
+def _short(count: int) -> str:
     return str(count) if count < 100_000 else f"{count / 1000:,.0f}k"

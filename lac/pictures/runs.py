@@ -1,11 +1,19 @@
-"""`lac plot`: dev scores and ELMo's mix over a tagger's training, and which types it confuses."""
+"""Dev scores and the mix of ELMo's layers over a tagger's training, and the types it confuses."""
 
 import logging
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from bilm.errors import InputError
-from bilm.pictures.curves import RunMetrics, draw_series, finish_panel, names_of, read_runs
+from bilm.files import PathLike
+from bilm.pictures.curves import (
+    RunMetrics,
+    Series,
+    draw_series,
+    finish_panel,
+    names_of,
+    read_runs,
+)
 from bilm.pictures.drawing import (
     COLORS,
     LINE_STYLES,
@@ -16,8 +24,12 @@ from bilm.pictures.drawing import (
     new_figure,
     write_figure,
 )
-from lac.confusion import Confusion, confusion_of, draw_confusion, read_report, size_of
+from lac.pictures.confusion import Confusion, confusion_of, draw_confusion, read_report, size_of
 from lac.training.outcome import RESULT_FILE, read_outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, FigureBase
 
 _log = logging.getLogger("lac")
 
@@ -29,8 +41,8 @@ class Matrix(NamedTuple):
     """A confusion of types, to be drawn.
 
     Attributes:
-        confusion: How often each type was found for each.
-        title: What its words are.
+        confusion: The counts.
+        title: The name of the text.
     """
 
     confusion: Confusion
@@ -38,7 +50,10 @@ class Matrix(NamedTuple):
 
 
 def plot_taggers(
-    runs: Sequence, output, figures: Optional[str] = None, start_step: int = 0
+    runs: Sequence[PathLike],
+    output: PathLike,
+    figures: Optional[PathLike] = None,
+    start_step: int = 0,
 ) -> None:
     """Draw training runs of taggers and their confusion of types; write it to `output`.
 
@@ -48,17 +63,16 @@ def plot_taggers(
         output: File to write; its ending decides the format (.png, .svg, .pdf).
         figures: File of `lac evaluate --json` to take the confusion from instead; may be None
             if there are runs.
-        start_step: Leave out earlier steps of the curves.
+        start_step: First step of the curves.
 
     Raises:
         InputError: matplotlib is not installed, a run has no metrics or those of a biLM, `figures`
-            tells of no confusion, the ending of `output` is no picture's, or it cannot be
-            written.
+            has no confusion, the ending of `output` is no picture's, or it cannot be written.
     """
     check_ending(output)
     read = read_tagger_runs(runs, start_step) if runs else []
     if figures:
-        matrices = [Matrix(confusion_of(read_report(figures), figures), Path(figures).name)]
+        matrices = [Matrix(confusion_of(read_report(figures), str(figures)), Path(figures).name)]
     else:
         matrices = [matrix for run, name in zip(runs, names_of(runs))
                     for matrix in _matrix_of_run(run, name)]
@@ -66,8 +80,8 @@ def plot_taggers(
         write_figure(draw_taggers(read, matrices, fonts), output)
 
 
-def read_tagger_runs(runs: Sequence, start_step: int = 0) -> List[RunMetrics]:
-    """Return the `RunMetrics` of runs of `lac train` that have some.
+def read_tagger_runs(runs: Sequence[PathLike], start_step: int = 0) -> List[RunMetrics]:
+    """Return the figures of runs of `lac train`, of those that have some.
 
     Raises:
         InputError: See `plot_taggers`.
@@ -80,11 +94,13 @@ def read_tagger_runs(runs: Sequence, start_step: int = 0) -> List[RunMetrics]:
     return read
 
 
-def _matrix_of_run(run, name):
+def _matrix_of_run(run: PathLike, name: str) -> List[Matrix]:
     """Return the matrix of a run's result in a list, or an empty list with a warning."""
     outcome = read_outcome(run)
     if outcome is None:
-        _log.warning(f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types")
+        _log.warning(
+            f"{run}: has not ended, so there is no {RESULT_FILE} with a confusion of types"
+        )
         return []
     report, data = (outcome.test, "test") if outcome.test else (outcome.dev, "dev")
     try:
@@ -95,13 +111,15 @@ def _matrix_of_run(run, name):
     return [Matrix(confusion, f"{name}, {data} data")]
 
 
-def draw_taggers(runs: Sequence[RunMetrics], matrices: Sequence[Matrix], fonts: Fonts):
-    """Return a figure with the curves of all runs in its first row, then a matrix a row.
+def draw_taggers(
+    runs: Sequence[RunMetrics], matrices: Sequence[Matrix], fonts: Fonts
+) -> "Figure":
+    """Return a figure with the curves of all runs in its first row, then a matrix in each row.
 
     Args:
         runs: Runs of `lac train`; may be empty if there are matrices.
         matrices: Confusions of types.
-        fonts: The `Fonts` of the `drawing` block that this is called in.
+        fonts: The fonts of the `drawing` block around this call.
     """
     sizes = [size_of(matrix.confusion) for matrix in matrices]
     heights = [height for _, height in sizes]
@@ -117,13 +135,13 @@ def draw_taggers(runs: Sequence[RunMetrics], matrices: Sequence[Matrix], fonts: 
     return figure
 
 
-def draw_curves(figure, runs: Sequence[RunMetrics], fonts: Fonts) -> None:
-    """Draw dev scores and, of runs with ELMo, the shares of its layers and gamma over steps.
+def draw_curves(figure: "FigureBase", runs: Sequence[RunMetrics], fonts: Fonts) -> None:
+    """Draw dev scores over steps and, of runs with ELMo, gamma and the shares of its layers.
 
     Args:
         figure: A figure or subfigure without panels.
-        runs: Runs of `lac train`. Of several, each has a colour; of one, each line.
-        fonts: Those of the `drawing` block that this is called in.
+        runs: Runs of `lac train`. Each run has a colour, or each line of a single run.
+        fonts: The fonts of the `drawing` block around this call.
     """
     from matplotlib.ticker import PercentFormatter
 
@@ -144,35 +162,35 @@ def draw_curves(figure, runs: Sequence[RunMetrics], fonts: Fonts) -> None:
                                 names_of([run.run for run in runs])])
 
 
-def _scores_of(run) -> Dict:
+def _scores_of(run: RunMetrics) -> Dict[str, Series]:
     return {name: run.series("dev", figure) for figure, name in SCORES.items()}
 
 
-def _num_layers(run):
+def _num_layers(run: RunMetrics) -> int:
     mixes = [line["mix"] for line in run.lines["dev"] if line.get("mix")]
     return max((len(mix.get("shares", ())) for mix in mixes), default=0)
 
 
-def _shares_of(run, num_layers) -> Dict:
-    def share_of(layer):
+def _shares_of(run: RunMetrics, num_layers: int) -> Dict[str, Series]:
+    def share_of(layer: int) -> Callable[[Dict[str, Any]], Optional[float]]:
         return lambda mix: dict(enumerate(mix.get("shares", ()))).get(layer)
 
     names = ["token layer", *(f"layer {layer}" for layer in range(1, num_layers))]
     return {name: run.series("dev", "mix", share_of(layer)) for layer, name in enumerate(names)}
 
 
-def _gamma_of(run) -> Dict:
+def _gamma_of(run: RunMetrics) -> Dict[str, Series]:
     return {"gamma": run.series("dev", "mix", lambda mix: mix.get("gamma"))}
 
 
-def _draw_lines(panel, runs: Sequence[Dict]):
+def _draw_lines(panel: "Axes", runs: Sequence[Dict[str, Series]]) -> None:
     """Draw the named series of each run, and a legend of their names."""
     from matplotlib.lines import Line2D
 
     keys = []
     for number, series_of in enumerate(runs):
         for place, (name, series) in enumerate(series_of.items()):
-            style = {
+            style: Dict[str, Any] = {
                 "linestyle": LINE_STYLES[place % len(LINE_STYLES)],
                 "marker": MARKERS[place % len(MARKERS)],
                 "color": COLORS[(place if len(runs) == 1 else number) % len(COLORS)],
@@ -185,7 +203,7 @@ def _draw_lines(panel, runs: Sequence[Dict]):
         panel.legend(handles=keys, fontsize=9)
 
 
-def _add_run_names(figure, names):
+def _add_run_names(figure: "FigureBase", names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=COLORS[number % len(COLORS)], linewidth=3, label=name)

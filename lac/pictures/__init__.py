@@ -1,0 +1,1 @@
+"""Pictures of a tagger's training, and of the types that it confuses."""
