@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Values of MKL_DEBUG_CPU_TYPE
 _MKL_AVX2, _MKL_AVX512 = "5", "7"
-# what MKL's code for AVX-512 needs of the processor, as Linux names it
+# and what these codes need of the processor, as Linux names it
+_AVX2 = {"avx2", "fma"}
 _AVX512 = {"avx512f", "avx512cd", "avx512dq", "avx512bw", "avx512vl"}
 
 
@@ -64,23 +65,23 @@ def tune_cpu(threads: int = 0) -> int:
 
 
 def choose_mkl_code() -> None:
-    """Let the MKL that Paddle bundles use AVX2 or AVX-512 on AMD processors as well.
+    """Let the MKL that Paddle bundles use AVX2 or AVX-512 on processors that are not Intel's.
 
-    It uses neither there unless MKL_DEBUG_CPU_TYPE says so when the first matrix product is
+    There it uses neither unless MKL_DEBUG_CPU_TYPE says so when the first matrix product is
     computed. Nothing is changed where the user has set the variable.
     """
-    code = _mkl_code_for_amd()
+    code = _mkl_code()
     if code:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", code)
 
 
-def _mkl_code_for_amd(cpuinfo: PathLike = "/proc/cpuinfo") -> Optional[str]:
-    """Return the value of MKL_DEBUG_CPU_TYPE for an AMD processor, None for any other."""
+def _mkl_code(cpuinfo: PathLike = "/proc/cpuinfo") -> Optional[str]:
+    """Return the value of MKL_DEBUG_CPU_TYPE; None where MKL's own choice is right."""
     try:
         words = set(Path(cpuinfo).read_text(encoding="utf-8").split())
     except OSError:
         return None
-    if "AuthenticAMD" not in words:
+    if "GenuineIntel" in words or not words >= _AVX2:
         return None
     return _MKL_AVX512 if words >= _AVX512 else _MKL_AVX2
 

@@ -141,7 +141,8 @@ def _sound_input(word_ids, lengths, config):
     """Return ids and lengths; where one of them is invalid, with ids outside the vocabulary.
 
     Paddle's lookup stops at these, also in programs from which operators without a result, such
-    as Assert, were taken out. Where Assert is left, it stops before and shows what is wrong.
+    as Assert, were taken out. Where Assert is left, the first of the two that runs stops; Assert
+    shows the values that are wrong.
     """
     sound = word_ids >= 0
     Assert(paddle.all(sound), [word_ids], name="word_ids_from_0_on")

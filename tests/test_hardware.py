@@ -30,7 +30,7 @@ def machine(monkeypatch):
             monkeypatch.setitem(sys.modules, "paddle", paddle)
         monkeypatch.setattr(hardware, "import_paddle", lambda: paddle)
         monkeypatch.setattr(paddle_compat, "set_num_threads", told.append)
-        monkeypatch.setattr(hardware, "_mkl_code_for_amd", lambda: mkl_code)
+        monkeypatch.setattr(hardware, "_mkl_code", lambda: mkl_code)
         monkeypatch.setattr(hardware, "usable_cores", lambda: 6)
         return told
 
@@ -71,20 +71,24 @@ def cpuinfo(path, vendor, flags):
 
 
 @pytest.mark.parametrize("vendor, flags, code", [
-    ("AuthenticAMD", "avx2", "5"),
-    ("AuthenticAMD", f"avx2 {AVX512}", "7"),
-    ("AuthenticAMD", "avx2 avx512f avx512cd", "5"),  # not all that MKL's code for AVX-512 uses
-    ("GenuineIntel", f"avx2 {AVX512}", None),
+    ("AuthenticAMD", "avx2 fma", "5"),
+    ("AuthenticAMD", f"avx2 fma {AVX512}", "7"),
+    ("AuthenticAMD", "avx2 fma avx512f avx512cd", "5"),  # not all that MKL's AVX-512 code uses
+    ("AuthenticAMD", "avx", None),
+    ("HygonGenuine", "avx2 fma", "5"),
+    ("GenuineIntel", f"avx2 fma {AVX512}", None),
 ])
-def test_amds_best_instructions_are_found(tmp_path, vendor, flags, code):
-    assert hardware._mkl_code_for_amd(tmp_path / "nothing") is None
-    assert hardware._mkl_code_for_amd(cpuinfo(tmp_path / "cpuinfo", vendor, flags)) == code
+def test_mkl_is_told_the_instructions_of_other_processors_than_intels(
+    tmp_path, vendor, flags, code
+):
+    assert hardware._mkl_code(tmp_path / "nothing") is None
+    assert hardware._mkl_code(cpuinfo(tmp_path / "cpuinfo", vendor, flags)) == code
 
 
 @pytest.mark.parametrize("code, set_to, value", [
     ("7", None, "7"), ("7", "4", "4"), (None, None, None), (None, "4", "4"),
 ])
-def test_mkls_code_is_chosen_on_amd_where_the_user_set_nothing(machine, code, set_to, value):
+def test_mkls_code_is_chosen_where_the_user_set_nothing(machine, code, set_to, value):
     machine(code, **({"MKL_DEBUG_CPU_TYPE": set_to} if set_to else {}))
     tune_cpu()
     assert os.environ.get("MKL_DEBUG_CPU_TYPE") == value

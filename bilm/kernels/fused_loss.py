@@ -1,35 +1,32 @@
 """A loss whose gradients are computed with it, in the forward pass."""
 
-from typing import Callable, List, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import paddle
 
 
-def fused_loss(
-    compute: Callable[..., Tuple[paddle.Tensor, List[paddle.Tensor]]], *tensors: paddle.Tensor
-) -> paddle.Tensor:
-    """Return a scalar loss of tensors; dynamic mode only.
+class FusedLoss(paddle.autograd.PyLayer):
+    """A scalar loss: `FusedLoss.apply(compute, *tensors)` returns it. Dynamic mode only.
 
-    Args:
-        compute: Called with the tensors; returns the loss, and its gradient for each of them.
-        tensors: Those that are constant (`stop_gradient`) get no gradient.
+    `compute`, called with the tensors, returns the loss and a list with its gradient for each of
+    them. Tensors that are constant (`stop_gradient`) get no gradient.
     """
-    return _FusedLoss.apply(compute, *tensors)
 
-
-class _FusedLoss(paddle.autograd.PyLayer):
     @staticmethod
-    def forward(ctx, compute, *tensors):
+    def forward(
+        ctx: Any,
+        compute: Callable[..., Tuple[paddle.Tensor, List[paddle.Tensor]]],
+        *tensors: paddle.Tensor,
+    ) -> paddle.Tensor:
+        """Return the loss; keep its gradients."""
         loss, gradients = compute(*tensors)
         ctx.gradients = [None if tensor.stop_gradient else gradient
                          for gradient, tensor in zip(gradients, tensors)]
         return loss
 
     @staticmethod
-    def backward(ctx, upstream):
-        gradients, ctx.gradients = ctx.gradients, None  # they are given away
-        # nearly always 1, which saves a pass over large gradients; on GPUs looking would wait
-        if upstream.place.is_cpu_place() and upstream.item() == 1:
-            return tuple(gradients)
+    def backward(ctx: Any, upstream: paddle.Tensor) -> Tuple[Optional[paddle.Tensor], ...]:
+        """Return the gradients times that of the loss. A second call has none to return."""
+        gradients, ctx.gradients = ctx.gradients, None  # given away, so that memory is freed
         return tuple(gradient if gradient is None else gradient * upstream
                      for gradient in gradients)

@@ -13,7 +13,7 @@ from paddle.nn import functional as F
 
 from bilm import paddle_compat
 from bilm.kernels.arguments import Candidates, LSTMWeights
-from bilm.kernels.fused_loss import fused_loss
+from bilm.kernels.fused_loss import FusedLoss
 from bilm.kernels.rows import reverse_rows
 from bilm.paddle_compat import as_tensor
 
@@ -155,7 +155,7 @@ def softmax_loss(
     compute = partial(
         _softmax_loss, targets=targets, token_weights=token_weights, max_logits=max_logits
     )
-    return fused_loss(compute, hidden, weight, bias)
+    return FusedLoss.apply(compute, hidden, weight, bias)
 
 
 def _softmax_loss(hidden, weight, bias, targets, token_weights, max_logits):
