@@ -1,1 +1,1 @@
-"""From one format to another, checked; and what a checkpoint holds."""
+"""Conversion between formats, checked; description and comparison of models."""

@@ -8,7 +8,7 @@ read by people.
 """
 
 import json
-from typing import Iterable, List, NamedTuple, Tuple, Union
+from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -49,7 +49,12 @@ def shares_of(weights: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-def mix_layers(layers: np.ndarray, weights: np.ndarray, gamma: np.ndarray, norms=None):
+def mix_layers(
+    layers: np.ndarray,
+    weights: np.ndarray,
+    gamma: np.ndarray,
+    norms: Optional["LayerNorms"] = None,
+) -> np.ndarray:
     """Return the mix (tokens, features) of a sentence's layers (layers, tokens, features).
 
     It is what `bilm.network.scalar_mix.ScalarMix` computes.

@@ -5,7 +5,7 @@
           segmentation.json  how the training text was segmented, where known
           model.safetensors
           checksums.json     SHA-256 of every other file
-          training/          what resuming needs; the rest is a complete model
+          training/          needed to resume; the rest is a complete model
 
 A file that is missing, changed, or holds other tensors than config.json asks for is an error.
 """
@@ -54,7 +54,7 @@ def save_checkpoint(path: PathLike, model: StoredModel) -> None:
 def load_checkpoint(path: PathLike) -> StoredModel:
     """Return the content of a model folder from which training goes on.
 
-    Every file is checked against its checksum. The moments are among what resuming needs.
+    Every file is checked against its checksum. The moments are part of the training state.
 
     Raises:
         InputError: The folder is no model folder, has no training state, or a file is missing,
@@ -84,9 +84,8 @@ def read_model(
     Args:
         located: The folder.
         config: Its configuration.
-        moments: Whether to look for Adagrad's moments; what other optimisers remember is not
-            read.
-        **_settings: Not needed: the configuration tells everything.
+        moments: Whether to read Adagrad's moments; those of other optimisers are not read.
+        **_settings: Not needed: they are all in the configuration.
 
     Raises:
         InputError: A file is missing, truncated or changed.
@@ -94,10 +93,10 @@ def read_model(
     file = located.folder / _OPTIMIZER
     moments = moments and file.is_file()
     verify_checksums(located.folder, training=moments)
-    remembered = read_safetensors(file) if moments else {}
-    is_adagrad = all(name.endswith(MOMENT) for name in remembered)
+    accumulators = read_safetensors(file) if moments else {}
+    is_adagrad = all(name.endswith(MOMENT) for name in accumulators)
     assert config is not None  # without it the folder has another format
-    return StoredModel(config, located.tensors, remembered if is_adagrad else {})
+    return StoredModel(config, located.tensors, accumulators if is_adagrad else {})
 
 
 def write_model(
@@ -107,10 +106,7 @@ def write_model(
 ) -> None:
     """Write model.safetensors and, if there are moments, training/optimizer.safetensors.
 
-    Args:
-        folder: Where to.
-        model: Tensors and moments.
-        progress: Called with the bytes of each tensor.
+    `progress` is called with the bytes of each tensor when it is written.
     """
     for file, tensors in ((Path(WEIGHTS_FILE), model.tensors), (_OPTIMIZER, model.moments)):
         if tensors:
@@ -169,7 +165,7 @@ def verify_checksums(path: PathLike, training: bool = True) -> None:
     Args:
         path: The folder. One without checksums was not written by this program, for example
             edited by hand, and is not checked.
-        training: Whether to check what resuming needs, too.
+        training: Whether to check the training state, too.
 
     Raises:
         InputError: A file is missing, truncated or changed; the message names it.

@@ -15,10 +15,10 @@ from bilm.text.vocabulary import Vocabulary
 def load_model(
     path: PathLike, vocab_path: Optional[PathLike] = None
 ) -> Tuple[BiLM, StoredModel]:
-    """Return the biLM at `path`, in evaluation mode, and what is stored there.
+    """Return the biLM at `path`, in evaluation mode, and the stored model that it was built from.
 
     Args:
-        path: See `bilm.storage.pretrained` for what it may be.
+        path: Any of the forms in `bilm.storage.pretrained`.
         vocab_path: The vocabulary, of a model that has none beside it.
 
     Raises:
@@ -34,7 +34,7 @@ def load_language_model(
     """Return a biLM that predicts words, its vocabulary, and how its training text was segmented.
 
     Args:
-        path: See `bilm.storage.pretrained` for what it may be.
+        path: Any of the forms in `bilm.storage.pretrained`.
         vocab_path: The vocabulary, of a model that has none beside it.
 
     Raises:

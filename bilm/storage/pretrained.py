@@ -1,4 +1,4 @@
-"""BiLMs on disk, in whatever form they come; what needs Paddle is in `bilm.storage.models`.
+"""Reading biLMs in all their forms, without Paddle; `bilm.storage.models` needs it.
 
 - a model folder, as training writes it, or a training run's folder, which stands for its
   latest checkpoint;
@@ -9,7 +9,8 @@
   Paddle: see `bilm.storage.formats`;
 - the name of a model that comes with the package: see `bilm.storage.ready_models`.
 
-A function takes a path, or what `locate` returned for it, so that no file is opened twice.
+The functions take a path, or the `Located` that `locate` returned for it: with that, several of
+them can read a model without opening a file twice.
 """
 
 from pathlib import Path

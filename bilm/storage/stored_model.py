@@ -1,4 +1,4 @@
-"""A biLM on disk: where it is, and what it holds under this project's names."""
+"""A biLM on disk: its place, and its content under this project's names."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -54,8 +54,8 @@ class StoredModel(NamedTuple):
         vocabulary: None where not known.
         segmentation: How the training text was segmented; None where not known.
         mixes: A layer mix that came with the model, or None.
-        training: What resuming needs besides: JSON objects, and dictionaries of arrays, by the
-            names of their files.
+        training: The training state, from which a run is resumed: JSON objects, and dictionaries
+            of arrays, by the names of their files.
     """
 
     config: BiLMConfig

@@ -6,6 +6,7 @@ from functools import partial
 from bilm.errors import InputError
 from bilm.network.config import BiLMConfig
 from bilm.program.options import not_chosen, option, out_of_range
+from bilm.text.vocabulary import Vocabulary
 
 OPTIMIZERS = ("adagrad", "sgd", "adam", "rmsprop", "rprop")
 DECAYS = ("none", "linear", "cosine")
@@ -118,7 +119,7 @@ class TrainingOptions:
         """The optimiser's usual name: LARK calls rmsprop `rprop`."""
         return "rmsprop" if self.optim == "rprop" else self.optim
 
-    def model_config(self, vocabulary) -> BiLMConfig:
+    def model_config(self, vocabulary: Vocabulary) -> BiLMConfig:
         """Return the configuration of a new model with this vocabulary.
 
         Raises:

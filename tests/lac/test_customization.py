@@ -87,11 +87,11 @@ def test_what_is_no_text_is_told(tmp_path):
         Customization.load(tmp_path / "d.txt")
 
 
-def test_a_large_dictionary_loads_at_once():
+def test_a_large_dictionary_does_not_take_quadratic_time():
     entries = [f"{chr(0x4E00 + number % 5000)}{chr(0x4E00 + number // 5000)}词{number}/n"
                for number in range(100_000)]
-    start = time.perf_counter()
+    start = time.process_time()
     customization = Customization(entries)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 60  # about 1; if each looked at all others, an hour
     assert len(customization) == 100_000
     assert [text for text, _ in found(entries[:5], entries[3][:-2])] == [entries[3][:-2]]

@@ -117,7 +117,7 @@ def _is_archive_of_arrays(path):
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except Exception:  # whatever a damaged archive raises, or what is none
+    except Exception:  # whatever a damaged archive, or another file, raises
         return False
 
 
@@ -256,7 +256,7 @@ def infer_config(variables: Mapping[str, Any], source: str, **settings: Any) -> 
     Args:
         variables: Arrays by LARK's names.
         source: Where they come from, for messages.
-        **settings: Fields of the configuration that shapes do not tell, such as clips.
+        **settings: Fields of the configuration other than sizes, such as clips.
 
     Raises:
         InputError: Variables that a biLM needs are missing; all are listed.
@@ -295,7 +295,7 @@ def read_model(
         located: What `find` returned.
         config: Its configuration where known; None: `infer_config` with `settings`.
         moments: Whether to read Adagrad's moments.
-        **settings: Fields of `BiLMConfig` that shapes do not tell, such as cell_clip.
+        **settings: Fields of `BiLMConfig` other than sizes, such as cell_clip.
 
     Raises:
         InputError: As `read_variables` and `infer_config`.

@@ -178,7 +178,7 @@ def read_model(
     Args:
         located: The file, and its tensors.
         config: Its configuration where known; None: sizes are taken from the shapes, and
-            `settings` gives what they do not tell, such as clips.
+            other fields, such as clips, from `settings`.
         moments: Whether to read Adagrad's moments, which a folder may hold.
         **settings: Fields of `BiLMConfig`.
 
