@@ -117,13 +117,13 @@ class ELMo(nn.Layer):
     def mix(
         self, layers: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
     ) -> List[paddle.Tensor]:
-        """Return what `forward` returns, from layers that were computed before.
+        """Return num_mixes tensors (batch, steps, directions * projection), like `forward`.
 
-        A task with a frozen biLM can compute the layers of its text once.
+        A task with a frozen biLM can compute the layers of its text once and mix them often.
 
         Args:
-            layers: What the method `layers` returned, zero beyond a row's length.
-            lengths: As `forward` takes them.
+            layers: From the method `layers`, zero beyond a row's length.
+            lengths: Tokens in each row, shape (batch,); None: all rows are full.
         """
         return self._mix(layers, None if lengths is None else mask_of(layers[0, :, :, 0], lengths))
 
@@ -136,11 +136,14 @@ class ELMo(nn.Layer):
     def layers(
         self, token_ids: paddle.Tensor, lengths: Optional[paddle.Tensor] = None
     ) -> paddle.Tensor:
-        """Return what is mixed: (num_layers + 1, batch, steps, directions * projection).
+        """Return the layers to mix: (num_layers + 1, batch, steps, directions * projection).
+
+        They are zero beyond a row's length.
 
         Args:
-            token_ids: As `forward` takes them.
-            lengths: As `forward` takes them.
+            token_ids: Shape (batch, steps), without `<S>` and `</S>`; or with a third axis of
+                pieces or characters.
+            lengths: Tokens in each row, shape (batch,); None: all rows are full.
         """
         return self._layers(token_ids, lengths)[0][:, : size_of(token_ids, 0)]
 
@@ -193,7 +196,7 @@ class ELMo(nn.Layer):
         write_text_atomically(Path(folder) / MIXES_FILE, mixes_to_json(self.to_mixes()))
 
     def to_mixes(self) -> Mixes:
-        """Return what `save_mixes` writes. Dynamic mode only."""
+        """Return the mixes as a value, the one that `save_mixes` writes. Dynamic mode only."""
         return Mixes(self.variant, self.mixes[0].layer_norm, self._mix_parameters())
 
     def load_mixes(self, folder: PathLike) -> None:

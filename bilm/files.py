@@ -164,12 +164,25 @@ def read_json(path: PathLike) -> Dict[str, Any]:
     Raises:
         InputError: The file contains something else.
     """
+    return parse_json(Path(path).read_bytes(), str(path))
+
+
+def parse_json(text: Union[str, bytes], source: str) -> Dict[str, Any]:
+    """Return the JSON object that a text contains.
+
+    Args:
+        text: UTF-8 if bytes.
+        source: Where the text comes from, for error messages.
+
+    Raises:
+        InputError: The text is not a JSON object.
+    """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+        raise InputError(f"{source}: not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise InputError(f"{source}: expected a JSON object, found {type(value).__name__}")
     return value
 
 

@@ -15,8 +15,8 @@ def as_tensor(array: np.ndarray) -> paddle.Tensor:
     """Return a tensor with the values of an array, on the device that computes.
 
     `paddle.to_tensor` of Paddle 3.3 loses 112 bytes of memory at each call; that of 2.6 does not.
-    What runs once may use it, what runs for each batch may not. In a static program this is a
-    constant.
+    It may be used once at the start, but not for each batch. In a static program this function
+    makes a constant.
 
     Examples:
         >>> as_tensor(np.array([2, 3])).tolist()
@@ -46,12 +46,12 @@ def call_when_gradient_is_ready(parameter: paddle.Tensor, function: Callable) ->
 
 
 def learning_rate_factor(parameter: paddle.Tensor) -> float:
-    """Return what an optimiser multiplies the learning rate of a parameter by. Paddle 2.6 and 3."""
+    """Return the factor of a parameter's learning rate in each optimiser. Paddle 2.6 and 3."""
     return parameter.optimize_attr["learning_rate"]
 
 
 def set_learning_rate_factor(parameter: paddle.Tensor, factor: float) -> None:
-    """Set what an optimiser multiplies the learning rate of a parameter by. Paddle 2.6 and 3.
+    """Set the factor of a parameter's learning rate in each optimiser. Paddle 2.6 and 3.
 
     The public way, `paddle.ParamAttr`, exists only when the parameter is made.
     """
@@ -59,9 +59,9 @@ def set_learning_rate_factor(parameter: paddle.Tensor, factor: float) -> None:
 
 
 def optimizer_state(optimizer: paddle.optimizer.Optimizer) -> Dict[str, paddle.Tensor]:
-    """Return an optimiser's state by name, with what it was given and has not used yet.
+    """Return an optimiser's state by name, also one that was set and has not been used yet.
 
-    The public `state_dict` of Paddle 2.6 leaves that out; Paddle 3 does not.
+    The public `state_dict` of Paddle 2.6 leaves the latter out; that of Paddle 3 does not.
     """
     return {**optimizer._accumulators_holder, **optimizer.state_dict()}
 
@@ -136,9 +136,9 @@ def run_custom_operator(
 
 @contextmanager
 def constants_in_program() -> Iterator[None]:
-    """Mark what a static program computes in this block such that nothing is traced back into it.
+    """Make everything a constant that a static program computes in this block.
 
-    Without it Paddle 3 makes the backward pass of loops, whose arrays it takes for trainable.
+    Otherwise Paddle 3 adds the backward pass of loops, whose arrays it takes for trainable.
     The operators of Paddle 3 have results; those of Paddle 2.6 have names of variables.
     """
     block = paddle.static.default_main_program().global_block()

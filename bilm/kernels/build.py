@@ -41,7 +41,7 @@ setup(name="bilm_operators", ext_modules=[extension], cmdclass={"build_ext": opt
 
 
 class CannotBuildError(Exception):
-    """The native operators cannot be compiled here; the text says why and what to do."""
+    """The native operators cannot be compiled here; the message gives the reason and a remedy."""
 
 
 def sources() -> List[Path]:
@@ -156,7 +156,7 @@ def _compile(folder):
 
 
 def _make_private(folder):
-    """Make the folder; refuse one that others may write to, as what is in it will be run."""
+    """Make the folder; refuse one that others may write to, since its content will be run."""
     for place in (folder.parent, folder):  # the mode holds for the last folder of a path only
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = place.stat()

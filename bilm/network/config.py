@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from bilm.errors import InputError
-from bilm.files import PathLike
+from bilm.files import PathLike, parse_json
 from bilm.text.characters import MAX_CHARACTERS, character_option_problems
 
 
@@ -119,7 +119,7 @@ class BiLMConfig:
 
     @classmethod
     def from_json(cls, text: Union[str, bytes], source: str = "config.json") -> "BiLMConfig":
-        """Return the configuration that `to_json` wrote.
+        """Return the configuration that a text of `to_json` describes.
 
         Args:
             text: A JSON object; UTF-8 if bytes.
@@ -129,12 +129,7 @@ class BiLMConfig:
             InputError: The text is no JSON object, a key is unknown, vocab_size is
                 missing, or a value is out of range.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{source}: not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{source}: expected a JSON object, found {type(values).__name__}")
+        values = parse_json(text, source)
         if "num_tags" in values:
             raise InputError(
                 f"{source}: is that of a tagger, not of a biLM; the tagger's biLM is in the folder "
@@ -166,7 +161,8 @@ class BiLMConfig:
         """Return the configuration of the biLM at `path`.
 
         Args:
-            path: See `bilm.storage.pretrained` for what it may be.
+            path: A model folder, a training run's folder, or another format that
+                `bilm.storage.pretrained` lists.
 
         Raises:
             InputError: There is no biLM.

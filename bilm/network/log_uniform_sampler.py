@@ -9,10 +9,10 @@ class LogUniformSampler:
     """Draws classes without replacement, frequent ones (low ids) more often.
 
     A class k has log-uniform probability p_k = log((k + 2) / (k + 1)) / log(V + 1). The
-    draw holds it with probability 1 - (1 - p_k)^tries, where tries is chosen such that
-    these sum to num_candidates. It is systematic sampling from the classes in random
-    order, so exactly num_candidates distinct classes are drawn and these probabilities
-    are exact; the usual loop (draw, drop repetitions, go on) knows them approximately.
+    draw holds it with probability 1 - (1 - p_k)^tries, where tries makes these probabilities
+    sum to num_candidates. It is systematic sampling from the classes in random order, so
+    exactly num_candidates distinct classes are drawn and the probabilities are exact; for the
+    usual loop, which draws and drops repetitions, they are known only approximately.
 
     Source: bilm-tf and LARK for the distribution; Hartley and Rao 1962, "Sampling with
     Unequal Probabilities and without Replacement", for the draw.
@@ -39,7 +39,7 @@ class LogUniformSampler:
         """Return candidates for the tokens that have the given targets.
 
         Args:
-            targets: Class ids, shape (tokens,); they do not change what is drawn.
+            targets: Class ids, shape (tokens,); the candidates do not depend on them.
             random: Its state moves on; the same state draws the same.
         """
         order = random.permutation(len(self.expected_counts))

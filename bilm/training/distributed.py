@@ -31,7 +31,7 @@ def start(use_gpu: bool = False) -> None:
         InputError: LARK's variables do not fit together, or the others cannot be reached.
     """
     by_hand = endpoints_of(os.environ)
-    if by_hand:  # what the launcher would have said, too
+    if by_hand:  # the launcher sets these, too
         os.environ.update(by_hand)
         os.environ.setdefault("FLAGS_selected_gpus", "0")
         os.environ.setdefault("PADDLE_DISTRI_BACKEND", "auto" if use_gpu else "gloo")

@@ -1,4 +1,4 @@
-"""One training step, and everything that has to be saved to go on from it exactly.
+"""One training step, and the state from which training continues exactly.
 
 All randomness of a step is a function of the seed and the step's number (and the rank,
 for dropout), so there is no random state that could be lost.
@@ -73,12 +73,12 @@ class Trainer:
 
     Args:
         model: In training mode.
-        corpus: What to read.
-        options: How to train.
-        total_steps: For the decay of the learning rate.
+        corpus: The training text.
+        options: Sizes, loss, optimiser and randomness of training.
+        total_steps: Steps of the whole run, over which the learning rate decays.
 
     Attributes:
-        waits: Whether a step looks at its figures before it changes a weight.
+        waits: Whether a step waits for its loss and norm before it changes a weight.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Trainer:
         self.options = options
         self.step = 0
         self.tokens = 0
-        # On a GPU waiting for a result costs what could be computed meanwhile; looking at rows
-        # of a gradient is such a wait, too.
+        # A GPU is idle while the program waits for its results; reading the rows of a sparse
+        # gradient is such a wait, too.
         self.waits = paddle.device.get_device() == "cpu"
         self._dealer = BatchDealer(corpus, options, model.config)
         self._total_steps = total_steps
@@ -124,7 +124,7 @@ class Trainer:
         return served
 
     def _tables(self) -> list:
-        """Return the parameters of which a step touches some rows only."""
+        """Return the parameters in which a step touches only some rows."""
         parameters = [self.model.embedding.weight]
         if self.options.sample_softmax:
             parameters += [self.model.softmax_of(directions[0]).weight
@@ -267,10 +267,10 @@ class Trainer:
         """Return a checkpoint of the present moment.
 
         Args:
-            state: What `lstm_state` returned just now, in which all processes take part.
-            vocabulary: Saved beside the weights.
+            state: From `lstm_state`, a call that all processes must make.
+            vocabulary: Stored beside the weights.
             segmentation: How the text was segmented, or None.
-            progress: Anything else to be saved, as JSON.
+            progress: More entries of state.json.
         """
         assert self._position is not None, "nothing has been trained"
         stream, rows = pack_position(self._position)
@@ -299,14 +299,14 @@ class Trainer:
         )
 
     def restore(self, checkpoint: StoredModel, source: str) -> None:
-        """Go back to the moment of `pack`.
+        """Return to the state that `pack` returned.
 
         Args:
             checkpoint: Read with its training state.
-            source: Where it comes from, for messages.
+            source: The checkpoint's path, for messages.
 
         Raises:
-            InputError: Tensors do not fit, or the training text is not the same any more.
+            InputError: Tensors do not fit, or the training text has changed.
         """
         training = checkpoint.training
         document = training["state.json"]
@@ -337,7 +337,7 @@ class Trainer:
 
         Args:
             moments: Arrays named `<parameter>.moment_0`.
-            source: Where they come from, for messages.
+            source: The file that they come from, for messages.
 
         Raises:
             InputError: Arrays are missing, not known or of another shape; all are listed.

@@ -41,7 +41,7 @@ def reference(model, sentence, variant="elmo"):
 def test_vectors_equal_the_numpy_reference(model, folder, variant):
     sentences = sentences_of([4, 0, 9, 1, 4])
     found = Embedder(folder, variant=variant).embed(sentences)
-    assert [layers.shape for layers in found] == [(3, len(s), 12) for s in sentences]
+    assert [layers.shape for layers in found] == [(3, len(s), 16) for s in sentences]
     for sentence, layers in zip(sentences, found):
         if sentence:
             expected = reference(model, sentence, variant)
@@ -200,4 +200,4 @@ def test_a_string_is_no_list_of_words(folder):
             Embedder(folder).embed(wrong)
     assert len(Embedder(folder).embed(iter([iter(["我们"])]))) == 1
     sentence = ("我们", "下雨")
-    assert Embedder(folder).embed((sentence,))[0].shape == (3, 2, 12)
+    assert Embedder(folder).embed((sentence,))[0].shape == (3, 2, 16)

@@ -1,5 +1,5 @@
-// The projected LSTM of bilm/lstm.py over a whole sequence, forward and backward, for one or two
-// directions that know nothing of each other.
+// The projected LSTM of bilm/network/lstm.py over a whole sequence, forward and backward, for one
+// or two directions that know nothing of each other.
 #pragma once
 
 #include <cstdint>
