@@ -11,7 +11,7 @@ from tests.reference import lark, numpy_bilm, numpy_elmo
 from tests.reference.elmos import pad, run, still
 from tests.reference.kernel_problems import assert_promised_bits
 
-CONFIG = BiLMConfig(vocab_size=30, projection_size=8, cell_size=12, dropout=0.3)
+CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, dropout=0.3)
 VARIANTS = ["elmo", "lark"]
 
 

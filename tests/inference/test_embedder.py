@@ -154,7 +154,8 @@ def test_unknown_words_get_the_mean_of_their_known_characters(model, folder):
     expected = [row["我们"], (row["天"] + row["人"]) / 2, row["我"], row["<UNK>"]]
     np.testing.assert_allclose(found[0, :, : CONFIG.projection_size], expected, atol=1e-6)
     (plain,) = Embedder(folder).embed([sentence])
-    np.testing.assert_allclose(plain[0, 1:, : CONFIG.projection_size], [row["<UNK>"]] * 3, atol=1e-6)
+    np.testing.assert_allclose(
+        plain[0, 1:, : CONFIG.projection_size], [row["<UNK>"]] * 3, atol=1e-6)
     assert np.abs(found[2, 0] - plain[2, 0]).max() > 1e-4  # the states see it, too
 
 
