@@ -1,6 +1,7 @@
 """How far two checkpoints are apart, tensor by tensor, whatever their formats."""
 
 import sys
+from typing import Optional, Sequence
 
 from bilm.conversion.comparison import Difference, compare, other_differences
 from bilm.errors import InputError
@@ -27,7 +28,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the differences; exit with 1 if one is larger than allowed."""
     options = build_parser().parse_args(arguments)
     if not options.tolerance >= 0:

@@ -3,7 +3,7 @@
 import logging
 import time
 from argparse import Namespace
-from typing import Sequence
+from typing import Optional, Sequence
 
 from bilm.conversion.convert import convert
 from bilm.program.json_output import write_report
@@ -49,7 +49,7 @@ def build_parser() -> Parser:
     ])
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Convert as the command line says, and report it."""
     run_conversion(build_parser().parse_args(arguments))
 

@@ -1,5 +1,7 @@
 """Sentences drawn from a biLM, one direction of it."""
 
+from typing import Optional, Sequence
+
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.inference.options import Sampling
@@ -35,7 +37,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print generated sentences, words separated by spaces; a sentence cut short ends with …."""
     options = build_parser().parse_args(arguments)
     if options.seed < 0:

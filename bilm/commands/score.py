@@ -2,6 +2,7 @@
 
 import sys
 from itertools import islice
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
@@ -31,7 +32,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the scores of a text."""
     options = build_parser().parse_args(arguments)
     if options.batch_size < 1:

@@ -1,6 +1,7 @@
 """Turn raw Chinese text into shards of segmented sentences."""
 
 import time
+from typing import Optional, Sequence
 
 from bilm.hardware import usable_cores
 from bilm.program.json_output import write_report
@@ -37,7 +38,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Segment the files named on the command line and print the counts."""
     options = vars(build_parser().parse_args(arguments))
     from bilm.text.segmentation import segment_files

@@ -4,6 +4,7 @@ import logging
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Iterator, Optional
 
 import paddle
@@ -71,7 +72,7 @@ def _load(must: bool) -> bool:
     global _is_loaded
     if _is_loaded is None or (must and not _is_loaded):
         try:
-            library = build(_log.warning)
+            library = build(partial(_log.warning, extra={"is_progress": True}))
             try:
                 load_op_meta_info_and_register_op(str(library))
             except (OSError, RuntimeError) as error:

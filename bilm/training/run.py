@@ -263,7 +263,7 @@ def train(plan: Plan, quiet: bool = False) -> Dict:
             options = plan.options
         else:
             options, checkpoint, source = read_checkpoint(plan)
-        run = Run(set_up(options, folder, checkpoint, source, plan.with_moments, quiet), quiet)
+        run = Run(set_up(options, folder, checkpoint, source, plan.pretrained, quiet), quiet)
         del checkpoint  # as large as the model and its optimiser's memory
         return run.train()
 
