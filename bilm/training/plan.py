@@ -91,7 +91,7 @@ def _is_of_a_run(load_dir):
     """Return whether a checkpoint was written by training here, so that it can be resumed."""
     path = Path(load_dir)
     if not path.exists() or is_run(path):
-        return True  # what is missing is told later
+        return True  # a missing path is reported later
     return locate(path).format == "bilm" and (path / "training" / "state.json").is_file()
 
 
