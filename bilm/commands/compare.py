@@ -23,7 +23,7 @@ def build_parser() -> Parser:
     add("first", metavar="A", help="model folder or file, in any known format")
     add("second", metavar="B", help="another one")
     add("--tolerance", type=float, default=0.0, metavar="X",
-        help="largest absolute difference that is no difference")
+        help="largest absolute difference that counts as equal")
     add_json_option(parser, "the differences as a JSON object")
     return parser
 

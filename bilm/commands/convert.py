@@ -24,9 +24,9 @@ def new_convert_parser(
     add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
     add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
     add("--cell_clip", type=float, metavar="X",
-        help="largest absolute value in a cell, where SRC does not tell (default: 3.0)")
+        help="largest absolute value in a cell, if SRC does not specify it (default: 3.0)")
     add("--proj_clip", type=float, metavar="X",
-        help="largest absolute value in a projection, where SRC does not tell (default: 3.0)")
+        help="largest absolute value in a projection, if SRC does not specify it (default: 3.0)")
     add = parser.group("output").add_argument
     add("target", metavar="DST", help="folder to write; it appears whole or not at all")
     add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")

@@ -32,7 +32,7 @@ def build_parser() -> Parser:
         help="draw from the N likeliest words; 0: from all")
     add("--top_p", type=float, default=defaults.top_p, metavar="X",
         help="draw from the likeliest words that together have probability X")
-    add("--seed", type=int, default=0, metavar="N", help="other numbers, other sentences")
+    add("--seed", type=int, default=0, metavar="N", help="random seed")
     add_json_option(parser, "an object a sentence")
     return parser
 

@@ -24,7 +24,7 @@ def build_parser() -> Parser:
         help="a sentence a line, words separated by spaces; .gz; - (the default): stdin",
     )
     add_model_options(parser)
-    add_json_option(parser, "an object a line with what the table tells")
+    add_json_option(parser, "one object per line with the content of the table")
     add_quiet_option(parser)
     parser.group("device").add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="sentences computed together"

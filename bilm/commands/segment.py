@@ -29,7 +29,7 @@ def build_parser() -> Parser:
     add("--normalize", choices=NORMALIZATIONS, default="none", help="Unicode normalization")
     add = parser.group("output").add_argument
     add("--output", required=True, metavar="DIR", help="folder for the shards")
-    add("--lines_per_shard", type=int, default=100_000, metavar="N", help="sentences a shard")
+    add("--lines_per_shard", type=int, default=100_000, metavar="N", help="sentences per shard")
     add_json_option(parser, "the counts as a JSON object")
     add_quiet_option(parser)
     parser.group("device").add_argument(

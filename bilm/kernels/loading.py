@@ -87,5 +87,5 @@ def _load(must: bool) -> bool:
             if must:
                 raise InputError(f"BILM_KERNEL=native: {error}") from None
             _log.warning("computing with Paddle's own operators, which takes several times as "
-                         "long: %s (BILM_KERNEL=paddle says that this is meant)", error)
+                         "long: %s (set BILM_KERNEL=paddle to silence this)", error)
     return _is_loaded

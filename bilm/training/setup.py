@@ -26,7 +26,7 @@ from bilm.training.trainer import Trainer
 
 _log = logging.getLogger("bilm")
 
-# Options in which processes may differ.
+# Options that may differ between processes.
 _OF_A_PROCESS = dict.fromkeys((
     "train_path", "test_path", "vocab_path", "load_pretraining_params", "para_save_dir", "threads"))
 

@@ -24,14 +24,15 @@ class LinearChainCRF(nn.Layer):
     Source: Lafferty et al. 2001; start and stop scores as in fluid's linear_chain_crf, whose
     one parameter holds start, stop and transitions, in this order, as rows.
 
-    >>> from lac.network.viterbi import best_paths
-    >>> crf = LinearChainCRF(num_tags=3)
-    >>> emissions = paddle.zeros([2, 4, 3])  # (batch, steps, tags)
-    >>> tags = paddle.to_tensor([[0, 1, 2, 1], [2, 0, 0, 0]])
-    >>> lengths = paddle.to_tensor([4, 2])
-    >>> loss = crf(emissions, tags, lengths).mean()  # in nats
-    >>> best_paths(emissions.numpy(), lengths.numpy(), crf.scores())[1].shape
-    (2,)
+    Examples:
+        >>> from lac.network.viterbi import best_paths
+        >>> crf = LinearChainCRF(num_tags=3)
+        >>> emissions = paddle.zeros([2, 4, 3])  # (batch, steps, tags)
+        >>> tags = paddle.to_tensor([[0, 1, 2, 1], [2, 0, 0, 0]])
+        >>> lengths = paddle.to_tensor([4, 2])
+        >>> loss = crf(emissions, tags, lengths).mean()  # in nats
+        >>> best_paths(emissions.numpy(), lengths.numpy(), crf.scores())[1].shape
+        (2,)
 
     Args:
         num_tags: Number of tags.

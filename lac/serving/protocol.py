@@ -1,4 +1,4 @@
-"""HTTP/1.1 that closes connections whose client is too slow, and those that are too many.
+"""HTTP/1.1 that closes connections of slow clients and connections beyond a limit.
 
 uvicorn waits without end for the head of a request and for a client to take an answer, and has no
 setting for either: its timeout_keep_alive counts between two requests only, and beyond

@@ -129,7 +129,7 @@ def test_verbs_are_suggested_and_listed(capsys, program, word, told):
 
 @pytest.mark.parametrize("error, status, told", [
     (InputError("no such thing"), 2, "error: no such thing"),
-    (MemoryError(), 2, "error: out of memory: no more can be had; lower the batch or the model"),
+    (MemoryError(), 2, "error: out of memory: no memory left; lower the batch or the model"),
     (FileNotFoundError(2, "No such file", "a.txt"), 2, "error: a.txt: No such file"),
     (TypeError("one\ntwo"), 1, "error: internal: TypeError: one two; --debug shows where it "
      "happened, please report it"),
