@@ -4,7 +4,7 @@ from typing import Optional, Sequence
 
 from bilm.program.running import run_verb
 
-# group: verb: what it does
+# group: verb: its purpose
 GROUPS = {
     "training": {
         "label": "tags by jieba's dictionary, for text without labels",
