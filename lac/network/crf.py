@@ -11,7 +11,7 @@ from bilm.network.contextual import mask_of
 from lac.network.checks import check_range, check_shape
 from lac.network.viterbi import TransitionScores
 
-_TINY = 1e-37  # of float32: what is smaller has no share in a sum, and its log would be -inf
+_TINY = 1e-37  # about the smallest float32; the log of 0 would be -inf
 
 
 class LinearChainCRF(nn.Layer):
@@ -71,7 +71,7 @@ class LinearChainCRF(nn.Layer):
     def nats(
         self, emissions: paddle.Tensor, tags: paddle.Tensor, lengths: paddle.Tensor
     ) -> paddle.Tensor:
-        """Return what `forward` returns, without its checks, for which a GPU would have to wait.
+        """Return the same as `forward`, without its checks, which wait for the GPU.
 
         Args:
             emissions: Shape (batch, steps, tags).

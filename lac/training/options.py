@@ -9,7 +9,7 @@ from bilm.network.mixes import VARIANTS
 from bilm.program.options import not_chosen, option, out_of_range
 from bilm.text.vocabulary import UNKNOWN
 
-# LARK's flags without a meaning here, and what to know instead.
+# LARK's flags without a meaning here, and the reason.
 OBSOLETE = (
     ("corpus_type_list", "all files of --train_path are read"),
     ("corpus_proportion_list", "all sentences count the same"),
