@@ -28,9 +28,9 @@ from bilm.errors import InputError
 from bilm.files import PathLike, atomic_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
-from bilm.storage.model_folder import verify_checksums, write_checksums
+from bilm.storage.checkpoint import verify_checksums, write_checksums
 from bilm.storage.ready_models import hint_at_ready_models, resolve_model
-from bilm.storage.runs import BEST, LATEST, latest_checkpoint
+from bilm.storage.run_folder import BEST, LATEST, latest_checkpoint
 from bilm.storage.safetensors_file import read_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
@@ -204,7 +204,8 @@ def read_training(path: PathLike) -> Dict[str, Dict[str, Any]]:
     state = read_json(folder / STATE_FILE)
     lacking = [name for name in ("options", "step", "data") if name not in state]
     if lacking:
-        raise InputError(f"{folder / STATE_FILE}: lacks {', '.join(lacking)}")
+        hint = "; it belongs to a biLM's run" if "tokens_per_epoch" in state else ""
+        raise InputError(f"{folder / STATE_FILE}: lacks {', '.join(lacking)}{hint}")
     return {STATE_FILE: state, OPTIMIZER_FILE: read_safetensors(folder / OPTIMIZER_FILE)}
 
 

@@ -11,8 +11,8 @@ from bilm.conversion.verify import compare_outputs, unequal_tensors
 from bilm.conversion.vocabulary_transfer import count_shared, transfer_vocabulary
 from bilm.errors import InputError
 from bilm.files import PathLike, atomic_folder, check_new_folder
+from bilm.storage.checkpoint import write_checksums
 from bilm.storage.formats.known import FORMATS, cannot_hold, locate
-from bilm.storage.model_folder import write_checksums
 from bilm.storage.pretrained import open_model
 from bilm.storage.side_files import write_side_files
 from bilm.storage.stored_model import MOMENT, StoredModel

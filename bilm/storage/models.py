@@ -5,7 +5,7 @@ from typing import Optional, Tuple
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.network.model import BiLM
-from bilm.storage.model_folder import check_replaceable, save_checkpoint
+from bilm.storage.checkpoint import check_replaceable, save_checkpoint
 from bilm.storage.pretrained import NAME_VOCABULARY, open_model
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of

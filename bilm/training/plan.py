@@ -9,10 +9,10 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from bilm.errors import InputError
 from bilm.files import read_json
 from bilm.program.options import check_unchanged
+from bilm.storage.checkpoint import CHECKSUMS
 from bilm.storage.formats.known import locate
-from bilm.storage.model_folder import CHECKSUMS
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import is_run, latest_checkpoint, list_checkpoints
+from bilm.storage.run_folder import is_run, latest_checkpoint, list_checkpoints
 from bilm.storage.side_files import VOCABULARY_FILE
 from bilm.storage.stored_model import StoredModel
 from bilm.training.options import FIXED_AT_RESUME, TrainingOptions

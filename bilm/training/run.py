@@ -12,8 +12,8 @@ import paddle
 
 from bilm.errors import InputError, out_of_memory
 from bilm.inference.perplexity import Totals, evaluate, perplexity_of, summarise
-from bilm.storage.model_folder import save_checkpoint
-from bilm.storage.runs import RunFolder, checkpoint_path
+from bilm.storage.checkpoint import save_checkpoint
+from bilm.storage.run_folder import RunFolder, checkpoint_path
 from bilm.training import distributed
 from bilm.training.metrics import MetricsLog
 from bilm.training.plan import Plan, read_checkpoint

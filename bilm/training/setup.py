@@ -14,7 +14,7 @@ from tqdm import tqdm
 from bilm.errors import InputError
 from bilm.network.model import BiLM
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import RunFolder
+from bilm.storage.run_folder import RunFolder
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Corpus

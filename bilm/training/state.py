@@ -10,7 +10,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
-from bilm.storage import model_folder
+from bilm.storage import checkpoint
 from bilm.storage.stored_model import StoredModel
 from bilm.training.options import TrainingOptions
 
@@ -33,7 +33,7 @@ def load_checkpoint(path: PathLike) -> StoredModel:
         InputError: The folder is no model folder, or a file is missing, changed, or is not what
             training writes.
     """
-    stored = model_folder.load_checkpoint(path)
+    stored = checkpoint.load_checkpoint(path)
     check_training_state(stored.training, stored.config, str(Path(path) / "training"))
     return stored
 

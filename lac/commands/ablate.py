@@ -20,7 +20,7 @@ def build_parser() -> Parser:
     )
     parser.group("comparing").add_argument(
         "--seeds", type=int, default=3, metavar="N",
-        help="train on N seeds each, from --random_seed on (default: 3)",
+        help="train on N seeds each, from --random_seed on",
     )
     return parser
 

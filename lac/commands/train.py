@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional, Sequence
 from bilm.hardware import prepare_device
 from bilm.program.json_output import stdout_for_report, write_report
 from bilm.program.parser import Parser
-from bilm.storage.runs import RunFolder, checkpoint_path
+from bilm.storage.run_folder import RunFolder, checkpoint_path
 from lac.commands.ablate import figures_of_ablation
 from lac.commands.options import new_training_parser, without_obsolete
 from lac.training.options import TaggerOptions

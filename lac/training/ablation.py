@@ -10,7 +10,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
-from bilm.storage.runs import RunFolder, list_checkpoints
+from bilm.storage.run_folder import RunFolder, list_checkpoints
 from lac.span_scores import f1_of
 from lac.training.data import read_corpora
 from lac.training.options import WITHOUT_EFFECT, TaggerOptions

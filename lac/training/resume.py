@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple
 
 from bilm.program.options import check_unchanged
-from bilm.storage.runs import RunFolder, latest_checkpoint
+from bilm.storage.run_folder import RunFolder, latest_checkpoint
 from lac.model_folder import STATE_FILE, read_training
 from lac.training.options import FIXED_AT_RESUME, TaggerOptions
 

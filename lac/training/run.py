@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 from bilm.network.model import BiLM
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import BEST, RunFolder, checkpoint_path
+from bilm.storage.run_folder import BEST, RunFolder, checkpoint_path
 from bilm.storage.side_files import read_side_files
 from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog

@@ -10,7 +10,7 @@ from bilm.errors import InputError
 from bilm.network.model import BiLM
 from bilm.randomness import seed_for
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import RunFolder
+from bilm.storage.run_folder import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import StoredModel
 from bilm.text.vocabulary import Vocabulary

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-from bilm.storage.runs import is_run, latest_checkpoint, step_of
+from bilm.storage.run_folder import is_run, latest_checkpoint, step_of
 from tests.reference.places import ROOT
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bilm.storage.model_folder import save_checkpoint
-from bilm.storage.runs import checkpoint_path
+from bilm.storage.checkpoint import save_checkpoint
+from bilm.storage.run_folder import checkpoint_path
 from tests.reference.checkpoints import build
 
 

@@ -22,10 +22,10 @@ from bilm import InputError
 from bilm.commands.pretrain import main as train
 from bilm.conversion.convert import convert
 from bilm.network.config import BiLMConfig
+from bilm.storage.checkpoint import CHECKSUMS
 from bilm.storage.formats import lark
 from bilm.storage.formats.known import FORMATS, locate
 from bilm.storage.formats.lod_tensor import read_tensor
-from bilm.storage.model_folder import CHECKSUMS
 from bilm.storage.pretrained import open_model, read_mixes
 from bilm.text.vocabulary import Vocabulary
 from tests.reference.lark_files import tensor_bytes

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from bilm.commands.pretrain import main
 from bilm.errors import InputError
-from bilm.storage.runs import RunFolder
+from bilm.storage.run_folder import RunFolder
 from bilm.training.distributed import endpoints_of
 from tests.reference.live_runs import leave_leftovers, live, refusal, snapshot
 from tests.reference.runs import EVERYTHING_RANDOM, figures

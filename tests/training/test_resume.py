@@ -201,17 +201,17 @@ def test_an_infinite_gradient_stops_before_any_weight_changes(corpus_folder, mon
 
 
 def test_a_full_disk_keeps_the_previous_checkpoint(corpus_folder, monkeypatch):
-    from bilm.storage import model_folder
+    from bilm.storage import checkpoint
 
     run = corpus_folder / "run"
-    original = model_folder.write_safetensors
+    original = checkpoint.write_safetensors
 
     def write_safetensors(path, *arguments):
         if "step_00000006" in str(path):
             raise OSError(28, "No space left on device")
         original(path, *arguments)
 
-    monkeypatch.setattr(model_folder, "write_safetensors", write_safetensors)
+    monkeypatch.setattr(checkpoint, "write_safetensors", write_safetensors)
     message = r"step_00000006.*No space left.*last good checkpoint: .*step_00000003$"
     with pytest.raises(InputError, match=message):
         main(arguments(corpus_folder, run, "--save_interval", "3"))

@@ -3,7 +3,7 @@
 import pytest
 
 from bilm.errors import InputError
-from bilm.storage.model_folder import CHECKSUMS, save_checkpoint
+from bilm.storage.checkpoint import CHECKSUMS, save_checkpoint
 from bilm.training.state import TRAINING_FILES, load_checkpoint
 from tests.reference.checkpoints import build
 

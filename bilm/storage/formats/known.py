@@ -6,11 +6,11 @@ from typing import Callable, List, NamedTuple, Optional, Union
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.network.config import BiLMConfig
-from bilm.storage import model_folder
+from bilm.storage import checkpoint
 from bilm.storage.formats import bilm_tf, lark, pdparams, torch_state
 from bilm.storage.formats.tables import Entry, lost, simple
 from bilm.storage.ready_models import hint_at_ready_models, resolve_model
-from bilm.storage.runs import is_run, latest_checkpoint
+from bilm.storage.run_folder import is_run, latest_checkpoint
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import Located, StoredModel, parameter_shapes
 
@@ -93,7 +93,7 @@ def _lark(write):
 
 FORMATS = {
     "bilm": Format(
-        _find_by_names, model_folder.read_model, model_folder.write_model, _native_table
+        _find_by_names, checkpoint.read_model, checkpoint.write_model, _native_table
     ),
     "lark": _lark(lark.write_folder),
     "lark-combined": _lark(lark.write_combined),
@@ -175,7 +175,7 @@ _EXPECTED = (
 
 def _model_path(path):
     path = resolve_model(path, "bilm")
-    if path.name == model_folder.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
+    if path.name == checkpoint.WEIGHTS_FILE and path.with_name(CONFIG_FILE).is_file():
         return path.parent
     return latest_checkpoint(path) if is_run(path) else path
 

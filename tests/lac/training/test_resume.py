@@ -11,7 +11,7 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import RunFolder, latest_checkpoint
+from bilm.storage.run_folder import RunFolder, latest_checkpoint
 from lac.commands.train import main
 from lac.model_folder import read_tagger
 from lac.training.resume import read_resumable

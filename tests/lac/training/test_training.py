@@ -10,7 +10,7 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import RunFolder
+from bilm.storage.run_folder import RunFolder
 from bilm.training.metrics import read_metrics
 from lac.commands.train import main
 from lac.model_folder import read_tagger

@@ -9,7 +9,7 @@ import pytest
 
 from bilm.commands.pretrain import main as pretrain
 from bilm.errors import InputError
-from bilm.storage.runs import (
+from bilm.storage.run_folder import (
     BEST,
     RunFolder,
     checkpoint_path,
@@ -164,7 +164,7 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
 
 def test_a_killed_process_blocks_nobody(tmp_path):
     run = tmp_path / "run"
-    program = ("import sys, time; from bilm.storage.runs import RunFolder\n"
+    program = ("import sys, time; from bilm.storage.run_folder import RunFolder\n"
                "folder = RunFolder(sys.argv[1], '--save_dir'); print('held', flush=True)\n"
                "time.sleep(600)")
     with start("-c", program, str(run), stdout=subprocess.PIPE) as holder:

@@ -10,10 +10,10 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.files import sha256_of
-from bilm.storage import model_folder
-from bilm.storage.model_folder import load_checkpoint, save_checkpoint
+from bilm.storage import checkpoint
+from bilm.storage.checkpoint import load_checkpoint, save_checkpoint
 from bilm.storage.pretrained import open_model
-from bilm.storage.runs import RunFolder, checkpoint_path
+from bilm.storage.run_folder import RunFolder, checkpoint_path
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import check_tensors
 from tests.reference.checkpoints import assert_equal_arrays, build
@@ -141,7 +141,7 @@ def test_another_folder_is_no_model_folder(tmp_path, names, missing):
 
 def fail_at(monkeypatch, call):
     """Make the call of this number to `write_safetensors` fail half way through the file."""
-    real, calls = model_folder.write_safetensors, []
+    real, calls = checkpoint.write_safetensors, []
 
     def write_safetensors(path, *arguments):
         calls.append(path)
@@ -150,7 +150,7 @@ def fail_at(monkeypatch, call):
             os.truncate(path, os.path.getsize(path) // 2)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(model_folder, "write_safetensors", write_safetensors)
+    monkeypatch.setattr(checkpoint, "write_safetensors", write_safetensors)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3])
