@@ -11,7 +11,7 @@ from tests.reference import lark, numpy_bilm, numpy_elmo
 from tests.reference.elmos import pad, run, still
 from tests.reference.kernel_problems import assert_promised_bits
 
-CONFIG = BiLMConfig(vocab_size=30, projection_size=6, cell_size=10, dropout=0.3)
+CONFIG = BiLMConfig(vocab_size=30, projection_size=8, cell_size=12, dropout=0.3)
 VARIANTS = ["elmo", "lark"]
 
 
@@ -120,7 +120,7 @@ def test_a_padded_batch_is_its_sentences_one_by_one(bilm, variant, layer_norm):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_rows_without_tokens_give_zeros(bilm, variant):
     (found,) = run(still(ELMo(bilm, variant=variant)), np.full((2, 3), 5), [0, 0])
-    assert found.shape == (2, 3, 12)
+    assert found.shape == (2, 3, 16)
     assert not found.any()
 
 
@@ -223,7 +223,7 @@ def test_gradients_of_a_tuned_bilm_are_those_of_small_steps(bilm, variant, layer
     elmo = ELMo(bilm, dropout=0.0, trainable=True, variant=variant, layer_norm=layer_norm)
     random = np.random.default_rng(1)
     ids, lengths = paddle.to_tensor(random.integers(3, 30, (2, 4))), paddle.to_tensor([4, 2])
-    target = paddle.to_tensor(random.normal(size=(2, 4, 12)).astype(np.float32))
+    target = paddle.to_tensor(random.normal(size=(2, 4, 16)).astype(np.float32))
 
     def loss():
         return (elmo(ids, lengths)[0] * target).sum()
@@ -351,7 +351,7 @@ def test_no_rows_or_no_steps_give_no_vectors(bilm, variant, shape):
     elmo = still(ELMo(bilm, variant=variant))
     for lengths in (None, np.zeros(shape[0], np.int64)):
         (found,) = run(elmo, np.zeros(shape, np.int64), lengths)
-        assert found.shape == (*shape, 12)
+        assert found.shape == (*shape, 16)
 
 
 def test_other_borders_than_larks_are_used():
@@ -380,7 +380,7 @@ def test_a_model_of_one_direction_gives_half_the_features():
     model = BiLM(BiLMConfig(**{**CONFIG.__dict__, "bidirectional": False}))
     for variant in VARIANTS:
         (found,) = run(still(ELMo(model, variant=variant)), [[3, 4, 5]])
-        assert found.shape == (1, 3, 6)
+        assert found.shape == (1, 3, 8)
 
 
 @pytest.mark.smoke
