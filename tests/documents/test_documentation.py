@@ -31,7 +31,7 @@ def test_the_site_is_built_without_warnings(tmp_path):
         capture_output=True, text=True, check=False,
     )
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "site/reference/bilm.embed.html").read_text(encoding="utf-8")
+    page = (tmp_path / "site/reference/bilm.inference.embedder.html").read_text(encoding="utf-8")
     assert 'id="bilm.inference.embedder.Embedder.embed"' in page
     assert 'href="bilm.storage.pretrained.html#bilm.storage.pretrained"' in page  # in prose
 
