@@ -20,7 +20,7 @@ from bilm.program.json_output import stdout_for_report, write_report
 from bilm.program.options import add_device_options, add_json_option
 from bilm.program.parser import Parser
 from bilm.program.running import run_main
-from bilm.text.segmentation import segment_files
+from bilm.text.segment_files import segment_files
 
 
 def extended_vocabulary(old, shards, min_count):

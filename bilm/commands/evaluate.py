@@ -48,7 +48,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     from bilm.inference.perplexity import evaluate, summarise, unigram_perplexity
     from bilm.storage.models import load_language_model
     from bilm.text.corpus import Corpus
-    from bilm.text.segmentation import warn_of_segmentation
+    from bilm.text.segment_files import warn_of_segmentation
 
     model, vocabulary, segmentation = load_language_model(options.model, options.vocab_path)
     corpus = Corpus(options.data, vocabulary)

@@ -41,7 +41,7 @@ def build_parser() -> Parser:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Segment the files named on the command line and print the counts."""
     options = vars(build_parser().parse_args(arguments))
-    from bilm.text.segmentation import segment_files
+    from bilm.text.segment_files import segment_files
 
     inputs, output, json_path, quiet = (
         options.pop(name) for name in ("inputs", "output", "json", "quiet")

@@ -1,4 +1,8 @@
-"""One layer of projected LSTM over a whole sequence, in one direction or in both side by side."""
+"""One layer of projected LSTM over a whole sequence, in one direction or in both side by side.
+
+The gates are computed by `bilm.kernels.operators`: in C++ in kernels/core/projected_lstm_*.cc, with
+Paddle's operators in kernels/with_paddle.py.
+"""
 
 from typing import Mapping, NamedTuple, Optional, Sequence, Tuple
 

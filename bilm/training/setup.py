@@ -18,7 +18,7 @@ from bilm.storage.run_folder import RunFolder
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
 from bilm.text.corpus import Corpus
-from bilm.text.segmentation import load_segmentation, warn_of_segmentation
+from bilm.text.segment_files import load_segmentation, warn_of_segmentation
 from bilm.text.vocabulary import Vocabulary
 from bilm.training import distributed
 from bilm.training.options import TrainingOptions

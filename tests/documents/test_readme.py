@@ -132,7 +132,7 @@ def test_run_sh_trains_and_the_perplexity_falls(tmp_path):
 
 
 def test_the_sample_is_what_the_tools_make_of_it(tmp_path):
-    from bilm.text.segmentation import segment_files
+    from bilm.text.segment_files import segment_files
     from bilm.text.vocabulary_builder import build_vocabulary
 
     for part in ("train", "dev"):

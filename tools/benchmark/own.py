@@ -109,7 +109,7 @@ def _joined_sentences():
 
 
 def _segmentation(folder):
-    from bilm.text.segmentation import segment_files
+    from bilm.text.segment_files import segment_files
 
     source = Path(folder) / "raw.txt"
     source.write_text("\n".join(sample_sentences() * 40) + "\n", encoding="utf-8")

@@ -9,8 +9,8 @@ import pytest
 
 from bilm.commands import segment as segment_command
 from bilm.errors import InputError
-from bilm.text import segmentation, sentences
-from bilm.text.segmentation import (
+from bilm.text import sentences
+from bilm.text.segment_files import (
     SegmentationOptions,
     load_segmentation,
     load_segmenter,
@@ -127,7 +127,7 @@ def test_jieba_gets_long_sentences_in_pieces_that_end_between_words(monkeypatch)
 
 
 def test_one_and_two_workers_write_the_same_in_order(monkeypatch, tmp_path):
-    monkeypatch.setattr(segmentation, "_BLOCK_CHARACTERS", 50)
+    monkeypatch.setattr("bilm.text.segment_files._BLOCK_CHARACTERS", 50)
     raw = write(tmp_path / "raw.txt", "".join(f"第{i}天我们去看海。" for i in range(100)))
     counts = [
         segment_files([raw], tmp_path / str(workers), workers=workers, lines_per_shard=30)
@@ -298,8 +298,8 @@ def test_an_interrupted_run_leaves_nothing(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return [sentence]
 
-    monkeypatch.setattr(segmentation, "_BLOCK_CHARACTERS", 1)
-    monkeypatch.setattr(segmentation, "segment_sentence", interrupted)
+    monkeypatch.setattr("bilm.text.segment_files._BLOCK_CHARACTERS", 1)
+    monkeypatch.setattr("bilm.text.segment_files.segment_sentence", interrupted)
     (tmp_path / "out").mkdir()
     note = write(tmp_path / "out" / "note.txt", "stays")
     with pytest.raises(KeyboardInterrupt):
