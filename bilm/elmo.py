@@ -34,17 +34,9 @@ class ELMo(nn.Layer):
     The biLM's own dropout is off, also in training.
 
     Examples:
-        >>> from bilm.network.config import BiLMConfig
-        >>> bilm = BiLM(BiLMConfig(vocab_size=10, projection_size=4, cell_size=8))
-        >>> elmo = ELMo(bilm, num_mixes=1)
-        >>> [vectors] = elmo(paddle.to_tensor([[5, 3, 7], [4, 0, 0]]), paddle.to_tensor([3, 1]))
-        >>> list(vectors.shape)  # batch, steps, both directions' features
-        [2, 3, 8]
-
-    Example:
         >>> elmo = ELMo(BiLM.from_pretrained("sample"))
         >>> [vectors] = elmo(paddle.to_tensor([[5, 6, 7], [8, 9, 0]]), paddle.to_tensor([3, 2]))
-        >>> tuple(vectors.shape)
+        >>> tuple(vectors.shape)  # batch, steps, both directions' features
         (2, 3, 128)
 
     Source: Peters et al. 2018, sections 3.2 and 3.3; variant "lark": LARK ELMo (Baidu, 2019).

@@ -22,7 +22,7 @@ class InputError(ValueError):
 def out_of_memory(error: MemoryError) -> str:
     """Return one line for a MemoryError; Paddle's come with a trace of its C++ functions."""
     reason = next((line for line in str(error).splitlines() if "alloc" in line), "")
-    return f"out of memory: {reason.strip() or 'no more can be had'}; lower the batch or the model"
+    return f"out of memory: {reason.strip() or 'no memory left'}; lower the batch or the model"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """Every private or version-dependent interface of Paddle that is used, for Paddle 2.6 and 3.
 
-Whatever a new version of Paddle moves or renames is mended here.
+Whatever a new version of Paddle moves or renames is fixed here.
 """
 
 from contextlib import contextmanager
@@ -15,8 +15,8 @@ def as_tensor(array: np.ndarray) -> paddle.Tensor:
     """Return a tensor with the values of an array, on the device that computes.
 
     `paddle.to_tensor` of Paddle 3.3 loses 112 bytes of memory at each call; that of 2.6 does not.
-    It may be used once at the start, but not for each batch. In a static program this function
-    makes a constant.
+    Use `paddle.to_tensor` only in code that runs once, not once per batch. In a static program this
+    function makes a constant.
 
     Examples:
         >>> as_tensor(np.array([2, 3])).tolist()

@@ -63,7 +63,7 @@ def elmo_encoder(
     `program.clone(for_test=True)` in Paddle 2.6, `paddle.static.normalize_program(program,
     feed_vars, fetch_vars)` in Paddle 2.6 and 3.
 
-    Example:
+    Examples:
         >>> paddle.enable_static()
         >>> word_ids = paddle.static.data("word_ids", [None, None], "int64")
         >>> features = elmo_encoder(word_ids, config=BiLMConfig.from_pretrained("sample"))

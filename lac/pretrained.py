@@ -1,4 +1,4 @@
-"""Taggers from their folders and back."""
+"""Load and save taggers."""
 
 import tempfile
 from pathlib import Path

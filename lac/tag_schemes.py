@@ -38,13 +38,14 @@ class Span(NamedTuple):
 class TagScheme:
     """How the tags of one data set mark spans.
 
-    >>> scheme = TagScheme.of(["nr-B", "nr-I", "v-B"])
-    >>> scheme.name
-    'suffix'
-    >>> scheme.spans(["nr-B", "nr-I", "v-B"])
-    [Span(start=0, end=2, type='nr'), Span(start=2, end=3, type='v')]
-    >>> scheme.encode("nr", length=2)
-    ['nr-B', 'nr-I']
+    Examples:
+        >>> scheme = TagScheme.of(["nr-B", "nr-I", "v-B"])
+        >>> scheme.name
+        'suffix'
+        >>> scheme.spans(["nr-B", "nr-I", "v-B"])
+        [Span(start=0, end=2, type='nr'), Span(start=2, end=3, type='v')]
+        >>> scheme.encode("nr", length=2)
+        ['nr-B', 'nr-I']
 
     Args:
         name: One of SCHEMES.

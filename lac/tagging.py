@@ -19,9 +19,10 @@ from lac.pretrained import load_tagger, predictor_of, save_tagger
 class LAC:
     """Cuts Chinese text into words and tags them.
 
-    >>> lac = LAC("sample")
-    >>> lac.run("我爱北京天安门")
-    [['我', '爱', '北京', '天安门'], ['r', 'v', 'ns', 'ns']]
+    Examples:
+        >>> lac = LAC("sample")
+        >>> lac.run("我爱北京天安门")
+        [['我', '爱', '北京', '天安门'], ['r', 'v', 'ns', 'ns']]
 
     An object may be used by several threads at once.
 

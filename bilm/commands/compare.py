@@ -1,6 +1,7 @@
 """How far two checkpoints are apart, tensor by tensor, whatever their formats."""
 
 import sys
+from typing import Optional, Sequence
 
 from bilm.conversion.comparison import Difference, compare, other_differences
 from bilm.errors import InputError
@@ -22,12 +23,12 @@ def build_parser() -> Parser:
     add("first", metavar="A", help="model folder or file, in any known format")
     add("second", metavar="B", help="another one")
     add("--tolerance", type=float, default=0.0, metavar="X",
-        help="largest absolute difference that is no difference")
+        help="largest absolute difference that counts as equal")
     add_json_option(parser, "the differences as a JSON object")
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the differences; exit with 1 if one is larger than allowed."""
     options = build_parser().parse_args(arguments)
     if not options.tolerance >= 0:

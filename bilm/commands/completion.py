@@ -1,6 +1,8 @@
 """Print a script that completes the verbs and flags of `bilm` in a shell."""
 
-from bilm.commands.verbs import GROUPS
+from typing import Optional, Sequence
+
+from bilm.commands.verbs import VERBS
 from bilm.program.completion import new_completion_parser, script
 from bilm.program.parser import Parser
 
@@ -10,6 +12,6 @@ def build_parser() -> Parser:
     return new_completion_parser("bilm")
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the script for the shell that the command line names."""
-    print(script("bilm", GROUPS, build_parser().parse_args(arguments).shell))
+    print(script(VERBS, build_parser().parse_args(arguments).shell))

@@ -3,7 +3,7 @@
 import logging
 import time
 from argparse import Namespace
-from typing import Sequence
+from typing import Optional, Sequence
 
 from bilm.conversion.convert import convert
 from bilm.program.json_output import write_report
@@ -24,9 +24,9 @@ def new_convert_parser(
     add("--from", dest="source_format", choices=FORMATS, help="format of SRC (default: detected)")
     add("--vocab", metavar="FILE", help="vocabulary of a model that comes without")
     add("--cell_clip", type=float, metavar="X",
-        help="largest absolute value in a cell, where SRC does not tell (default: 3.0)")
+        help="largest absolute value in a cell, if SRC does not specify it (default: 3.0)")
     add("--proj_clip", type=float, metavar="X",
-        help="largest absolute value in a projection, where SRC does not tell (default: 3.0)")
+        help="largest absolute value in a projection, if SRC does not specify it (default: 3.0)")
     add = parser.group("output").add_argument
     add("target", metavar="DST", help="folder to write; it appears whole or not at all")
     add("--to", required=True, choices=(*FORMATS, *other_formats), help="format to write")
@@ -49,7 +49,7 @@ def build_parser() -> Parser:
     ])
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Convert as the command line says, and report it."""
     run_conversion(build_parser().parse_args(arguments))
 

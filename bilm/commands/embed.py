@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
@@ -49,7 +50,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Embed a text as the command line says."""
     options = build_parser().parse_args(arguments)
     if options.user_dict and not options.segment:

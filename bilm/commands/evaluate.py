@@ -1,6 +1,7 @@
 """Exact perplexity: the full softmax over every token of every sentence."""
 
 import logging
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
@@ -35,7 +36,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Evaluate a model as the command line says."""
     options = build_parser().parse_args(arguments)
     for name in ("batch_size", "num_steps"):

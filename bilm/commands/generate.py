@@ -1,5 +1,7 @@
 """Sentences drawn from a biLM, one direction of it."""
 
+from typing import Optional, Sequence
+
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
 from bilm.inference.options import Sampling
@@ -30,12 +32,12 @@ def build_parser() -> Parser:
         help="draw from the N likeliest words; 0: from all")
     add("--top_p", type=float, default=defaults.top_p, metavar="X",
         help="draw from the likeliest words that together have probability X")
-    add("--seed", type=int, default=0, metavar="N", help="other numbers, other sentences")
+    add("--seed", type=int, default=0, metavar="N", help="random seed")
     add_json_option(parser, "an object a sentence")
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print generated sentences, words separated by spaces; a sentence cut short ends with …."""
     options = build_parser().parse_args(arguments)
     if options.seed < 0:

@@ -1,6 +1,7 @@
 """What a checkpoint holds, what it lacks, and checksums of its tensors."""
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 from bilm.conversion.inspection import inspect
 from bilm.program.json_output import write_report
@@ -46,7 +47,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print a description of a model."""
     options = build_parser().parse_args(arguments)
     report = inspect(options.path, options.source_format, options.vocab, options.sha)

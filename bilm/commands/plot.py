@@ -1,6 +1,7 @@
 """Draw learning curves from the metrics of training runs."""
 
 from pathlib import Path
+from typing import Optional, Sequence
 
 from bilm.pictures.runs import PICTURE, plot_runs
 from bilm.program.parser import Parser
@@ -21,7 +22,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Draw what the command line says."""
     options = build_parser().parse_args(arguments)
     output = options.output or Path(options.runs[0]) / PICTURE

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from typing import Optional, Sequence
 
 from bilm.hardware import keep_freed_memory, prepare_device
 from bilm.program.json_output import stdout_for_report, write_report
@@ -40,7 +41,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train as the command line says."""
     given = vars(build_parser().parse_args(arguments))
     json_path, quiet = given.pop("json"), given.pop("quiet")

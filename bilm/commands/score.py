@@ -2,6 +2,7 @@
 
 import sys
 from itertools import islice
+from typing import Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.hardware import prepare_device
@@ -23,7 +24,7 @@ def build_parser() -> Parser:
         help="a sentence a line, words separated by spaces; .gz; - (the default): stdin",
     )
     add_model_options(parser)
-    add_json_option(parser, "an object a line with what the table tells")
+    add_json_option(parser, "one object per line with the content of the table")
     add_quiet_option(parser)
     parser.group("device").add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="sentences computed together"
@@ -31,7 +32,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Print the scores of a text."""
     options = build_parser().parse_args(arguments)
     if options.batch_size < 1:

@@ -1,6 +1,7 @@
 """Turn raw Chinese text into shards of segmented sentences."""
 
 import time
+from typing import Optional, Sequence
 
 from bilm.hardware import usable_cores
 from bilm.program.json_output import write_report
@@ -28,7 +29,7 @@ def build_parser() -> Parser:
     add("--normalize", choices=NORMALIZATIONS, default="none", help="Unicode normalization")
     add = parser.group("output").add_argument
     add("--output", required=True, metavar="DIR", help="folder for the shards")
-    add("--lines_per_shard", type=int, default=100_000, metavar="N", help="sentences a shard")
+    add("--lines_per_shard", type=int, default=100_000, metavar="N", help="sentences per shard")
     add_json_option(parser, "the counts as a JSON object")
     add_quiet_option(parser)
     parser.group("device").add_argument(
@@ -37,7 +38,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Segment the files named on the command line and print the counts."""
     options = vars(build_parser().parse_args(arguments))
     from bilm.text.segmentation import segment_files

@@ -1,8 +1,11 @@
 """The console script `bilm VERB ...`; each verb is the module of its name in this folder."""
 
-from bilm.program.running import run_verb
+from importlib import import_module
+from types import ModuleType
+from typing import Optional, Sequence
 
-# group: verb: what it does
+from bilm.program.running import Verbs
+
 GROUPS = {
     "text": {
         "segment": "split raw text into sentences and words",
@@ -27,10 +30,16 @@ GROUPS = {
         "completion": "a script that completes verbs and flags on Tab",
     },
 }
-VERBS = {verb: purpose for verbs in GROUPS.values() for verb, purpose in verbs.items()}
-EXAMPLE = "bilm segment data/raw/train.txt --output corpus/train"
 
 
-def main(arguments=None) -> None:
+def load(verb: str) -> ModuleType:
+    """Import the module of a verb."""
+    return import_module(f"bilm.commands.{verb}")
+
+
+VERBS = Verbs("bilm", GROUPS, load, "bilm segment data/raw/train.txt --output corpus/train")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
-    run_verb("bilm", GROUPS, EXAMPLE, arguments)
+    VERBS.run(arguments)

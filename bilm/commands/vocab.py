@@ -1,5 +1,7 @@
 """Build a vocabulary from segmented text."""
 
+from typing import Optional, Sequence
+
 from bilm.program.json_output import write_report
 from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
@@ -26,7 +28,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Build the vocabulary that the command line asks for and print its size and coverage."""
     options = vars(build_parser().parse_args(arguments))
     from bilm.text.vocabulary_builder import build_vocabulary

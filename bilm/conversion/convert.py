@@ -64,7 +64,7 @@ def convert(
     of its tensors hold which of ours. Then tensors are read, changed and written one at a time.
     `target` appears when everything is written and, if asked for, verified.
 
-    Example:
+    Examples:
         >>> done = convert("sample", "sample-torch", "torch")
         >>> done.source_format, done.num_tensors, done.lost
         ('bilm', 19, [])

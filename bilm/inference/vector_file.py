@@ -159,7 +159,7 @@ class VectorFile:
             raise InputError(f"{self._note}: damaged ({error!r}); {self._advice}") from None
         if fingerprint != self._fingerprint:
             raise InputError(
-                f"{self._partial} was begun with another text, model or option; repeat that "
+                f"{self._partial} belongs to a different text, model or option; repeat that "
                 f"command with --resume, or {self._advice}"
             )
         if inode != os.fstat(self._file.fileno()).st_ino or batches < 0:

@@ -71,7 +71,8 @@ def embed_lines(
     See `bilm.inference.vector_file` for the layout, and for the files of an interrupted call.
 
     Args:
-        embedder: Its `layers` determines the shape of the datasets; it must be unused.
+        embedder: Its `layers` determines the shape of the datasets. It must not have
+            embedded anything yet.
         lines: The text.
         output: The file to write.
         dtype: "float32" or "float16".
@@ -138,8 +139,8 @@ def _keeping_what_is_done(file, output, bar):
         raise
     except OSError as error:
         raise InputError(
-            f"{output}: cannot be written: {error.strerror}; what is done is kept: mend that and "
-            "go on with --resume"
+            f"{output}: cannot be written: {error.strerror}; finished work is kept; fix the "
+            "problem and rerun with --resume"
         ) from None
 
 
@@ -163,8 +164,8 @@ def _fill(file, embedder, lines, text, bar):
         raise InputError("the text was changed while it was read; start again without --resume")
     if file.batches_done != number:
         raise InputError(
-            f"{file.batches_done} batches are said to be done, there are {number}; remove the "
-            ".partial files and start again"
+            f"the progress file counts {file.batches_done} batches, but the text has {number}; "
+            "remove the .partial files and start again"
         )
 
 

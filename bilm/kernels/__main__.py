@@ -1,5 +1,7 @@
 """`python -m bilm.kernels build`: compile the native operators ahead of their first use."""
 
+from typing import Optional, Sequence
+
 from bilm.errors import InputError
 from bilm.kernels.build import CannotBuildError, build
 from bilm.program.parser import Parser
@@ -19,7 +21,7 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments=None) -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run `python -m bilm.kernels`."""
     options = build_parser().parse_args(arguments)
     try:

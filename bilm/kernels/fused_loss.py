@@ -26,7 +26,10 @@ class FusedLoss(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx: Any, upstream: paddle.Tensor) -> Tuple[Optional[paddle.Tensor], ...]:
-        """Return the gradients times that of the loss. A second call has none to return."""
+        """Return the gradients times that of the loss.
+
+        Gradients are freed after use, so backward can run only once.
+        """
         gradients, ctx.gradients = ctx.gradients, None  # given away, so that memory is freed
         return tuple(gradient if gradient is None else gradient * upstream
                      for gradient in gradients)

@@ -4,6 +4,7 @@ import logging
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Iterator, Optional
 
 import paddle
@@ -71,7 +72,7 @@ def _load(must: bool) -> bool:
     global _is_loaded
     if _is_loaded is None or (must and not _is_loaded):
         try:
-            library = build(_log.warning)
+            library = build(partial(_log.warning, extra={"is_progress": True}))
             try:
                 load_op_meta_info_and_register_op(str(library))
             except (OSError, RuntimeError) as error:
@@ -86,5 +87,5 @@ def _load(must: bool) -> bool:
             if must:
                 raise InputError(f"BILM_KERNEL=native: {error}") from None
             _log.warning("computing with Paddle's own operators, which takes several times as "
-                         "long: %s (BILM_KERNEL=paddle says that this is meant)", error)
+                         "long: %s (set BILM_KERNEL=paddle to silence this)", error)
     return _is_loaded

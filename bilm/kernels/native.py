@@ -93,7 +93,10 @@ def softmax_nats(
     bias: paddle.Tensor,
     max_logits: int = 0,
 ) -> paddle.Tensor:
-    """Return the cross entropy of each token in nats; no logits are kept, so max_logits is moot."""
+    """Return the cross entropy of each token in nats.
+
+    max_logits is ignored: no logits are kept.
+    """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets}
     return _run("bilm_softmax_nats", named, {}, ("Nats",))[0]
 
@@ -160,7 +163,7 @@ def _softmax_loss(hidden, weight, bias, extra=None, *, targets, token_weights, m
         extra: Shape (tokens,), float32: one more logit, of each token alone; None: there is none.
         targets: Shape (tokens,), int64; -1: the token's logit in `extra`.
         token_weights: Shape (tokens,), float32.
-        max_logits: Of at least one token.
+        max_logits: Maximum number of logits in memory; at least those of one token.
     """
     named = {"Hidden": hidden, "Weight": weight, "Bias": bias, "Targets": targets,
              "TokenWeights": token_weights, "Extra": extra}

@@ -1,6 +1,6 @@
 """Cross entropies of predicted words: the full softmax, and the sampled softmax.
 
-All values are summed or per-token nats; nobody divides here.
+Losses are sums in nats; callers normalise them.
 """
 
 from typing import Optional

@@ -170,10 +170,12 @@ class BiLM(nn.Layer):
         return hasattr(self, "softmax")
 
     def set_trainable(self, trainable: bool) -> None:
-        """Make all parameters trainable, or none, for good: all that share the model rely on it.
+        """Make all parameters trainable, or none.
+
+        The choice is final, because models may share them.
 
         Raises:
-            InputError: The other was asked for before.
+            InputError: It was set differently before.
         """
         if self._trainable not in (None, trainable):
             raise InputError(

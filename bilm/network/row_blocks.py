@@ -1,4 +1,4 @@
-"""Numbers of rows with which a row's place in the batch changes no bit of its values."""
+"""Batch sizes for which a row's vectors do not depend on its position."""
 
 from typing import Union
 
@@ -29,7 +29,7 @@ def rows_within(max_tokens: int, steps: int, batch_size: int) -> int:
     """Return the number of rows of a batch, from 1 to batch_size.
 
     Rounded up by `full_blocks`, that many rows of `steps` tokens hold at most max_tokens tokens,
-    if two rows do.
+    provided that two rows fit.
 
     Examples:
         >>> rows_within(4096, steps=100, batch_size=64)

@@ -55,8 +55,8 @@ def read_bilm_runs(runs: Sequence[PathLike], start_step: int = 0) -> List[RunMet
     read = read_runs(runs, start_step)
     for metrics in read:
         if not metrics.has("perplexity"):
-            raise InputError(f"{metrics.run}: has other figures than perplexities: no run of bilm "
-                             "pretrain; lac plot draws those of lac train")
+            raise InputError(f"{metrics.run}: has no perplexities, so it is not a run of bilm "
+                             "pretrain; use lac plot for runs of lac train")
     return read
 
 

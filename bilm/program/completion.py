@@ -1,13 +1,12 @@
 """Scripts that complete the verbs, flags, choices and files of a program in a shell."""
 
 import argparse
-from typing import Dict
 
 import shtab
 
 from bilm.program.options import parse_boolean
 from bilm.program.parser import Parser
-from bilm.program.running import command_module
+from bilm.program.running import Verbs
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -19,28 +18,26 @@ _COMPLETERS = {
 }
 
 
-def script(program: str, groups: Dict[str, Dict[str, str]], shell: str) -> str:
+def script(verbs: Verbs, shell: str) -> str:
     """Return the script that completes a program's command line.
 
     Args:
-        program: Name of the program.
-        groups: Its verbs, such as `bilm.commands.verbs.GROUPS`.
+        verbs: The program's.
         shell: One of SHELLS.
     """
-    return shtab.complete(_program_parser(program, groups), shell)
+    return shtab.complete(_program_parser(verbs), shell)
 
 
-def _program_parser(program, groups):
+def _program_parser(verbs):
     """Return a parser with a subparser for each verb, from which shtab makes the functions."""
-    parser = argparse.ArgumentParser(program)
+    parser = argparse.ArgumentParser(verbs.program)
     parser.add_argument("--version", action="version", version="", help="show the version and exit")
-    verbs = parser.add_subparsers(parser_class=argparse.ArgumentParser)
-    for group in groups.values():
-        for verb, purpose in group.items():
-            own = command_module(program, verb).build_parser()
-            for action in own.actions:
-                _set_completion(action)
-            verbs.add_parser(verb, help=purpose, parents=[own], add_help=False)
+    added = parser.add_subparsers(parser_class=argparse.ArgumentParser)
+    for verb, purpose in verbs.purposes.items():
+        own = verbs.load(verb).build_parser()
+        for action in own.actions:
+            _set_completion(action)
+        added.add_parser(verb, help=purpose, parents=[own], add_help=False)
     return parser
 
 

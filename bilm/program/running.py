@@ -6,10 +6,10 @@ import sys
 import traceback
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from types import ModuleType
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import bilm
 from bilm.errors import InputError, out_of_memory, suggestion
 
 # Exit statuses, described in docs/command_line.md; 130 and 141 are 128 + a signal's number.
@@ -77,51 +77,59 @@ def _drop_output_that_cannot_be_written():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def run_verb(
-    program: str,
-    groups: Dict[str, Dict[str, str]],
-    example: str,
-    arguments: Optional[Sequence[str]] = None,
-) -> None:
-    """Run the verb of a program that is the first argument.
+class Verbs(NamedTuple):
+    """The verbs of a program.
 
-    Args:
+    Attributes:
         program: Name of the program.
-        groups: For each title of a group, its verbs and their purposes.
+        groups: For each title of a group in the help, its verbs and their purposes.
+        load: Imports the module of a verb, which has `build_parser` and `main`.
         example: A command line for the help.
-        arguments: Default: the command line.
     """
-    run_main(partial(_dispatch, program, groups, example), arguments)
+
+    program: str
+    groups: Dict[str, Dict[str, str]]
+    load: Callable[[str], ModuleType]
+    example: str
+
+    def run(self, arguments: Optional[Sequence[str]] = None) -> None:
+        """Run the verb that is the first argument.
+
+        Args:
+            arguments: Default: the command line.
+        """
+        run_main(partial(_dispatch, self), arguments)
+
+    @property
+    def purposes(self) -> Dict[str, str]:
+        """The purpose of each verb."""
+        return {verb: purpose for group in self.groups.values() for verb, purpose in group.items()}
 
 
-def command_module(program: str, verb: str) -> ModuleType:
-    """Import the module of a verb, which has `build_parser` and `main`."""
-    return import_module(f"{program}.commands.{verb}")
-
-
-def _dispatch(program, groups, example, arguments):
+def _dispatch(verbs, arguments):
     first, *rest = arguments or ["--help"]
-    verbs = {verb for group in groups.values() for verb in group}
-    if first in verbs:
-        command_module(program, first).main(rest)
+    if first in verbs.purposes:
+        verbs.load(first).main(rest)
     elif first in ("-h", "--help"):
-        print(_help(program, groups, example))
+        print(_help(verbs))
     elif first == "--version":
-        print(f"{program} {import_module('bilm').__version__}")
+        print(f"{verbs.program} {bilm.__version__}")
     else:
         what = "option" if first.startswith("-") else "verb"
-        near = suggestion(first, ["--help", "--version"] if what == "option" else verbs)
-        raise InputError(f"unknown {what} {first!r}{near or ';'} `{program} --help` lists all")
+        near = suggestion(first, ["--help", "--version"] if what == "option" else verbs.purposes)
+        raise InputError(
+            f"unknown {what} {first!r}{near or ';'} `{verbs.program} --help` lists all")
 
 
-def _help(program, groups, example) -> str:
+def _help(verbs) -> str:
+    program = verbs.program
     lines = [f"usage: {program} VERB [OPTIONS]", "",
              f"`{program} VERB --help` lists the options of a verb, `{program} --version` prints "
              "the version."]
-    for title, verbs in groups.items():
+    for title, group in verbs.groups.items():
         lines += ["", f"{title}:"]
-        lines += [f"  {verb:<11} {purpose}" for verb, purpose in verbs.items()]
-    return "\n".join([*lines, "", "example:", f"  {example}"])
+        lines += [f"  {verb:<11} {purpose}" for verb, purpose in group.items()]
+    return "\n".join([*lines, "", "example:", f"  {verbs.example}"])
 
 
 class MessageHandler(logging.Handler):
@@ -135,7 +143,8 @@ class MessageHandler(logging.Handler):
         if os.environ.get("PADDLE_TRAINER_ID", "0") != "0":
             return
         if record.levelno >= logging.WARNING:
-            print(f"warning: {record.getMessage()}", file=sys.stderr, flush=True)
+            prefix = "" if getattr(record, "is_progress", False) else "warning: "
+            print(f"{prefix}{record.getMessage()}", file=sys.stderr, flush=True)
         else:
             print(record.getMessage(), flush=True)
 

@@ -1,4 +1,4 @@
-"""BiLMs in Paddle, from disk and to it."""
+"""Load biLMs as Paddle layers, and save them."""
 
 from typing import Optional, Tuple
 

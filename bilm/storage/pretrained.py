@@ -79,7 +79,9 @@ def _with_vocabulary(model, vocabulary, vocab_path):
     if vocab_path:
         own, vocabulary = vocabulary, Vocabulary.load(vocab_path)
         if own not in (None, vocabulary):
-            raise InputError(f"{vocab_path}: the model comes with other words; leave this file out")
+            raise InputError(
+                f"{vocab_path}: differs from the model's own vocabulary; omit --vocab_path"
+            )
     if vocabulary is None:
         return model
     if len(vocabulary) != model.config.vocab_size:

@@ -49,9 +49,9 @@ class RunFolder:
             raise InputError(f"{option} {path}: {error.strerror}") from None
         try:
             clear_leftovers(self.path, _LEFTOVERS)
-        except BaseException:
+        except OSError as error:
             self.close()
-            raise
+            raise InputError(f"{option} {path}: {error.strerror}") from None
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -145,9 +145,16 @@ def latest_checkpoint(run: PathLike, pointer: str = LATEST) -> Path:
 
 def _hold(path, make) -> Tuple[int, List[Path]]:
     """Return a locked descriptor of a folder, and the folders made for it, the deepest first."""
+    made: List[Path] = []
     while True:
-        made = _make(path) if make else []
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        if make:
+            made = [*dict.fromkeys([*_make(path), *made])]
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except FileNotFoundError:
+            if make:  # the process that has made it has removed it
+                continue
+            raise
         try:
             _lock(descriptor)
             if _is_at(path, descriptor):

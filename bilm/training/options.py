@@ -39,7 +39,9 @@ class TrainingOptions:
     test_path: str = _data("", "segmented text for dev evaluations; empty: none", metavar="GLOB")
     vocab_path: str = _data("", "vocabulary, one word a line", metavar="FILE")
     shuffle: bool = _data(False, "shuffle shards, and sentences within a bounded buffer")
-    all_train_tokens: int = _data(0, "accepted for LARK's scripts; the program counts itself")
+    all_train_tokens: int = _data(
+        0, "ignored; tokens are counted (accepted for LARK's scripts)"
+    )
 
     embed_size: int = _model(512, "features of an embedding and of a projection",
                              aliases=["projection_size"])
@@ -83,7 +85,9 @@ class TrainingOptions:
                                  metavar="DIR")
     log_interval: int = _output(100, "steps between log lines")
     dev_interval: int = _output(10000, "steps between dev evaluations")
-    save_interval: int = _output(10000, "steps between checkpoints; each epoch's end has one too")
+    save_interval: int = _output(
+        10000, "steps between checkpoints; one is also written after each epoch"
+    )
     keep: int = _output(3, "newest checkpoints to keep; 0: all")
 
     use_gpu: bool = _device(False, "train on the GPU")

@@ -11,13 +11,16 @@ from bilm.files import read_json
 from bilm.program.options import check_unchanged
 from bilm.storage.formats.known import locate
 from bilm.storage.model_folder import CHECKSUMS
-from bilm.storage.pretrained import read_config
+from bilm.storage.pretrained import open_model
 from bilm.storage.runs import is_run, latest_checkpoint, list_checkpoints
+from bilm.storage.side_files import VOCABULARY_FILE
 from bilm.storage.stored_model import StoredModel
 from bilm.training.options import FIXED_AT_RESUME, TrainingOptions
 from bilm.training.state import load_checkpoint
 
 _log = logging.getLogger("bilm")
+
+TRAINING_STATE = Path("training", "state.json")  # in a checkpoint that can be resumed
 
 
 class Plan(NamedTuple):
@@ -29,7 +32,8 @@ class Plan(NamedTuple):
         resumed_run: Folder of the run to resume, often the same; None for a new run.
         load_dir: --load_dir, if a run is resumed from it; else "".
         options: Of a new run; a resumed one has its options from the checkpoint.
-        with_moments: Whether Adagrad continues with the moments beside the pretrained weights.
+        pretrained: Model at --load_dir that no training here has written: a new run starts from its
+            weights and Adagrad's moments; else None.
         use_gpu: Device of the run.
         threads: CPU threads of the run.
     """
@@ -39,7 +43,7 @@ class Plan(NamedTuple):
     resumed_run: Optional[Path]
     load_dir: str
     options: Optional[TrainingOptions]
-    with_moments: bool
+    pretrained: Optional[StoredModel]
     use_gpu: bool
     threads: int
 
@@ -60,17 +64,19 @@ def plan_run(given: Dict[str, object]) -> Plan:
     """
     given = dict(given)
     resume, load_dir = bool(given.pop("resume", False)), str(given.pop("load_dir", ""))
-    with_moments = bool(load_dir) and not resume and not _is_of_a_run(load_dir)
-    if with_moments:
-        given = {**_options_from(load_dir), **given, "load_pretraining_params": load_dir}
+    pretrained = _pretrained_at(load_dir) if load_dir and not resume else None
+    if pretrained is not None:
+        given = {
+            **_options_of(pretrained, load_dir), **given, "load_pretraining_params": load_dir,
+        }
     own = Path(str(given.get("para_save_dir", TrainingOptions.para_save_dir)))
-    if with_moments or not (resume or load_dir):
+    if pretrained is not None or not (resume or load_dir):
         options = TrainingOptions(**given)  # type: ignore[arg-type]
-        return Plan(given, own, None, "", options, with_moments, options.use_gpu, options.threads)
+        return Plan(given, own, None, "", options, pretrained, options.use_gpu, options.threads)
     resumed_run = _run_of(load_dir) if load_dir else own
     run = Path(str(given.get("para_save_dir", resumed_run)))
     use_gpu, threads = _device_of(given, load_dir or resumed_run)
-    return Plan(given, run, resumed_run, load_dir, None, False, use_gpu, threads)
+    return Plan(given, run, resumed_run, load_dir, None, None, use_gpu, threads)
 
 
 def read_checkpoint(plan: Plan) -> Tuple[TrainingOptions, StoredModel, Path]:
@@ -87,17 +93,19 @@ def read_checkpoint(plan: Plan) -> Tuple[TrainingOptions, StoredModel, Path]:
     return TrainingOptions(**_resumed_options(plan.given, checkpoint, path)), checkpoint, path
 
 
-def _is_of_a_run(load_dir):
-    """Return whether a checkpoint was written by training here, so that it can be resumed."""
-    path = Path(load_dir)
-    if not path.exists() or is_run(path):
-        return True  # what is missing is told later
-    return locate(path).format == "bilm" and (path / "training" / "state.json").is_file()
+def _pretrained_at(load_dir) -> Optional[StoredModel]:
+    """Return the model at --load_dir; None if training here wrote it, so that it can be resumed."""
+    if not Path(load_dir).exists() or is_run(load_dir):
+        return None  # a missing path is reported later
+    located = locate(load_dir)
+    if located.format == "bilm" and (located.folder / TRAINING_STATE).is_file():
+        return None
+    return open_model(located)
 
 
-def _options_from(load_dir):
+def _options_of(pretrained, load_dir):
     """Return the options that a model without training state decides."""
-    config, path = read_config(load_dir), Path(load_dir)
+    config, vocabulary = pretrained.config, Path(load_dir) / VOCABULARY_FILE
     if config.char_cnn is not None:
         raise InputError(f"--load_dir {load_dir}: reads characters; training takes models of words")
     options = {
@@ -106,8 +114,8 @@ def _options_from(load_dir):
         **{name: getattr(config, name) for name in (
             "num_layers", "cell_clip", "use_skip_connections", "bidirectional", "share_softmax")},
     }
-    if (path / "vocab.txt").is_file():
-        options["vocab_path"] = str(path / "vocab.txt")
+    if vocabulary.is_file():
+        options["vocab_path"] = str(vocabulary)
     return options
 
 
@@ -131,7 +139,7 @@ def _device_of(given, path) -> Tuple[bool, int]:
     }
     for checkpoint in [*reversed(list_checkpoints(path)), Path(path)]:
         with suppress(InputError, OSError):
-            saved = read_json(checkpoint / "training/state.json").get("options")
+            saved = read_json(checkpoint / TRAINING_STATE).get("options")
             if isinstance(saved, dict):
                 wanted.update((name, saved[name]) for name, default in wanted.items()
                               if type(saved.get(name)) is type(default))

@@ -1,4 +1,4 @@
-"""How far a run is and how fast: speed, time left, log lines or a progress bar."""
+"""Progress of a run: speed, remaining time, log lines or a progress bar."""
 
 import sys
 import time

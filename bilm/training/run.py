@@ -24,11 +24,11 @@ from bilm.training.trainer import check_finite
 
 
 class _Stopped(Exception):
-    """A signal asks to stop while something long is going on."""
+    """Raised when a signal interrupts a long operation."""
 
 
 class Run:
-    """A run from where its trainer stands to its end, or to a signal to stop.
+    """A training run, from its current step to the end or a stop signal.
 
     Args:
         setup: The parts of the run.
@@ -263,7 +263,7 @@ def train(plan: Plan, quiet: bool = False) -> Dict:
             options = plan.options
         else:
             options, checkpoint, source = read_checkpoint(plan)
-        run = Run(set_up(options, folder, checkpoint, source, plan.with_moments, quiet), quiet)
+        run = Run(set_up(options, folder, checkpoint, source, plan.pretrained, quiet), quiet)
         del checkpoint  # as large as the model and its optimiser's memory
         return run.train()
 

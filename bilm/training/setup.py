@@ -26,7 +26,7 @@ from bilm.training.trainer import Trainer
 
 _log = logging.getLogger("bilm")
 
-# Options in which processes may differ.
+# Options that may differ between processes.
 _OF_A_PROCESS = dict.fromkeys((
     "train_path", "test_path", "vocab_path", "load_pretraining_params", "para_save_dir", "threads"))
 
@@ -64,7 +64,7 @@ def set_up(
     folder: Optional[RunFolder],
     checkpoint: Optional[StoredModel] = None,
     source: Optional[Path] = None,
-    with_moments: bool = False,
+    pretrained: Optional[StoredModel] = None,
     quiet: bool = False,
 ) -> Setup:
     """Return the parts of a run, new or as they were when `checkpoint` was written.
@@ -74,8 +74,8 @@ def set_up(
         folder: The run's folder; None in all processes but the first.
         checkpoint: Checkpoint to continue from; None starts a new run.
         source: The checkpoint's folder.
-        with_moments: Whether Adagrad continues with the moments that come with
-            options.load_pretraining_params.
+        pretrained: The model at options.load_pretraining_params, if its moments of Adagrad are to
+            be continued; None: only weights are taken from there.
         quiet: Whether to hide progress.
 
     Raises:
@@ -89,9 +89,9 @@ def set_up(
     saved = checkpoint.training["state.json"] if checkpoint else {}
     tokens_per_epoch = saved.get("tokens_per_epoch") or _count(corpus, options, quiet)
     total_steps = _total_steps(options, tokens_per_epoch, saved)
-    pretrained = None
-    if options.load_pretraining_params and not checkpoint:
-        pretrained = open_model(options.load_pretraining_params, moments=with_moments)
+    with_moments = pretrained is not None
+    if options.load_pretraining_params and not checkpoint and pretrained is None:
+        pretrained = open_model(options.load_pretraining_params, moments=False)
     model = _new_model(options, vocabulary, pretrained)
     trainer = Trainer(model, corpus, options, total_steps)
     if with_moments:

@@ -75,10 +75,10 @@ class Trainer:
         model: In training mode.
         corpus: The training text.
         options: Sizes, loss, optimiser and randomness of training.
-        total_steps: Steps of the whole run, over which the learning rate decays.
+        total_steps: Number of steps over which the learning rate decays.
 
     Attributes:
-        waits: Whether a step waits for its loss and norm before it changes a weight.
+        waits: Whether each step checks for non-finite values before updating weights.
     """
 
     def __init__(
@@ -299,7 +299,7 @@ class Trainer:
         )
 
     def restore(self, checkpoint: StoredModel, source: str) -> None:
-        """Return to the state that `pack` returned.
+        """Restore the state that `pack` saved.
 
         Args:
             checkpoint: Read with its training state.

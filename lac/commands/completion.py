@@ -1,10 +1,10 @@
-"""`lac completion`."""
+"""Print a script that completes the verbs and flags of `lac` in a shell."""
 
 from typing import Optional, Sequence
 
 from bilm.program.completion import new_completion_parser, script
 from bilm.program.parser import Parser
-from lac.commands.verbs import GROUPS
+from lac.commands.verbs import VERBS
 
 
 def build_parser() -> Parser:
@@ -13,5 +13,5 @@ def build_parser() -> Parser:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """Print the script."""
-    print(script("lac", GROUPS, build_parser().parse_args(arguments).shell))
+    """Print the script for the shell that the command line names."""
+    print(script(VERBS, build_parser().parse_args(arguments).shell))

@@ -16,7 +16,7 @@ from bilm.program.parser import Parser
 
 _log = logging.getLogger("lac")
 
-FORMAT = "lac"  # what --to calls a tagger's folder
+FORMAT = "lac"  # the name of a tagger's folder for --to
 
 
 def build_parser() -> Parser:

@@ -21,7 +21,7 @@ def build_parser() -> Parser:
     add = parser.group("text").add_argument
     add("patterns", nargs="+", metavar="GLOB", help="corpus files, folders or quoted globs")
     add("--max_sentences", type=int, default=0, metavar="N",
-        help="label so many sentences, evenly spaced; 0: all")
+        help="label N sentences, evenly spaced; 0: all")
     parser.group("output").add_argument(
         "--output", required=True, metavar="FILE", help="tagged text to write"
     )

@@ -1,10 +1,11 @@
 """The console script `lac VERB ...`; each verb is the module of its name in this folder."""
 
+from importlib import import_module
+from types import ModuleType
 from typing import Optional, Sequence
 
-from bilm.program.running import run_verb
+from bilm.program.running import Verbs
 
-# group: verb: what it does
 GROUPS = {
     "training": {
         "label": "tags by jieba's dictionary, for text without labels",
@@ -23,10 +24,18 @@ GROUPS = {
         "completion": "a script that completes verbs and flags on Tab",
     },
 }
-VERBS = {verb: entry for verbs in GROUPS.values() for verb, entry in verbs.items()}
-EXAMPLE = "echo '昨天下午，小川在上海买了两斤苹果。' | lac tag --model sample"
+
+
+def load(verb: str) -> ModuleType:
+    """Import the module of a verb."""
+    return import_module(f"lac.commands.{verb}")
+
+
+VERBS = Verbs(
+    "lac", GROUPS, load, "echo '昨天下午，小川在上海买了两斤苹果。' | lac tag --model sample"
+)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Run the verb that `arguments` (default: the command line) start with."""
-    run_verb("lac", GROUPS, EXAMPLE, arguments)
+    VERBS.run(arguments)

@@ -1,4 +1,4 @@
-"""Checks of what callers of the network pass, with messages that name the value."""
+"""Checks of the network's inputs, with messages that name the value."""
 
 import paddle
 

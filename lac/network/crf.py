@@ -11,7 +11,7 @@ from bilm.network.contextual import mask_of
 from lac.network.checks import check_range, check_shape
 from lac.network.viterbi import TransitionScores
 
-_TINY = 1e-37  # of float32: what is smaller has no share in a sum, and its log would be -inf
+_TINY = 1e-37  # about the smallest float32; the log of 0 would be -inf
 
 
 class LinearChainCRF(nn.Layer):
@@ -24,14 +24,15 @@ class LinearChainCRF(nn.Layer):
     Source: Lafferty et al. 2001; start and stop scores as in fluid's linear_chain_crf, whose
     one parameter holds start, stop and transitions, in this order, as rows.
 
-    >>> from lac.network.viterbi import best_paths
-    >>> crf = LinearChainCRF(num_tags=3)
-    >>> emissions = paddle.zeros([2, 4, 3])  # (batch, steps, tags)
-    >>> tags = paddle.to_tensor([[0, 1, 2, 1], [2, 0, 0, 0]])
-    >>> lengths = paddle.to_tensor([4, 2])
-    >>> loss = crf(emissions, tags, lengths).mean()  # in nats
-    >>> best_paths(emissions.numpy(), lengths.numpy(), crf.scores())[1].shape
-    (2,)
+    Examples:
+        >>> from lac.network.viterbi import best_paths
+        >>> crf = LinearChainCRF(num_tags=3)
+        >>> emissions = paddle.zeros([2, 4, 3])  # (batch, steps, tags)
+        >>> tags = paddle.to_tensor([[0, 1, 2, 1], [2, 0, 0, 0]])
+        >>> lengths = paddle.to_tensor([4, 2])
+        >>> loss = crf(emissions, tags, lengths).mean()  # in nats
+        >>> best_paths(emissions.numpy(), lengths.numpy(), crf.scores())[1].shape
+        (2,)
 
     Args:
         num_tags: Number of tags.
@@ -70,7 +71,7 @@ class LinearChainCRF(nn.Layer):
     def nats(
         self, emissions: paddle.Tensor, tags: paddle.Tensor, lengths: paddle.Tensor
     ) -> paddle.Tensor:
-        """Return what `forward` returns, without its checks, for which a GPU would have to wait.
+        """Return the same as `forward`, without its checks, which wait for the GPU.
 
         Args:
             emissions: Shape (batch, steps, tags).

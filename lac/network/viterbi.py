@@ -23,7 +23,7 @@ class TransitionScores(NamedTuple):
     transitions: np.ndarray
 
     def constrained(self, scheme: TagScheme, tags: Sequence[str]) -> "TransitionScores":
-        """Return the scores with a penalty on what the scheme does not allow.
+        """Return the scores with a penalty on transitions that the scheme forbids.
 
         Args:
             scheme: The meaning of the tags.

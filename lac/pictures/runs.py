@@ -81,7 +81,9 @@ def plot_taggers(
 
 
 def read_tagger_runs(runs: Sequence[PathLike], start_step: int = 0) -> List[RunMetrics]:
-    """Return the figures of runs of `lac train`, of those that have some.
+    """Return the figures of runs of `lac train`.
+
+    Runs without metrics are skipped.
 
     Raises:
         InputError: See `plot_taggers`.

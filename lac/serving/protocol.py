@@ -1,4 +1,4 @@
-"""HTTP/1.1 that closes connections whose client is too slow, and those that are too many.
+"""HTTP/1.1 that closes connections of slow clients and connections beyond a limit.
 
 uvicorn waits without end for the head of a request and for a client to take an answer, and has no
 setting for either: its timeout_keep_alive counts between two requests only, and beyond
@@ -16,55 +16,65 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from lac.serving.limits import Limits
 
 
-def impatient_protocol(limits: Limits) -> Type[H11Protocol]:
-    """Return a protocol class for uvicorn that keeps these limits."""
+class ImpatientProtocol(H11Protocol):
+    """Closes a connection when the head of a request, or the taking of an answer, is late.
 
-    class ImpatientProtocol(H11Protocol):
-        """Closes a connection when the head of a request, or the taking of an answer, is late."""
+    Attributes:
+        limits: The limits; see `impatient_protocol`.
+    """
 
-        _head_due: Optional[asyncio.TimerHandle] = None
-        _answer_due: Optional[asyncio.TimerHandle] = None
+    limits: Limits
+    _head_due: Optional[asyncio.TimerHandle] = None
+    _answer_due: Optional[asyncio.TimerHandle] = None
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > limits.max_connections:
-                transport.abort()
-            else:
-                self._watch_head()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Close a connection that is one too many; otherwise await the head of a request."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            transport.abort()
+        else:
             self._watch_head()
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._answer_due = self.loop.call_later(limits.write_seconds, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        """Stop the clock when the head of a request has come."""
+        super().data_received(data)
+        self._watch_head()
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._answer_due = _cancelled(self._answer_due)
+    def pause_writing(self) -> None:
+        """Start the clock: the client does not take its answer."""
+        super().pause_writing()
+        self._answer_due = self.loop.call_later(self.limits.write_seconds, self.transport.abort)
 
-        def connection_lost(self, exc: Optional[Exception]) -> None:
-            super().connection_lost(exc)
+    def resume_writing(self) -> None:
+        """Stop the clock: the client takes its answer again."""
+        super().resume_writing()
+        self._answer_due = _cancelled(self._answer_due)
+
+    def connection_lost(self, exc: Optional[Exception]) -> None:
+        """Stop both clocks."""
+        super().connection_lost(exc)
+        self._head_due = _cancelled(self._head_due)
+        self._answer_due = _cancelled(self._answer_due)
+
+    def _is_waiting(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _watch_head(self) -> None:
+        """Start the clock when a head is awaited; stop it when one has come."""
+        if not self._is_waiting():
             self._head_due = _cancelled(self._head_due)
-            self._answer_due = _cancelled(self._answer_due)
+        elif self._head_due is None:
+            self._head_due = self.loop.call_later(self.limits.read_seconds, self._give_up)
 
-        def _is_waiting(self) -> bool:
-            return self.cycle is None or self.cycle.response_complete
+    def _give_up(self) -> None:
+        self._head_due = None
+        if self._is_waiting():
+            self.transport.abort()
 
-        def _watch_head(self) -> None:
-            """Start the clock when a head is awaited; stop it when one has come."""
-            if not self._is_waiting():
-                self._head_due = _cancelled(self._head_due)
-            elif self._head_due is None:
-                self._head_due = self.loop.call_later(limits.read_seconds, self._give_up)
 
-        def _give_up(self) -> None:
-            self._head_due = None
-            if self._is_waiting():
-                self.transport.abort()
-
-    return ImpatientProtocol
+def impatient_protocol(limits: Limits) -> Type[ImpatientProtocol]:
+    """Return a protocol class for uvicorn that keeps these limits."""
+    return type("ImpatientProtocol", (ImpatientProtocol,), {"limits": limits})
 
 
 def _cancelled(timer: Optional[asyncio.TimerHandle]) -> Optional[asyncio.TimerHandle]:

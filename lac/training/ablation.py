@@ -1,4 +1,4 @@
-"""What ELMo is worth: taggers with and without it on several seeds, compared."""
+"""The benefit of ELMo: taggers with and without it on several seeds, compared."""
 
 import logging
 from dataclasses import asdict, replace
@@ -65,7 +65,7 @@ def ablate(
 def _outcomes(
     options: TaggerOptions, num_seeds: int, quiet: bool
 ) -> Optional[Dict[str, List[Outcome]]]:
-    """Return how the runs without and with ELMo ended, by seed; None if a signal stopped one."""
+    """Return the results of the runs without and with ELMo; None if a signal stopped one."""
     outcomes: Dict[str, List[Outcome]] = {"none": [], "elmo": []}
     caches = Caches(quiet)
     for seed in range(options.random_seed, options.random_seed + num_seeds):
@@ -87,7 +87,7 @@ def _outcomes(
 def _outcome(
     options: TaggerOptions, folder: RunFolder, caches: Caches, quiet: bool
 ) -> Optional[Outcome]:
-    """Return how a run ended, trained now or before; None if a signal stopped it."""
+    """Return the result of a run, trained now or before; None if a signal stopped it."""
     if not list_checkpoints(folder.path):
         return train_in(folder, options, caches=caches, quiet=quiet)
     checkpoint = read_resumable(folder)
@@ -98,7 +98,7 @@ def _outcome(
 
 
 def _check_data(options: TaggerOptions, checkpoint: Resumable) -> None:
-    """Raise an InputError if data is not what it was when a checkpoint was written."""
+    """Raise an InputError if data has changed since a checkpoint was written."""
     before = checkpoint.state["data"]
     now = read_corpora(options).checksums()
     changed = [name for name, checksum in now.items() if checksum != before.get(name)]
@@ -136,8 +136,8 @@ def compare(
     differences".
 
     Args:
-        without: How the runs without ELMo ended, by seed.
-        with_elmo: How those with ELMo ended, on the same seeds and data.
+        without: Results of the runs without ELMo, by seed.
+        with_elmo: Results of those with ELMo, on the same seeds and data.
         seed: Seed of the exchanges.
 
     Returns:
@@ -178,13 +178,13 @@ def compare(
 
 
 def _f1(totals: np.ndarray) -> np.ndarray:
-    """Return F1 of counts (..., 3): correct, found, wanted."""
+    """Return F1 from counts (..., 3) of correct, predicted and expected spans."""
     flat = [f1_of(*(int(value) for value in row)) for row in totals.reshape(-1, 3)]
     return np.array(flat).reshape(totals.shape[:-1])
 
 
 def to_text(comparison: Dict[str, Any]) -> str:
-    """Return what `compare` returned as text for people."""
+    """Return the result of `compare` as text for people."""
     lines = []
     for name, title in (("none", "without ELMo"), ("elmo", "with ELMo")):
         side = comparison[name]

@@ -9,7 +9,7 @@ from bilm.network.mixes import VARIANTS
 from bilm.program.options import not_chosen, option, out_of_range
 from bilm.text.vocabulary import UNKNOWN
 
-# LARK's flags without a meaning here, and what to know instead.
+# LARK's flags without a meaning here, and the reason.
 OBSOLETE = (
     ("corpus_type_list", "all files of --train_path are read"),
     ("corpus_proportion_list", "all sentences count the same"),
@@ -36,14 +36,14 @@ class TaggerOptions:
                           aliases=["testdata_dir"], metavar="GLOB")
     test_path: str = _data("", "tagged data on which the best model is scored in the end",
                            metavar="GLOB")
-    max_train_sentences: int = _data(0, "use the first so many sentences; 0: all")
+    max_train_sentences: int = _data(0, "use the first N sentences; 0: all")
     word_dict_path: str = _data("", "the tagger's vocabulary; empty: words of the training data",
                                 metavar="FILE")
     min_word_count: int = _data(1, "words that occur fewer times are not in the tagger's "
                                 "vocabulary")
     label_dict_path: str = _data("", "file of all tags; empty: those of the training data",
                                  metavar="FILE")
-    fold_width: bool = _data(True, "full-width and half-width forms are one")
+    fold_width: bool = _data(True, "treat full-width and half-width forms as equal")
     word_rep_dict_path: str = _data("", "table of forms to fold; empty: Unicode's", metavar="FILE")
     customization: str = _data("", "user dictionary to store in the model", metavar="FILE")
 
@@ -74,14 +74,14 @@ class TaggerOptions:
                             "output")
     char_features: bool = _model(False, "add features made from the characters of words")
     character_size: int = _model(64, "number of these features")
-    constrained_decoding: bool = _model(True, "never let an I follow a wrong tag")
+    constrained_decoding: bool = _model(True, "only allow I tags after a matching tag")
     load_pretraining_params: str = _model("", "tagger to go on from, with its words and tags",
                                           metavar="DIR")
 
     max_epochs: int = _optimisation(30, "passes over the training data")
-    max_steps: int = _optimisation(0, "stop after so many steps; 0: no limit",
+    max_steps: int = _optimisation(0, "stop after this many steps; 0: no limit",
                                    aliases=["num_iterations"])
-    patience: int = _optimisation(5, "stop after so many evaluations without a better dev F1",
+    patience: int = _optimisation(5, "stop after this many evaluations without a better dev F1",
                                   aliases=["eval_window"])
     batch_size: int = _optimisation(32, "sentences in a batch")
     learning_rate: float = _optimisation(1e-3, "of Adam", aliases=["base_learning_rate"])
@@ -89,8 +89,8 @@ class TaggerOptions:
     crf_learning_rate: float = _optimisation(0.2, "of the CRF, times --learning_rate")
     l2_coef: float = _optimisation(1e-4, "L2 regularisation of GRU and linear weights")
     unknown_rate: float = _optimisation(
-        0.5, "share, 0 to 1, of the words that occur once in the training data and are taken for "
-        "unknown"
+        0.5, "probability, 0 to 1, of replacing a word that occurs once in the training data by "
+        "<unknown>"
     )
     max_grad_norm: float = _optimisation(10.0, "global norm that gradients are clipped to; 0: none")
     random_seed: int = _optimisation(0, "decides initial weights, dropout and order")
@@ -131,8 +131,8 @@ class TaggerOptions:
             defaults = {field.name: field.default for field in fields(self)}
             for name in DECIDED_BY_TAGGER:
                 if getattr(self, name) != defaults[name]:
-                    yield (f"--{name} goes without --load_pretraining_params: the tagger that is "
-                           "trained further decides it")
+                    yield (f"--{name} cannot be combined with --load_pretraining_params, whose "
+                           "tagger decides it")
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 

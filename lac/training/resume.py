@@ -1,4 +1,4 @@
-"""What a run of a tagger continues from, without Paddle."""
+"""The checkpoint from which a run of a tagger continues, read without Paddle."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -224,7 +224,7 @@ def train(
         The result; None if a signal stopped it.
 
     Raises:
-        InputError: Something in the options or the data is wrong, or training cannot go on.
+        InputError: The options or the data are wrong, or training cannot go on.
     """
     with RunFolder(options.save_dir, "--save_dir") as folder:
         folder.check_unused()
@@ -251,7 +251,7 @@ def train_in(
         The result; None if a signal stopped it.
 
     Raises:
-        InputError: Something in the options or the data is wrong, or training cannot go on.
+        InputError: The options or the data are wrong, or training cannot go on.
     """
     caches = caches or Caches(quiet)
     return TaggerRun(set_up(options, folder, checkpoint, caches), quiet).train()

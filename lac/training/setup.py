@@ -38,7 +38,7 @@ class Setup(NamedTuple):
         options: The options.
         folder: The run's folder.
         corpora: The tagged text.
-        data: Checksums of the tagged text, by which changes are noticed.
+        data: Checksums of the tagged text.
         trainer: A trainer, at the step from which the run continues.
         stored: The tagger's folder as it will be written, except the weights.
         lookup: Turns sentences into the tagger's ids.
@@ -116,7 +116,7 @@ def set_up(
         caches: Layers of earlier runs, which are used if the biLM and the data are the same.
 
     Raises:
-        InputError: Something in the options does not fit what is there.
+        InputError: The options do not fit the data, the tagger or the biLM that they name.
     """
     corpora = read_corpora(options)
     data = corpora.checksums()

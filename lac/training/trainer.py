@@ -10,6 +10,7 @@ import paddle
 from paddle.regularizer import L2Decay
 
 from bilm.errors import InputError
+from bilm.inference.batching import slices
 from bilm.paddle_compat import as_tensor, set_learning_rate_factor
 from bilm.randomness import random_for, seed_for
 from bilm.training.optimizer import (
@@ -83,7 +84,7 @@ class TaggerTrainer:
         self._rare = _words_seen_once(sentences, lookup)
         self.steps_per_epoch = -(-len(sentences) // options.batch_size)
         self._epoch = -1
-        self._batches: List[List[int]] = []
+        self._batches: List[Sequence[int]] = []
         self._parameters = {
             name: parameter for name, parameter in tagger.state_dict().items()
             if options.finetune_elmo or not name.startswith(BILM_PREFIX)
@@ -153,23 +154,21 @@ class TaggerTrainer:
         apply_gradients(self._optimizer, gradients, factor)
         self._optimizer.clear_grad(set_to_zero=False)
 
-    def _next_batch(self) -> List[int]:
+    def _next_batch(self) -> Sequence[int]:
         epoch, place = divmod(self.step, self.steps_per_epoch)
         if epoch != self._epoch:
             self._epoch, self._batches = epoch, self._order(epoch)
         return self._batches[place]
 
-    def _order(self, epoch: int) -> List[List[int]]:
+    def _order(self, epoch: int) -> List[Sequence[int]]:
         """Return the batches of an epoch: shuffled, sentences of similar length together."""
         random = random_for("tagged sentences", self.options.random_seed, epoch)
-        order = random.permutation(len(self._sentences))
+        order = random.permutation(len(self._sentences)).tolist()
         size, pool = self.options.batch_size, self.options.batch_size * _POOL_BATCHES
-        batches = []
-        for start in range(0, len(order), pool):
-            block = sorted(
-                order[start : start + pool], key=lambda number: len(self._sentences[number].tokens)
-            )
-            batches += [block[first : first + size] for first in range(0, len(block), size)]
+        batches: List[Sequence[int]] = []
+        for block in slices(order, pool):
+            by_length = sorted(block, key=lambda number: len(self._sentences[number].tokens))
+            batches += slices(by_length, size)
         return [batches[number] for number in random.permutation(len(batches))]
 
     def _hide_rare_words(self, ids: TokenIds, step: int) -> None:

@@ -122,14 +122,14 @@ def test_verbs_are_suggested_and_listed(capsys, program, word, told):
     assert run(capsys, program, word.format(**names)) == (2, "", f"error: {told.format(**names)}\n")
     status, text, _ = run(capsys, program)
     assert status == 0 and text == run(capsys, program, "--help")[1]
-    for verb, purpose in PROGRAMS[program].VERBS.items():
+    for verb, purpose in PROGRAMS[program].purposes.items():
         assert f"\n  {verb:<11} {purpose}\n" in text
-    assert text.endswith(f"\nexample:\n  {PROGRAMS[program].EXAMPLE}\n")
+    assert text.endswith(f"\nexample:\n  {PROGRAMS[program].example}\n")
 
 
 @pytest.mark.parametrize("error, status, told", [
     (InputError("no such thing"), 2, "error: no such thing"),
-    (MemoryError(), 2, "error: out of memory: no more can be had; lower the batch or the model"),
+    (MemoryError(), 2, "error: out of memory: no memory left; lower the batch or the model"),
     (FileNotFoundError(2, "No such file", "a.txt"), 2, "error: a.txt: No such file"),
     (TypeError("one\ntwo"), 1, "error: internal: TypeError: one two; --debug shows where it "
      "happened, please report it"),
@@ -194,7 +194,7 @@ def test_no_help_version_mistake_or_completion_needs_paddle():
     code = (
         "import sys\nfrom contextlib import suppress\n"
         "from bilm.commands import verbs as b\nfrom lac.commands import verbs as l\n"
-        "for main, verbs in ((b.main, b.VERBS), (l.main, l.VERBS)):\n"
+        "for main, verbs in ((b.main, b.VERBS.purposes), (l.main, l.VERBS.purposes)):\n"
         "    for verb in verbs:\n"
         "        for flag in ('--help', '--version', '--hepl'):\n"
         "            with suppress(SystemExit): main([verb, flag])\n"
@@ -253,7 +253,7 @@ def test_a_json_file_that_cannot_be_written_is_told_first(
 
 def test_every_bar_can_be_hidden():
     """Each is hidden where stderr is no terminal, by disable=None or by a look at it."""
-    packages = [Path(module.__file__).parents[1] for module in PROGRAMS.values()]
+    packages = [Path(import_module(program).__file__).parent for program in PROGRAMS]
     paths = [path for folder in [*packages, ROOT / "tools"] for path in folder.rglob("*.py")]
     assert len(paths) > 50
     for path in paths:

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.smoke
 def test_the_completion_script_names_every_verb_flag_and_choice(capsys, program, shell):
     status, text, _ = run(capsys, program, "completion", shell)
     assert status == 0
-    assert text == script(program, PROGRAMS[program].GROUPS, shell) + "\n"
-    for verb in PROGRAMS[program].VERBS:
+    assert text == script(PROGRAMS[program], shell) + "\n"
+    for verb in PROGRAMS[program].purposes:
         assert verb in text
         parser = parser_of(program, verb)
         choices = [str(choice) for action in parser.actions for choice in action.choices or ()]
@@ -32,7 +32,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="there is n
 def complete_in_bash(folder, program, *words):
     """Return what bash offers, in a folder, for the last one of some words."""
     line = " ".join(map(shlex.quote, (program, *words)))
-    code = f"{script(program, PROGRAMS[program].GROUPS, 'bash')}\nCOMP_WORDS=({line})\n" \
+    code = f"{script(PROGRAMS[program], 'bash')}\nCOMP_WORDS=({line})\n" \
            f"COMP_CWORD={len(words)}\n_shtab_{program}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\""
     done = subprocess.run(["bash"], input=code, capture_output=True, text=True, cwd=folder,
                           check=True)
@@ -43,13 +43,13 @@ def complete_in_bash(folder, program, *words):
 @needs_bash
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_bash_takes_the_script(program):
-    text = script(program, PROGRAMS[program].GROUPS, "bash")
+    text = script(PROGRAMS[program], "bash")
     subprocess.run(["bash", "-n"], input=text, text=True, check=True)
 
 
 @needs_bash
 @pytest.mark.parametrize("words, offered", [
-    (["bilm", ""], [*PROGRAMS["bilm"].VERBS]), (["lac", ""], [*PROGRAMS["lac"].VERBS]),
+    (["bilm", ""], [*PROGRAMS["bilm"].purposes]), (["lac", ""], [*PROGRAMS["lac"].purposes]),
     (["bilm", "pretrain", "--hid"], ["--hidden_size"]),
     (["bilm", "pretrain", "--optim", "ada"], ["adagrad", "adam"]),
     (["bilm", "pretrain", "--use_gpu", ""], ["True", "False"]),

@@ -120,7 +120,7 @@ def test_the_names_that_are_used_most_have_an_example():
 
 
 def test_public_functions_are_annotated():
-    """Every parameter and every result; `arguments` of main is what argparse takes."""
+    """Every parameter and every result."""
     wrong = []
     for name, node in PUBLIC.items():
         functions = [node] if isinstance(node, ast.FunctionDef) else [member(node, "__init__")]
@@ -128,7 +128,7 @@ def test_public_functions_are_annotated():
             taken = function.args
             items = [*taken.posonlyargs, *taken.args, *taken.kwonlyargs, taken.vararg, taken.kwarg]
             bare = [item.arg for item in items if item and item.annotation is None
-                    and item.arg not in ("self", "cls", "arguments")]
+                    and item.arg not in ("self", "cls")]
             if function.returns is None and function.name != "__init__":
                 bare.append("its result")
             wrong += [f"{name}: {what}" for what in bare]

@@ -137,6 +137,17 @@ def test_every_floor_is_there_and_every_exception_is_needed():
         assert functions <= inside, f"{name}: imports nothing in {functions - inside}"
 
 
+def test_modules_are_imported_by_name_only_where_names_are_public():
+    """Elsewhere `import_module` would hide an import from these tests."""
+    users = {name for name, tree in SOURCES.items() for node in ast.walk(tree)
+             if isinstance(node, ast.Name) and node.id == "import_module"
+             and not name.startswith("tools.")}
+    assert users == {
+        "bilm.lazy_names", "bilm.commands.verbs", "lac.commands.verbs",
+        "bilm.text.segmenters",  # other packages
+    }
+
+
 def test_no_modules_import_each_other_in_a_circle():
     graph = {name: {item.module for item in own_imports(name)} & SOURCES.keys() - {name}
              for name in SOURCES}

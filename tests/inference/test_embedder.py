@@ -11,7 +11,7 @@ from bilm.inference.embedder import Embedder
 from bilm.storage.tensors import weights_of
 from bilm.text.vocabulary import SPECIAL_TOKENS
 from tests.reference import lark, numpy_elmo
-from tests.reference.embedded_words import VOCABULARY, WORDS, sentences_of
+from tests.reference.embedded_words import CONFIG, VOCABULARY, WORDS, sentences_of
 from tests.reference.kernel_problems import assert_promised_bits
 
 
@@ -138,7 +138,7 @@ def test_a_stateful_embedder_goes_on_where_it_was(model, folder, limit_tokens, v
         expected, state = contextual_layers(model, ids, None, variant, state)
         expected = expected.numpy()[:, 0]
         expected = expected[:, 1:-1] if borders else expected
-        np.testing.assert_allclose(layers, expected, atol=1e-6)
+        np.testing.assert_allclose(layers, expected, atol=5e-6)  # other batches of rows
     assert np.abs(found[0] - found[3]).max() > 1e-3
     embedder.set_state({})
     np.testing.assert_array_equal(embedder.embed(sentences[:1])[0], found[0])
@@ -152,9 +152,10 @@ def test_unknown_words_get_the_mean_of_their_known_characters(model, folder):
     table = weights_of(model)["embedding.weight"]
     row = {word: table[VOCABULARY.encode([word])[0]] for word in (*WORDS, "<UNK>")}
     expected = [row["我们"], (row["天"] + row["人"]) / 2, row["我"], row["<UNK>"]]
-    np.testing.assert_allclose(found[0, :, :6], expected, atol=1e-6)
+    np.testing.assert_allclose(found[0, :, : CONFIG.projection_size], expected, atol=1e-6)
     (plain,) = Embedder(folder).embed([sentence])
-    np.testing.assert_allclose(plain[0, 1:, :6], [row["<UNK>"]] * 3, atol=1e-6)
+    np.testing.assert_allclose(
+        plain[0, 1:, : CONFIG.projection_size], [row["<UNK>"]] * 3, atol=1e-6)
     assert np.abs(found[2, 0] - plain[2, 0]).max() > 1e-4  # the states see it, too
 
 

@@ -99,11 +99,11 @@ def test_only_the_same_text_model_and_options_are_resumed(folder, tmp_path):
         embed(folder, text, out)
     for change in (["--layers", "top"], ["--dtype", "float16"], ["--batch_size", "7"],
                    ["--unknown", "characters"], ["--stateful"], ["--variant", "lark"]):
-        with pytest.raises(InputError, match="was begun with another text, model or option"):
+        with pytest.raises(InputError, match="belongs to a different text, model or option"):
             embed(folder, text, out, "--resume", *change)
     with open(text, "a", encoding="utf-8") as file:
         file.write("人\n")
-    with pytest.raises(InputError, match="was begun with another text, model or option"):
+    with pytest.raises(InputError, match="belongs to a different text, model or option"):
         embed(folder, text, out, "--resume")
 
 
@@ -157,7 +157,7 @@ def test_a_note_that_says_too_much_is_found_out(folder, tmp_path):
     with safe_open(note, "numpy") as file:
         about = file.metadata()
     note.write_bytes(save({}, {**about, "batches": "9999"}))
-    with pytest.raises(InputError, match=r"9999 batches are said to be done, there are \d+;"):
+    with pytest.raises(InputError, match=r"counts 9999 batches, but the text has \d+;"):
         embed(folder, text, out, "--resume")
     assert not out.exists()
 
@@ -190,7 +190,7 @@ def test_another_model_or_mix_is_not_resumed(folder, tmp_path):
     paddle.seed(99)
     config = BiLMConfig(vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
     BiLM(config).save_pretrained(tmp_path / "other", VOCABULARY)
-    with pytest.raises(InputError, match="was begun with another text, model or option"):
+    with pytest.raises(InputError, match="belongs to a different text, model or option"):
         embed(tmp_path / "other", text, out, "--resume")
     prints = set()
     for weight in (0.0, 1.0):
@@ -247,7 +247,7 @@ def test_a_full_disk_keeps_what_is_done(folder, text, tmp_path, monkeypatch):
         return pwrite(*arguments)
 
     monkeypatch.setattr(vector_file.os, "pwrite", full)
-    with pytest.raises(InputError, match="No space left on device; what is done is kept"):
+    with pytest.raises(InputError, match="No space left on device; finished work is kept"):
         embed_lines(embedder, Lines(text), out)
     monkeypatch.setattr(vector_file.os, "pwrite", pwrite)
     embed_lines(embedder, Lines(text), out, resume=True)

@@ -65,6 +65,13 @@ def test_a_list_gives_a_list_and_is_not_touched(lac):
     assert lac.run(text for text in texts) == found
 
 
+def test_a_tagger_without_elmo_has_no_layers(tmp_path):
+    lac = fresh(trained(tmp_path, max_epochs=1))
+    assert lac.knows("春天") and not lac.knows("薛定谔")
+    with pytest.raises(InputError, match="the tagger has no ELMo"):
+        lac.layers([["春天"]])
+
+
 @pytest.mark.parametrize("wrong", [5, None, [1], ["好", None], b"\xe5\xa5\xbd", {"好": 1}])
 def test_what_is_no_text_is_told(lac, wrong):
     with pytest.raises(InputError):

@@ -215,7 +215,7 @@ def test_what_cannot_be_drawn_is_told(tmp_path, capsys):
         ([str(tmp_path), *to], "it has no metrics.jsonl"),
         ([str(empty), *to], "empty: no figures in metrics.jsonl"),
         ([str(full), "--start_step", "5", *to], "no figures in metrics.jsonl from step 5 on"),
-        ([str(tagger), *to], "no run of bilm pretrain; lac plot"),
+        ([str(tagger), *to], "not a run of bilm pretrain; use lac plot"),
         ([str(broken), *to], "'x' is no step"),
         ([str(full), "--output", str(tmp_path / "x.gif")], "must end in .png, .svg, .pdf"),
         ([str(full), "--output", str(tmp_path / "no/x.png")], "x.png: No such file"),

@@ -2,16 +2,15 @@
 
 import argparse
 
-from bilm.commands import verbs as bilm_verbs
-from bilm.program.running import command_module
-from lac.commands import verbs as lac_verbs
+from bilm.commands.verbs import VERBS as BILM_VERBS
+from lac.commands.verbs import VERBS as LAC_VERBS
 
-PROGRAMS = {"bilm": bilm_verbs, "lac": lac_verbs}
-VERBS = [(program, verb) for program, module in PROGRAMS.items() for verb in module.VERBS]
+PROGRAMS = {"bilm": BILM_VERBS, "lac": LAC_VERBS}
+VERBS = [(program, verb) for program, verbs in PROGRAMS.items() for verb in verbs.purposes]
 
 
 def module_of(program, verb):
-    return command_module(program, verb)
+    return PROGRAMS[program].load(verb)
 
 
 def parser_of(program, verb):
@@ -26,7 +25,7 @@ def shown_flags(parser):
 def run(capsys, program, *arguments):
     """Return the exit status of a program, and what it printed on stdout and stderr."""
     try:
-        PROGRAMS[program].main(list(arguments))
+        PROGRAMS[program].run(list(arguments))
         status = 0
     except SystemExit as error:
         status = error.code or 0

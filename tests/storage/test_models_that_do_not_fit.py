@@ -109,7 +109,7 @@ def test_words_that_come_with_a_model_are_not_replaced(tmp_path):
     (tmp_path / "same.txt").write_text(words, encoding="utf-8")
     (tmp_path / "other.txt").write_text(words.replace("词7", "别的"), encoding="utf-8")
     open_model(folder, vocab_path=tmp_path / "same.txt")
-    with pytest.raises(InputError, match="the model comes with other words"):
+    with pytest.raises(InputError, match="differs from the model's own vocabulary"):
         open_model(folder, vocab_path=tmp_path / "other.txt")
 
 

@@ -33,7 +33,7 @@ def pretrain(monkeypatch):
     plans = []
 
     def train(plan, quiet):
-        assert plan.resumed_run is None and not plan.with_moments
+        assert plan.resumed_run is plan.pretrained is None
         plans.append(plan)
         return {"finished": True}
 

@@ -19,7 +19,7 @@ class Format(NamedTuple):
     """A format of biLMs on disk.
 
     Attributes:
-        find: Path -> where the model is, or None if there is none of this format or its kin.
+        find: Path -> where the model is, or None if there is none of this or a related format.
         read: (where it is, config or None, whether to read moments, **settings) -> StoredModel,
             without side files.
         write: (folder, model, progress) -> None, without side files.

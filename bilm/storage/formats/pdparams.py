@@ -85,7 +85,8 @@ def find(path: Path) -> Optional[Located]:
     files = sorted(path.glob("*.pdparams")) if path.is_dir() else [path]
     files = [file for file in files if file.is_file() and file.suffix == ".pdparams"]
     if len(files) > 1:
-        raise InputError(f"{path}: which is it: {', '.join(file.name for file in files)}?")
+        names = ", ".join(file.name for file in files)
+        raise InputError(f"{path}: several weight files ({names}): name one of them")
     return Located("pdparams", path, files[0]) if files else None
 
 

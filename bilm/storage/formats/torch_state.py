@@ -113,7 +113,8 @@ def find_file(path: Path) -> Optional[Path]:
             return path / WEIGHTS_FILE
         files = sorted(file for file in path.iterdir() if file.suffix in _PICKLED)
         if len(files) > 1:
-            raise InputError(f"{path}: which is it: {', '.join(file.name for file in files)}?")
+            names = ", ".join(file.name for file in files)
+            raise InputError(f"{path}: several weight files ({names}): name one of them")
         return files[0] if files else None
     is_weights = path.is_file() and path.suffix in (".safetensors", *_PICKLED)
     return path if is_weights else None
