@@ -31,7 +31,7 @@ def projected_lstm(
     projection_clip: float,
 ) -> Tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     """Run one layer in each direction, step by step."""
-    recurrences = [_Recurrence(own, cell_clip, projection_clip) for own in weights]
+    recurrences = _recurrences(weights, cell_clip, projection_clip)
     outputs, *state = _run_each(recurrences, paddle.unstack(inputs), hidden, cell, lengths)
     return (paddle.stack(outputs), *state)
 
@@ -46,7 +46,7 @@ def projected_lstm_over_text(
     projection_clip: float,
 ) -> Tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     """Run one layer in each direction, step by step, the second over reversed rows."""
-    recurrences = [_Recurrence(own, cell_clip, projection_clip) for own in weights]
+    recurrences = _recurrences(weights, cell_clip, projection_clip)
     read = _second_reversed(paddle.unstack(inputs, axis=2), lengths)
     outputs, *state = _run_each(recurrences, read, hidden, cell, lengths)
     return (paddle.stack(_second_reversed(outputs, lengths), axis=2), *state)
@@ -61,6 +61,8 @@ class _Recurrence(NamedTuple):
     """One direction of a layer."""
 
     weights: LSTMWeights
+    projection_size: int
+    cell_size: int
     cell_clip: float
     projection_clip: float
 
@@ -70,12 +72,18 @@ class _Recurrence(NamedTuple):
         step_gates (batch, 4 * cell) is the input's part of the gates, before their nonlinearities.
         """
         gates = step_gates + paddle.matmul(hidden, self.weights.recurrent_weight)
-        size = self.weights.projection_weight.shape[0]  # blocks: c, i, f, o
+        size = self.cell_size  # blocks: c, i, f, o
         candidate = paddle.tanh(gates[:, :size])
         input_gate, forget_gate, output_gate = paddle.split(F.sigmoid(gates[:, size:]), 3, axis=-1)
         cell = _clip(forget_gate * cell + input_gate * candidate, self.cell_clip)
         hidden = paddle.matmul(output_gate * paddle.tanh(cell), self.weights.projection_weight)
         return _clip(hidden, self.projection_clip), cell
+
+
+def _recurrences(weights, cell_clip, projection_clip):
+    cell_size, projection_size = weights[0].projection_weight.shape
+    return [_Recurrence(own, projection_size, cell_size, cell_clip, projection_clip)
+            for own in weights]
 
 
 def _clip(values, limit):
@@ -122,9 +130,8 @@ class _StepCell(nn.RNNCellBase):
 
     def forward(self, inputs, states):
         # Tensors read inside a loop have lost their sizes in Paddle 3.
-        weights = self._recurrence.weights
-        hidden = states[0].reshape([-1, weights.recurrent_weight.shape[0]])
-        cell = states[1].reshape([-1, weights.projection_weight.shape[0]])
+        hidden = states[0].reshape([-1, self._recurrence.projection_size])
+        cell = states[1].reshape([-1, self._recurrence.cell_size])
         hidden, cell = self._recurrence.step(inputs, hidden, cell)
         return hidden, (hidden, cell)
 
