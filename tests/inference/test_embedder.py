@@ -194,7 +194,7 @@ def test_larks_folder_needs_a_vocabulary(tmp_path):
     words = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(34))]
     (tmp_path / "v.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     embedder = Embedder(lark.FOLDER / "checkpoint_trained", vocab_path=tmp_path / "v.txt")
-    assert embedder.embed([["w3", "w9"]])[0].shape == (3, 2, 12)
+    assert embedder.embed([["w3", "w9"]])[0].shape == (3, 2, 16)
 
 
 def test_a_string_is_no_list_of_words(folder):
