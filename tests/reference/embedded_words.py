@@ -8,7 +8,10 @@ from bilm.text.vocabulary import SPECIAL_TOKENS
 
 WORDS = [*"天地人你我他", "天气", "公园", "我们", "明天", "下雨"]
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS])
-CONFIG = BiLMConfig(vocab_size=len(VOCABULARY), projection_size=8, cell_size=12)
+CONFIG = BiLMConfig(vocab_size=len(VOCABULARY), projection_size=6, cell_size=10)
+
+# of sizes whose bits every code of MKL keeps: see docs/parity.md
+EVEN_CONFIG = BiLMConfig(vocab_size=len(VOCABULARY), projection_size=8, cell_size=12)
 
 
 def make_model(config=CONFIG):
