@@ -78,3 +78,14 @@ def test_growth_changes_one_size_at_a_time_and_draws_it(tmp_path):
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"growth\.txt: the name must end in one of \..*\.png"):
         growth.check_picture("growth.txt")
+
+
+@pytest.mark.parametrize("task", ["embed_1", "train_full", "train_sampled"])
+@pytest.mark.parametrize("system", ["torch", "torch_lstm"])
+def test_the_peers_in_pytorch_compute(task, system, tmp_path):
+    pytest.importorskip("torch")
+    from benchmark import pytorch
+
+    config = "small:vocab=60:projection=6:cell=10:batch=2:candidates=20:steps=4"
+    work = pytorch.prepare(task, config, tmp_path, 1, system)
+    assert work() == (4 if task == "embed_1" else 8)  # rows times steps

@@ -23,7 +23,7 @@ class BuiltInLSTM(nn.Module):
         size = config.projection_size
         self.lstm = nn.LSTM(size, config.cell_size, proj_size=size, batch_first=True)
 
-    def forward(self, inputs, hidden, cell, lengths=None):
+    def forward(self, inputs, hidden, cell, lengths=None, scan=None):
         """Return what `TorchProjectedLSTM.forward` does."""
         outputs, (hidden, cell) = self.lstm(inputs, (hidden[None], cell[None]))
         return outputs, hidden[0], cell[0]
