@@ -1,18 +1,24 @@
 """`bilm pretrain`: train a biLM on segmented text, and resume it exactly."""
 
 import argparse
-import logging
 import os
 from typing import Optional, Sequence
 
 from bilm.hardware import keep_freed_memory, prepare_device
 from bilm.program.json_output import stdout_for_report, write_report
-from bilm.program.options import add_json_option, add_options, add_quiet_option
+from bilm.program.options import (
+    add_json_option,
+    add_obsolete_options,
+    add_options,
+    add_quiet_option,
+    note_on_obsolete,
+    without_obsolete,
+)
 from bilm.program.parser import Parser
 from bilm.training.options import OBSOLETE, TrainingOptions
 from bilm.training.plan import plan_run
 
-_log = logging.getLogger("bilm")
+_ADVICE = {name: advice for name, _, advice in OBSOLETE}
 
 
 def build_parser() -> Parser:
@@ -23,8 +29,7 @@ def build_parser() -> Parser:
         ["bilm pretrain --train_path 'corpus/train/*' --vocab_path corpus/vocabulary.txt "
          "--para_save_dir run",
          "bilm pretrain --resume --para_save_dir run --max_steps 300"],
-        notes="obsolete, accepted for LARK's scripts: "
-        + ", ".join(f"--{name}" for name, _, _ in OBSOLETE),
+        notes=note_on_obsolete(_ADVICE),
     )
     add_options(parser, TrainingOptions)
     add = parser.group("resuming").add_argument
@@ -33,9 +38,7 @@ def build_parser() -> Parser:
     add("--load_dir", default=argparse.SUPPRESS, metavar="DIR",
         help="continue from this checkpoint; one of LARK's, or a converted one, gives weights and "
         "Adagrad's moments, and training starts at step 0")
-    for name, _, _ in OBSOLETE:
-        parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
-                            help=argparse.SUPPRESS)
+    add_obsolete_options(parser, _ADVICE)
     add_json_option(parser, "the final figures as a JSON object")
     add_quiet_option(parser)
     return parser
@@ -43,12 +46,8 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train as the command line says."""
-    given = vars(build_parser().parse_args(arguments))
+    given = without_obsolete(vars(build_parser().parse_args(arguments)), _ADVICE)
     json_path, quiet = given.pop("json"), given.pop("quiet")
-    for name, _, advice in OBSOLETE:
-        if name in given:
-            del given[name]
-            _log.warning(f"--{name} is obsolete and ignored: {advice}")
     with stdout_for_report(json_path):
         plan = plan_run(given)
         prepare_device(plan.use_gpu, plan.threads)

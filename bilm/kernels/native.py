@@ -4,13 +4,12 @@ The functions are those of `bilm.kernels.operators`, where they are described.
 """
 
 from functools import partial
-from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
 from paddle.nn import functional as F
 
-from bilm.kernels.arguments import Candidates, LSTMWeights
+from bilm.kernels.arguments import Candidates
 from bilm.kernels.fused_loss import FusedLoss
 from bilm.paddle_compat import as_tensor, builds_pir, run_custom_operator
 
@@ -18,37 +17,10 @@ from bilm.paddle_compat import as_tensor, builds_pir, run_custom_operator
 MAX_LOGITS = 1 << 26
 
 
-def projected_lstm(
-    weights: Sequence[LSTMWeights],
-    inputs: paddle.Tensor,
-    hidden: paddle.Tensor,
-    cell: paddle.Tensor,
-    lengths: Optional[paddle.Tensor],
-    cell_clip: float,
-    projection_clip: float,
-) -> Tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Run one layer in each direction; see core/projected_lstm.h."""
-    return _projected_lstm(
-        weights, inputs, hidden, cell, lengths, cell_clip, projection_clip, False
-    )
-
-
-def projected_lstm_over_text(
-    weights: Sequence[LSTMWeights],
-    inputs: paddle.Tensor,
-    hidden: paddle.Tensor,
-    cell: paddle.Tensor,
-    lengths: Optional[paddle.Tensor],
-    cell_clip: float,
-    projection_clip: float,
-) -> Tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
-    """Run one layer in each direction, in the order of the text; see core/projected_lstm.h."""
-    return _projected_lstm(weights, inputs, hidden, cell, lengths, cell_clip, projection_clip, True)
-
-
 def _projected_lstm(
-    weights, inputs, hidden, cell, lengths, cell_clip, projection_clip, in_text_order
+    weights, inputs, hidden, cell, lengths, cell_clip, projection_clip, *, in_text_order
 ):
+    """Run one layer in each direction; see core/projected_lstm.h."""
     lengths = None if lengths is None else lengths.astype("int64")
     named = {"Inputs": inputs, "Hidden": hidden, "Cell": cell, "Lengths": lengths}
     names = ("InputWeight", "RecurrentWeight", "Bias", "ProjectionWeight")
@@ -68,6 +40,10 @@ def _projected_lstm(
     operator = "bilm_projected_lstm" if len(weights) == 1 else "bilm_projected_lstm_pair"
     outputs = ("Outputs", "LastHidden", "LastCell", "Gates", "Cells")
     return tuple(_run(operator, named, attributes, outputs)[:3])
+
+
+projected_lstm = partial(_projected_lstm, in_text_order=False)
+projected_lstm_over_text = partial(_projected_lstm, in_text_order=True)
 
 
 def _with_gradient(tensor):

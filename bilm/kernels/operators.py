@@ -134,18 +134,29 @@ def sampled_softmax_loss(
     token_weights: paddle.Tensor,
     sparse: bool = False,
 ) -> paddle.Tensor:
-    """Return the sum of token_weights * nats of a sampled softmax, a scalar with a gradient.
+    """Return sum_t token_weights_t * nats_t, estimated from a sample of the vocabulary.
 
-    The equation stands at `bilm.network.losses.sampled_softmax_loss`.
+        s_k = h_t . W_k + b_k - log(expected count of k)
+        nats_t = log(sum of exp(s_k) over the candidates and the target) - s_target
+
+    A candidate that is a token's target counts once (accidental hits are removed). Only
+    the rows of candidates and targets are read. The value is not a perplexity's: it is
+    far below the full softmax's, whose gradient it approximates.
+
+    Source: Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine
+    Translation", section 3.
 
     Args:
-        hidden: Shape (tokens, projection), float32.
+        hidden: Shape (tokens, projection).
         targets: Shape (tokens,), int64.
-        weight: Shape (classes, projection), float32.
-        bias: Shape (classes,), float32.
+        weight: Shape (vocabulary, projection).
+        bias: Shape (vocabulary,).
         candidates: Drawn for these targets.
-        token_weights: Shape (tokens,), float32, constant; 0 leaves a token out.
+        token_weights: Shape (tokens,), constant; 0 leaves a token out.
         sparse: Whether the weight's gradient holds the touched rows only (SelectedRows).
+
+    Returns:
+        A scalar with a gradient.
     """
     return _chosen().sampled_softmax_loss(
         hidden, targets, weight, bias, candidates, token_weights, sparse
@@ -190,8 +201,3 @@ def adagrad(
     """
     chosen = with_paddle if gradient.is_selected_rows() else _chosen()
     chosen.adagrad(parameter, moment, gradient, factor, rate, epsilon)
-
-
-def scaled(gradient: paddle.Tensor, factor: paddle.Tensor) -> paddle.Tensor:
-    """Return a gradient times a scalar: a dense one in place, one of single rows as a new one."""
-    return with_paddle.scaled(gradient, factor)

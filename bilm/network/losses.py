@@ -1,6 +1,7 @@
-"""Cross entropies of predicted words: the full softmax, and the sampled softmax.
+"""Cross entropies of predicted words, of the full softmax.
 
-Losses are sums in nats; callers normalise them.
+Losses are sums in nats; callers normalise them. The sampled softmax is an operator:
+`bilm.kernels.operators.sampled_softmax_loss`.
 """
 
 from typing import Optional
@@ -9,7 +10,6 @@ import numpy as np
 import paddle
 
 from bilm.kernels import operators
-from bilm.kernels.arguments import Candidates
 from bilm.paddle_compat import as_tensor
 
 
@@ -81,44 +81,6 @@ def _check_targets(targets, num_classes):
     if len(wrong):
         raise ValueError(f"targets must be from 0 to {num_classes - 1}, not {ids[wrong[0]]} "
                          f"(token {wrong[0]})")
-
-
-def sampled_softmax_loss(
-    hidden: paddle.Tensor,
-    targets: paddle.Tensor,
-    weight: paddle.Tensor,
-    bias: paddle.Tensor,
-    candidates: Candidates,
-    token_weights: paddle.Tensor,
-    sparse: bool = False,
-) -> paddle.Tensor:
-    """Return sum_t token_weights_t * nats_t, estimated from a sample of the vocabulary.
-
-        s_k = h_t . W_k + b_k - log(expected count of k)
-        nats_t = log(sum of exp(s_k) over the candidates and the target) - s_target
-
-    A candidate that is a token's target counts once (accidental hits are removed). Only
-    the rows of candidates and targets are read. The value is not a perplexity's: it is
-    far below the full softmax's, whose gradient it approximates.
-
-    Source: Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine
-    Translation", section 3.
-
-    Args:
-        hidden: Shape (tokens, projection).
-        targets: Shape (tokens,), int64.
-        weight: Shape (vocabulary, projection).
-        bias: Shape (vocabulary,).
-        candidates: Drawn for these targets.
-        token_weights: Shape (tokens,), constant; 0 leaves a token out.
-        sparse: Whether the weight's gradient holds the touched rows only (SelectedRows).
-
-    Returns:
-        A scalar with a gradient.
-    """
-    return operators.sampled_softmax_loss(
-        hidden, targets, weight, bias, candidates, token_weights, sparse
-    )
 
 
 def token_weights(mask: Optional[np.ndarray], num_tokens: int, scale: float) -> paddle.Tensor:

@@ -1,14 +1,17 @@
 """Command-line flags from dataclass fields: the default and the help text are written once."""
 
 import argparse
+import logging
 import math
 from dataclasses import MISSING, field, fields
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Sequence
 
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.program.parser import Parser
+
+_log = logging.getLogger("bilm")
 
 
 def option(
@@ -178,3 +181,28 @@ def parse_boolean(text: str) -> bool:
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"expected True or False, found {text!r}")
     return values[text.lower()]
+
+
+def add_obsolete_options(parser: Parser, names: Iterable[str]) -> None:
+    """Accept flags that mean nothing here, with or without a value; the help does not list them."""
+    for name in names:
+        parser.add_argument(f"--{name}", nargs="?", default=argparse.SUPPRESS,
+                            help=argparse.SUPPRESS)
+
+
+def note_on_obsolete(names: Iterable[str]) -> str:
+    """Return the sentence of a help about obsolete flags."""
+    return "obsolete, accepted for LARK's scripts: " + ", ".join(f"--{name}" for name in names)
+
+
+def without_obsolete(given: Mapping[str, Any], advice: Mapping[str, str]) -> Dict[str, Any]:
+    """Return the flags that were given without the obsolete ones, which are warned about.
+
+    Args:
+        given: Values by name.
+        advice: What to do instead of each obsolete flag.
+    """
+    for name in advice:
+        if name in given:
+            _log.warning(f"--{name} is obsolete and ignored: {advice[name]}")
+    return {name: value for name, value in given.items() if name not in advice}

@@ -8,6 +8,7 @@ import paddle
 from paddle.nn.clip import get_tensor_from_selected_rows, merge_selected_rows
 
 from bilm.kernels import operators
+from bilm.kernels.with_paddle import scaled
 from bilm.paddle_compat import adagrad_moments, as_tensor, learning_rate_factor, optimizer_state
 from bilm.storage.tensors import as_float32, check_tensors, shapes_of
 from bilm.training.options import TrainingOptions
@@ -103,7 +104,7 @@ def clip_factor(norm: paddle.Tensor, max_norm: float) -> paddle.Tensor:
 
 def scale_gradients(gradients: List[Gradient], factor: paddle.Tensor) -> List[Gradient]:
     """Return the gradients times a scalar, dense ones in place; under `paddle.no_grad()`."""
-    return [(parameter, operators.scaled(gradient, factor)) for parameter, gradient in gradients]
+    return [(parameter, scaled(gradient, factor)) for parameter, gradient in gradients]
 
 
 def apply_gradients(

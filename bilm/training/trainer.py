@@ -13,8 +13,8 @@ import paddle
 
 from bilm.errors import InputError
 from bilm.hardware import received
-from bilm.kernels.operators import chosen_name
-from bilm.network.losses import full_softmax_loss, sampled_softmax_loss, token_weights
+from bilm.kernels.operators import chosen_name, sampled_softmax_loss
+from bilm.network.losses import full_softmax_loss, token_weights
 from bilm.network.lstm import LSTMState
 from bilm.network.model import BiLM
 from bilm.paddle_compat import as_tensor

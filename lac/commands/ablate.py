@@ -4,9 +4,10 @@ from typing import Any, Dict, Optional, Sequence
 
 from bilm.hardware import prepare_device
 from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import without_obsolete
 from bilm.program.parser import Parser
-from lac.commands.options import new_training_parser, without_obsolete
-from lac.training.options import TaggerOptions
+from lac.commands.options import new_training_parser
+from lac.training.options import OBSOLETE, TaggerOptions
 
 
 def build_parser() -> Parser:
@@ -27,7 +28,7 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train and compare as the command line says."""
-    given = without_obsolete(vars(build_parser().parse_args(arguments)))
+    given = without_obsolete(vars(build_parser().parse_args(arguments)), OBSOLETE)
     json_path, quiet, num_seeds = (given.pop(name) for name in ("json", "quiet", "seeds"))
     with stdout_for_report(json_path):
         figures = figures_of_ablation(given, num_seeds, quiet, "lac ablate")

@@ -4,11 +4,12 @@ from typing import Any, Dict, Optional, Sequence
 
 from bilm.hardware import prepare_device
 from bilm.program.json_output import stdout_for_report, write_report
+from bilm.program.options import without_obsolete
 from bilm.program.parser import Parser
 from bilm.storage.run_folder import RunFolder, checkpoint_path
 from lac.commands.ablate import figures_of_ablation
-from lac.commands.options import new_training_parser, without_obsolete
-from lac.training.options import TaggerOptions
+from lac.commands.options import new_training_parser
+from lac.training.options import OBSOLETE, TaggerOptions
 from lac.training.outcome import Outcome
 
 
@@ -33,7 +34,7 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Train as the command line says."""
-    given = without_obsolete(vars(build_parser().parse_args(arguments)))
+    given = without_obsolete(vars(build_parser().parse_args(arguments)), OBSOLETE)
     json_path, quiet = given.pop("json"), given.pop("quiet")
     resume, num_seeds = given.pop("resume"), given.pop("ablation")
     with stdout_for_report(json_path):

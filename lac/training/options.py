@@ -10,11 +10,11 @@ from bilm.program.options import not_chosen, option, out_of_range
 from bilm.text.vocabulary import UNKNOWN
 
 # LARK's flags without a meaning here, and the reason.
-OBSOLETE = (
-    ("corpus_type_list", "all files of --train_path are read"),
-    ("corpus_proportion_list", "all sentences count the same"),
-    ("traindata_shuffle_buffer", "the whole training data is shuffled"),
-)
+OBSOLETE = {
+    "corpus_type_list": "all files of --train_path are read",
+    "corpus_proportion_list": "all sentences count the same",
+    "traindata_shuffle_buffer": "the whole training data is shuffled",
+}
 
 _data, _elmo, _model, _optimisation, _output, _device = (
     partial(option, group=group)

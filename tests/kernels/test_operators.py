@@ -11,8 +11,9 @@ import pytest
 
 from bilm.kernels import operators
 from bilm.kernels.loading import choice, is_native, using
+from bilm.kernels.operators import sampled_softmax_loss
 from bilm.network.log_uniform_sampler import LogUniformSampler
-from bilm.network.losses import full_softmax_loss, full_softmax_nats, sampled_softmax_loss
+from bilm.network.losses import full_softmax_loss, full_softmax_nats
 from bilm.network.lstm import LSTMState, ProjectedLSTM, run_over_text, run_side_by_side
 from bilm.training.optimizer import apply_gradients, build_optimizer, clip_factor, global_norm
 from tests.reference.kernel_problems import needs_native, threads
