@@ -22,16 +22,15 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from bilm.errors import InputError
-from bilm.files import PathLike, atomic_folder, read_json, write_json
+from bilm.files import PathLike, atomic_folder, read_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
-from bilm.storage.checkpoint import verify_checksums, write_checksums
+from bilm.storage.checkpoint import verify_checksums, write_checksums, write_training
 from bilm.storage.ready_models import hint_at_ready_models, resolve_model
 from bilm.storage.run_folder import BEST, LATEST, latest_checkpoint
-from bilm.storage.safetensors_file import read_safetensors
+from bilm.storage.safetensors_file import read_safetensors, write_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
 from bilm.text.lines import numbered_lines
@@ -180,7 +179,7 @@ def write_tagger(
         with atomic_folder(path) as folder:
             _write_files(folder, stored, mixes)
             if training:
-                _write_training(folder / TRAINING_FOLDER, training)
+                write_training(folder / TRAINING_FOLDER, training)
             write_checksums(folder)
     except OSError as error:
         raise InputError(
@@ -226,18 +225,9 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         texts[MIXES_FILE] = mixes_to_json(mixes)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))
-    save_file(stored.weights, folder / WEIGHTS_FILE)
+    write_safetensors(folder / WEIGHTS_FILE, stored.weights)
     if stored.elmo is not None:
         _link_files(stored.elmo, folder / ELMO_FOLDER)
-
-
-def _write_training(folder: Path, training: Dict[str, dict]) -> None:
-    folder.mkdir()
-    for name, part in training.items():
-        if name.endswith(".json"):
-            write_json(folder / name, part)
-        else:
-            save_file(part, folder / name)
 
 
 def _link_files(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ A file that is missing, changed, or holds other tensors than config.json asks fo
 """
 
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def save_checkpoint(path: PathLike, model: StoredModel) -> None:
         with atomic_folder(path) as folder:
             write_side_files(folder, model)
             write_model(folder, model)
-            _write_training(folder / _TRAINING, model.training)
+            write_training(folder / _TRAINING, model.training)
             write_checksums(folder)
     except OSError as error:
         reason = error.strerror or error
@@ -76,10 +76,19 @@ def load_checkpoint(path: PathLike) -> StoredModel:
     return StoredModel(config, tensors, {}, vocabulary, segmentation, mixes, training)
 
 
+def verify_model(folder: Path, moments: bool) -> None:
+    """Check the files that `read_model` reads, and those beside them, against their checksums.
+
+    Raises:
+        InputError: A file is missing, truncated or changed.
+    """
+    verify_checksums(folder, training=moments and (folder / _OPTIMIZER).is_file())
+
+
 def read_model(
     located: Located, config: Optional[BiLMConfig], moments: bool, **_settings: object
 ) -> StoredModel:
-    """Return the model in a folder, after checking its files against their checksums.
+    """Return the model in a folder whose files `verify_model` has checked.
 
     Args:
         located: The folder.
@@ -88,12 +97,10 @@ def read_model(
         **_settings: Not needed: they are all in the configuration.
 
     Raises:
-        InputError: A file is missing, truncated or changed.
+        InputError: A file is no safetensors file.
     """
     file = located.folder / _OPTIMIZER
-    moments = moments and file.is_file()
-    verify_checksums(located.folder, training=moments)
-    accumulators = read_safetensors(file) if moments else {}
+    accumulators = read_safetensors(file) if moments and file.is_file() else {}
     is_adagrad = all(name.endswith(MOMENT) for name in accumulators)
     assert config is not None  # without it the folder has another format
     return StoredModel(config, located.tensors, accumulators if is_adagrad else {})
@@ -127,7 +134,8 @@ def check_replaceable(path: PathLike) -> None:
         )
 
 
-def _write_training(folder, training):
+def write_training(folder: Path, training: Mapping[str, dict]) -> None:
+    """Write JSON objects, and dictionaries of arrays, by the names of their files."""
     for name, part in training.items():
         folder.mkdir(exist_ok=True)
         if name.endswith(".json"):

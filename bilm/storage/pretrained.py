@@ -59,6 +59,7 @@ def open_model(
     located = locate(path, source_format)
     form, source = FORMATS[located.format], str(located.path)
     settings = {name: value for name, value in settings.items() if value is not None}
+    form.verify(located.folder, moments)
     beside = read_side_files(located.folder)
     if not located.is_folder:  # the others may belong to another file
         beside = SideFiles(beside.config, None, None, None)

@@ -245,3 +245,12 @@ def test_a_run_stands_for_its_latest_checkpoint(saved, vocabulary):
             folder.set_pointer(path)
             tensors = open_model(saved.parent).tensors
             assert_equal_arrays(tensors, build(vocabulary, seed).tensors)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "segmentation.json"])
+def test_what_is_truncated_beside_the_weights_is_told_as_such(saved, name):
+    """Not as a vocabulary of the wrong size, for instance: checksums come first."""
+    path = saved / name
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(InputError, match=f"{name}: the file is truncated or has changed"):
+        open_model(saved)

@@ -23,6 +23,8 @@ class Format(NamedTuple):
         read: (where it is, config or None, whether to read moments, **settings) -> StoredModel,
             without side files.
         write: (folder, model, progress) -> None, without side files.
+        verify: (folder, whether moments will be read) -> None: raises an InputError if a file is
+            damaged, before any of them is read.
         table: Configuration -> its table of tensors.
         gate_order: Of its gate blocks: candidate, input, forget, output.
         has_moments: Whether it holds Adagrad's moments.
@@ -35,6 +37,7 @@ class Format(NamedTuple):
     read: Callable[..., StoredModel]
     write: Callable[[PathLike, StoredModel, Callable[[int], object]], None]
     table: Callable[[BiLMConfig], List[Entry]]
+    verify: Callable[[Path, bool], None] = lambda folder, moments: None
     gate_order: str = "cifo"
     has_moments: bool = True
     has_config: bool = True
@@ -93,7 +96,8 @@ def _lark(write):
 
 FORMATS = {
     "bilm": Format(
-        _find_by_names, checkpoint.read_model, checkpoint.write_model, _native_table
+        _find_by_names, checkpoint.read_model, checkpoint.write_model, _native_table,
+        verify=checkpoint.verify_model,
     ),
     "lark": _lark(lark.write_folder),
     "lark-combined": _lark(lark.write_combined),
