@@ -5,7 +5,7 @@ import numpy as np
 # The position is part of the seed, so a new purpose goes to the end.
 _PURPOSES = (
     "shards", "sentences", "candidates", "resets", "dropout", "initial weights", "tagged sentences",
-    "unknown words", "ablation",
+    "unknown words", "ablation", "corpus", "mixed corpora",
 )
 
 

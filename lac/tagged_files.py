@@ -8,7 +8,8 @@ Both may stand in one file; blank lines are skipped. Words hold no ASCII white s
 
 import glob
 from collections import Counter
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
+from itertools import chain
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from bilm.errors import InputError
 from bilm.files import PathLike
@@ -35,10 +36,12 @@ class TaggedCorpus(NamedTuple):
     Attributes:
         sentences: The sentences in the order of the files.
         scheme: The scheme in which all tags are written.
+        sizes: Number of sentences of each corpus, where `read_together` read several.
     """
 
     sentences: List[TaggedSentence]
     scheme: TagScheme
+    sizes: Sequence[int] = ()
 
     @property
     def tags(self) -> List[str]:
@@ -68,32 +71,56 @@ def read_tagged(pattern: PathLike, scheme: Optional[TagScheme] = None) -> Tagged
             not as many tags as words, a word without a tag, or a tag that cannot follow the one
             before it. All malformed lines are listed.
     """
-    sentences: List[TaggedSentence] = []
+    (sentences,), scheme = _read([find_tagged_files(pattern)], scheme)
+    return TaggedCorpus(sentences, scheme)
+
+
+def read_together(corpora: Sequence[Sequence[str]]) -> TaggedCorpus:
+    """Return the tagged sentences of several corpora, one after another, in one scheme.
+
+    Args:
+        corpora: Names of the files of each corpus.
+
+    Raises:
+        InputError: As `read_tagged`; each corpus must have a sentence.
+    """
+    parts, scheme = _read(corpora, None)
+    return TaggedCorpus(list(chain.from_iterable(parts)), scheme, [*map(len, parts)])
+
+
+def _read(
+    corpora: Sequence[Sequence[str]], scheme: Optional[TagScheme]
+) -> Tuple[List[List[TaggedSentence]], TagScheme]:
+    """Return the sentences of each corpus, and the scheme of all tags."""
+    parts: List[List[TaggedSentence]] = []
     places: List[str] = []
     problems: List[object] = []
-    names = find_tagged_files(pattern)
-    for name in names:
-        for number, line in numbered_lines(name, on_error=problems.append):
-            where = f"{name}, line {number}"
-            try:
-                sentence = parse_line(line)
-            except InputError as error:
-                problems.append(f"{where}: {error}")
-                continue
-            if sentence is not None:
-                sentences.append(sentence)
-                places.append(where)
-    if not problems and not sentences:
-        raise InputError(f"{', '.join(names)}: no tagged sentence there")
+    for names in corpora:
+        sentences: List[TaggedSentence] = []
+        for name in names:
+            for number, line in numbered_lines(name, on_error=problems.append):
+                where = f"{name}, line {number}"
+                try:
+                    sentence = parse_line(line)
+                except InputError as error:
+                    problems.append(f"{where}: {error}")
+                    continue
+                if sentence is not None:
+                    sentences.append(sentence)
+                    places.append(where)
+        if not problems and not sentences:
+            raise InputError(f"{', '.join(names)}: no tagged sentence there")
+        parts.append(sentences)
+    every = list(chain.from_iterable(parts))
     if scheme is None:
-        scheme = TagScheme.of(tag for sentence in sentences for tag in sentence.tags)
-    for where, sentence in zip(places, sentences):
+        scheme = TagScheme.of(tag for sentence in every for tag in sentence.tags)
+    for where, sentence in zip(places, every):
         problem = wrong_continuation(scheme, sentence.tags)
         if problem:
             problems.append(f"{where}: {problem}")
     if problems:
         raise InputError("; ".join(map(str, problems)))
-    return TaggedCorpus(sentences, scheme)
+    return parts, scheme
 
 
 def parse_line(line: str) -> Optional[TaggedSentence]:

@@ -21,6 +21,7 @@ def option(
     aliases: Sequence[str] = (),
     group: str = "",
     metavar: str = "",
+    several: bool = False,
 ) -> Any:
     """Return a dataclass field that becomes the flag `--<field name>`.
 
@@ -31,9 +32,12 @@ def option(
         aliases: Other names of the flag, without dashes.
         group: Title of its group in --help.
         metavar: Name of its value in --help: FILE and DIR can be completed. Default: by type.
+        several: Whether the flag takes several values, with spaces or commas between them; the
+            field is a string with a space between them.
     """
     return field(default=default, metadata={
         "help": help, "choices": choices, "aliases": aliases, "group": group, "metavar": metavar,
+        "several": several,
     })
 
 
@@ -55,9 +59,18 @@ def add_options(parser: Parser, options_class: type) -> None:
             if not settings["choices"]:
                 named = {int: "N", float: "X"}.get(type(default), "TEXT")
                 settings["metavar"] = item.metadata.get("metavar") or named
+        if item.metadata.get("several"):
+            settings.update(nargs="+", action=_Several)
         group = item.metadata.get("group")
         target = parser.group(group) if group else parser
         target.add_argument(*names, default=argparse.SUPPRESS, **settings)
+
+
+class _Several(argparse.Action):
+    """A flag with several values, which become one string with a space between them."""
+
+    def __call__(self, _parser, namespace, values, _name=None):
+        setattr(namespace, self.dest, " ".join(" ".join(values).replace(",", " ").split()))
 
 
 def check_unchanged(

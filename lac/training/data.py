@@ -5,7 +5,8 @@ import logging
 from typing import Dict, NamedTuple, Optional
 
 from lac.tag_schemes import TagScheme
-from lac.tagged_files import TaggedCorpus, read_tagged, to_line
+from lac.tagged_files import TaggedCorpus, read_tagged, read_together, to_line
+from lac.training.corpus_types import files_of_types
 from lac.training.options import TaggerOptions
 
 _log = logging.getLogger("lac")
@@ -38,6 +39,8 @@ class Corpora(NamedTuple):
             digest = hashlib.sha256()
             for sentence in corpus.sentences if corpus else ():
                 digest.update(to_line(sentence).encode() + b"\n")
+            if corpus and corpus.sizes:
+                digest.update(str([*corpus.sizes]).encode())
             checksums[name] = digest.hexdigest()
         return checksums
 
@@ -46,9 +49,13 @@ def read_corpora(options: TaggerOptions) -> Corpora:
     """Return the tagged text that the options name.
 
     Raises:
-        InputError: Files are missing or malformed; see `read_tagged`.
+        InputError: Files are missing or malformed, see `read_tagged`; or one belongs to no
+            corpus of --corpus_type_list, or to several.
     """
-    train = read_tagged(options.train_path)
+    if options.corpus_types:
+        train = read_together(files_of_types(options.train_path, options.corpus_types))
+    else:
+        train = read_tagged(options.train_path)
     dev = read_tagged(options.dev_path, train.scheme)
     test = read_tagged(options.test_path, train.scheme) if options.test_path else None
     sentences = train.sentences

@@ -1,8 +1,9 @@
 """The options of `lac train`, with LARK's names as aliases."""
 
+import math
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Iterator, Optional
+from typing import Iterator, List, Optional
 
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS
@@ -11,8 +12,6 @@ from bilm.text.vocabulary import UNKNOWN
 
 # LARK's flags without a meaning here, and the reason.
 OBSOLETE = {
-    "corpus_type_list": "all files of --train_path are read",
-    "corpus_proportion_list": "all sentences count the same",
     "traindata_shuffle_buffer": "the whole training data is shuffled",
 }
 
@@ -36,6 +35,14 @@ class TaggerOptions:
                           aliases=["testdata_dir"], metavar="GLOB")
     test_path: str = _data("", "tagged data on which the best model is scored in the end",
                            metavar="GLOB")
+    corpus_type_list: str = _data(
+        "", "several corpora: the starts of their files' or folders' names below --train_path",
+        several=True, metavar="NAME",
+    )
+    corpus_proportion_list: str = _data(
+        "", "the share of each of these corpora in an epoch's sentences; together 1", several=True,
+        metavar="X",
+    )
     max_train_sentences: int = _data(0, "use the first N sentences; 0: all")
     word_dict_path: str = _data("", "the tagger's vocabulary; empty: words of the training data",
                                 metavar="FILE")
@@ -127,6 +134,7 @@ class TaggerOptions:
         for name in ("train_path", "dev_path"):
             if not getattr(self, name):
                 yield f"--{name} is missing: give a file, a folder or a glob of tagged text"
+        yield from self._problems_of_corpora()
         if self.load_pretraining_params:
             defaults = {field.name: field.default for field in fields(self)}
             for name in DECIDED_BY_TAGGER:
@@ -136,10 +144,43 @@ class TaggerOptions:
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 
+    def _problems_of_corpora(self) -> Iterator[str]:
+        types, shares = self.corpus_types, _separated(self.corpus_proportion_list)
+        if len(types) != len(shares):
+            yield (f"--corpus_type_list has {len(types)} corpora, --corpus_proportion_list "
+                   f"{len(shares)} proportions; give as many of both")
+        if len(set(types)) < len(types):
+            yield f"--corpus_type_list names a corpus twice: {self.corpus_type_list}"
+        if types and self.max_train_sentences:
+            yield "--max_train_sentences cannot be combined with --corpus_type_list"
+        try:
+            proportions = self.corpus_proportions
+        except ValueError:
+            proportions = [math.nan]
+        if proportions and not (
+            all(share > 0 for share in proportions) and abs(sum(proportions) - 1) <= 1e-6
+        ):
+            yield ("--corpus_proportion_list must be positive numbers whose sum is 1, not "
+                   f"{self.corpus_proportion_list}")
+
+    @property
+    def corpus_types(self) -> List[str]:
+        """The names of the corpora; none if all training data are one corpus."""
+        return _separated(self.corpus_type_list)
+
+    @property
+    def corpus_proportions(self) -> List[float]:
+        """The share of each corpus in an epoch's sentences."""
+        return [float(share) for share in _separated(self.corpus_proportion_list)]
+
     @property
     def elmo_path(self) -> Optional[str]:
         """The biLM, or None."""
         return None if self.elmo in ("", "none") else self.elmo
+
+
+def _separated(values: str) -> List[str]:
+    return values.replace(",", " ").split()
 
 
 # Options that a tagger which is trained further has settled.

@@ -135,7 +135,8 @@ def set_up(
     train, dev = corpora.train.sentences, corpora.dev.sentences
     cache = caches.get("training data", tagger, lookup, train, options)
     dev_cache = caches.get("dev data", tagger, lookup, dev, options)
-    trainer = TaggerTrainer(tagger, train, lookup, stored.tags, options, cache)
+    sizes = corpora.train.sizes
+    trainer = TaggerTrainer(tagger, train, lookup, stored.tags, options, cache, sizes)
     if base is not None and checkpoint is not None:
         _restore(trainer, base, checkpoint, data)
     elif base is not None:

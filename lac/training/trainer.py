@@ -30,6 +30,7 @@ from lac.prediction import tensors_of
 from lac.pretrained import BILM_PREFIX, set_own_weights
 from lac.tagged_files import TaggedSentence
 from lac.training.options import TaggerOptions
+from lac.training.sampling import epoch_order
 
 _POOL_BATCHES = 20  # whose sentences are sorted by length, so that batches hold little padding
 _OPTIMIZER = "adam"
@@ -61,6 +62,8 @@ class TaggerTrainer:
         tags: The tags in the order of their ids, with all tags of the data.
         options: The options.
         cache: ELMo's layers of the sentences, if the biLM is frozen.
+        corpus_sizes: Numbers of sentences of the corpora that the training data consist of, in
+            the order of the options' proportions; empty where the options have none.
 
     Attributes:
         tagger: The network.
@@ -77,9 +80,11 @@ class TaggerTrainer:
         tags: Sequence[str],
         options: TaggerOptions,
         cache: Optional[LayerCache] = None,
+        corpus_sizes: Sequence[int] = (),
     ):
         self.tagger, self.options, self.step = tagger, options, 0
         self._sentences, self._lookup, self._cache = sentences, lookup, cache
+        self._corpus_sizes = corpus_sizes
         self._tag_ids = {tag: number for number, tag in enumerate(tags)}
         self._rare = _words_seen_once(sentences, lookup)
         self.steps_per_epoch = -(-len(sentences) // options.batch_size)
@@ -162,8 +167,12 @@ class TaggerTrainer:
 
     def _order(self, epoch: int) -> List[Sequence[int]]:
         """Return the batches of an epoch: shuffled, sentences of similar length together."""
-        random = random_for("tagged sentences", self.options.random_seed, epoch)
-        order = random.permutation(len(self._sentences)).tolist()
+        seed, proportions = self.options.random_seed, self.options.corpus_proportions
+        random = random_for("tagged sentences", seed, epoch)
+        if proportions:
+            order = epoch_order(self._corpus_sizes, proportions, seed, epoch).tolist()
+        else:
+            order = random.permutation(len(self._sentences)).tolist()
         size, pool = self.options.batch_size, self.options.batch_size * _POOL_BATCHES
         batches: List[Sequence[int]] = []
         for block in slices(order, pool):

@@ -32,6 +32,16 @@ def write_text(folder, lines=LINES, name="train.tsv") -> Path:
     return path
 
 
+def two_corpora(folder):
+    """Write two sentences of news and six of chats; return the flags that name them."""
+    (folder / "data/chats").mkdir(parents=True)
+    write_text(folder / "data", LINES[:2], "news_1.tsv")
+    write_text(folder / "data/chats", LINES[2:5], "a.tsv")
+    write_text(folder / "data/chats", LINES[5:], "b.tsv")
+    return {"train_path": str(folder / "data"), "corpus_type_list": "news chats",
+            "corpus_proportion_list": "0.7 0.3"}
+
+
 def small_bilm(folder, seed=0) -> Path:
     """Write a biLM with random weights that knows the words of LINES; return its folder."""
     model = random_model(seed, vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)

@@ -19,16 +19,26 @@ from lac.training.run import TaggerRun, train, train_in
 from lac.training.setup import set_up
 from tests.reference.places import ROOT
 from tests.reference.refusals import refusal_of
-from tests.reference.taggers import LINES, assert_equal_runs, options, small_bilm, write_text
+from tests.reference.taggers import (
+    LINES,
+    assert_equal_runs,
+    options,
+    small_bilm,
+    two_corpora,
+    write_text,
+)
 
 
 @pytest.mark.parametrize("changes", [
     {}, {"elmo": "bilm", "finetune_elmo": True}, {"elmo": "bilm", "char_features": True},
+    {"train_path": "two corpora"},
 ], ids=str)
 @pytest.mark.parametrize("stop_at", [2, 6, 7])  # within an epoch, at its end, after it
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     if "elmo" in changes:
         changes = {**changes, "elmo": str(small_bilm(tmp_path))}
+    if "train_path" in changes:
+        changes = two_corpora(tmp_path)
     whole = options(tmp_path, save_dir=str(tmp_path / "whole"), **changes)
     train(whole)
     parts = replace(whole, save_dir=str(tmp_path / "parts"))

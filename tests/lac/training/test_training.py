@@ -193,10 +193,11 @@ def test_larks_flags_are_understood(tmp_path, capsys):
         "--model_save_dir", str(tmp_path / "run"), "--grnn_hidden_dim", "8", "--word_emb_dim", "8",
         "--bigru_num", "1", "--base_learning_rate", "0.01", "--emb_learning_rate", "2",
         "--crf_learning_rate", "0.5", "--num_iterations", "4", "--save_model_per_batchs", "2",
-        "--eval_window", "7", "--pretrain_elmo_model_path", "none", "--corpus_type_list", "a",
+        "--eval_window", "7", "--pretrain_elmo_model_path", "none", "--corpus_type_list", "train",
+        "--corpus_proportion_list", "1.0", "--traindata_shuffle_buffer", "200000",
     ])
     printed = capsys.readouterr()
-    assert "--corpus_type_list is obsolete and ignored" in printed.err
+    assert "--traindata_shuffle_buffer is obsolete and ignored" in printed.err
     steps = [line["step"] for line in read_metrics(tmp_path / "run/metrics.jsonl")
              if line.get("event") == "dev"]
     assert steps == [2, 4]
