@@ -23,7 +23,12 @@ def build_parser() -> Parser:
     add("--split_semicolons", action="store_true", help="end sentences after ；, too")
     add("--split_newlines", action="store_true", help="end sentences at every line end")
     add = parser.group("words").add_argument
-    add("--segmenter", choices=SEGMENTERS, default="jieba", help="space: words are separated")
+    add("--segmenter", choices=SEGMENTERS, default="jieba",
+        help="space: words are separated; characters, dictionary: pieces for a tagger of them")
+    add("--dictionary", metavar="FILE",
+        help="for the segmenter dictionary: a word and its count a line; jieba: that of jieba")
+    add("--split_latin", action="store_true",
+        help="for the segmenter characters: split runs of Latin letters and digits, too")
     add("--user_dict", metavar="FILE", help="more words for jieba: word [count] [tag] a line")
     add("--no_hmm", dest="hmm", action="store_false", help="do not guess unknown words")
     add("--normalize", choices=NORMALIZATIONS, default="none", help="Unicode normalization")
