@@ -1,5 +1,6 @@
 """Segmenters, which split a sentence into words, and their options."""
 
+import logging
 import os
 import re
 import unicodedata
@@ -13,8 +14,10 @@ from typing import Callable, Iterable, List, Optional
 
 from bilm.errors import InputError
 from bilm.files import sha256_of
-from bilm.text.dictionary import Dictionary
+from bilm.text.dictionary import WEIGHTS, Dictionary
 from bilm.text.lines import decode_line
+
+_log = logging.getLogger("bilm")
 
 SEGMENTERS = ("jieba", "rjieba", "space", "characters", "dictionary")
 PIECE_SEGMENTERS = ("characters", "dictionary")  # whose pieces are parts of words, or words
@@ -38,6 +41,7 @@ class SegmentationOptions:
             through a dictionary, see `bilm.text.dictionary`).
         dictionary: File of words and counts for the segmenter "dictionary"; "jieba": the
             dictionary that comes with jieba.
+        dictionary_weights: One of `bilm.text.dictionary.WEIGHTS`.
         split_latin: Whether the segmenter "characters" splits runs of Latin letters and digits.
         user_dict: File with more words for jieba, one a line: word, count and tag (both
             optional), separated by spaces.
@@ -57,10 +61,14 @@ class SegmentationOptions:
     split_semicolons: bool = False
     split_newlines: bool = False
     dictionary: Optional[str] = None
+    dictionary_weights: str = "counts"
     split_latin: bool = False
 
     def __post_init__(self):
-        for name, allowed in (("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS)):
+        for name, allowed in (
+            ("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS),
+            ("dictionary_weights", WEIGHTS),
+        ):
             value = getattr(self, name)
             if value not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
@@ -97,6 +105,8 @@ class SegmentationOptions:
         }
         if self.segmenter == "characters":
             options["split_latin"] = self.split_latin
+        if self.segmenter == "dictionary":
+            options["dictionary_weights"] = self.dictionary_weights
         dictionary = self.dictionary_file()
         return {
             "segmenter": self.segmenter,
@@ -121,6 +131,49 @@ class SegmentationOptions:
         return Path(self.dictionary)
 
 
+def as_recorded(
+    recorded: Optional[dict], user_dict: Optional[str] = None, dictionary: Optional[str] = None
+) -> SegmentationOptions:
+    """Return the options that cut text as a model's training text was cut.
+
+    A warning says so where that is not known, or where the segmenter here is another version or
+    has another dictionary.
+
+    Args:
+        recorded: The model's segmentation.json; None: not known.
+        user_dict: File of a user dictionary of jieba.
+        dictionary: File of the dictionary, for the segmenter "dictionary".
+
+    Raises:
+        InputError: The segmenter is not known or not installed, or a dictionary cannot be read.
+    """
+    if recorded is None or recorded.get("segmenter") == "space":
+        _log.warning(
+            "it is not known what segmented the model's training text; jieba segments this one"
+        )
+        recorded = {}
+    options = recorded.get("options")
+    options = options if isinstance(options, dict) else {}
+    hmm = options.get("hmm")
+    chosen = SegmentationOptions(
+        segmenter=recorded.get("segmenter", "jieba"),
+        user_dict=user_dict,
+        hmm=True if hmm is None else hmm,
+        normalize=options.get("normalize", "none"),
+        dictionary=dictionary,
+        dictionary_weights=options.get("dictionary_weights", "counts"),
+        split_latin=options.get("split_latin", False),
+    )
+    description = chosen.describe()
+    for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
+        if recorded and recorded.get(name) != description[name]:
+            _log.warning(
+                f"the model's training text was segmented with another {name}: "
+                f"{recorded.get(name)}, here {description[name]}"
+            )
+    return chosen
+
+
 def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:
     """Return a function that splits a sentence into words, white space among them.
 
@@ -137,7 +190,8 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
     if options.segmenter == "characters":
         return list if options.split_latin else _CHARACTER.findall
     if options.segmenter == "dictionary":
-        return Dictionary.load(str(options.dictionary_file())).cut
+        path = str(options.dictionary_file())
+        return Dictionary.load(path, options.dictionary_weights).cut
     if options.segmenter == "rjieba":
         return partial(import_quietly("rjieba").Jieba().cut, hmm=options.hmm)
     jieba = import_quietly("jieba")
