@@ -14,13 +14,16 @@ from bilm.training.metrics import MetricsLog
 from bilm.training.progress import Progress, Speed
 from bilm.training.stop_request import StopRequest
 from lac.evaluate import score
+from lac.layer_cache import LayerCache
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
 from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
+from lac.tagged_files import TaggedCorpus
 from lac.training.options import TaggerOptions
 from lac.training.outcome import Outcome, write_outcome
 from lac.training.resume import Resumable
 from lac.training.setup import Caches, Setup, set_up
+from lac.word_scores import WordScores, words_in
 
 
 class TaggerRun:
@@ -44,6 +47,7 @@ class TaggerRun:
         self._predictor = Predictor(
             self.trainer.tagger, setup.lookup, setup.stored.tags, setup.corpora.train.scheme
         )
+        self._known_words = words_in(setup.corpora.train)
         total = self._total_steps()
         self._metrics = MetricsLog(self.path, self.trainer.step)
         self._progress = Progress(total, self.trainer.step, quiet=quiet)
@@ -116,7 +120,7 @@ class TaggerRun:
     def _evaluate(self) -> None:
         step = self.trainer.step
         self._predictor.update()
-        report = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache).report()
+        report = self._score(self._setup.corpora.dev, self._setup.dev_cache).report()
         is_best = report["f1"] > self._best["f1"]
         if is_best:
             self._best, self._stale = {"f1": report["f1"], "step": step}, 0
@@ -124,10 +128,11 @@ class TaggerRun:
             self._stale += 1
         self._evaluated = step
         mix = self._mix()
-        figures = {name: report[name] for name in ("precision", "recall", "f1", "tag_accuracy")}
+        figures = {name: report[name] for name in ("precision", "recall", "f1")}
         self._metrics.write(
             event="dev", step=step, epoch=self.trainer.epoch, **figures,
-            unknown_word_accuracy=report["unknown_word_accuracy"], **({"mix": mix} if mix else {}),
+            word_f1=report["words"]["f1"], unknown_word_recall=report["unknown_words"]["recall"],
+            **({"mix": mix} if mix else {}),
         )
         layers = f"  layers {_mix_text(mix)}" if mix else ""
         self._progress.say(
@@ -136,6 +141,9 @@ class TaggerRun:
             + ("  (best)" if is_best else "")
         )
         self._speed.skip(self._tokens)
+
+    def _score(self, corpus: TaggedCorpus, cache: Optional[LayerCache] = None) -> WordScores:
+        return score(self._predictor, corpus, self._known_words.__contains__, cache)
 
     def _mix(self) -> Optional[Dict[str, Any]]:
         elmo = self.trainer.tagger.elmo
@@ -181,10 +189,10 @@ class TaggerRun:
             set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
         self._predictor.update()
-        scores = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache)
+        scores = self._score(self._setup.corpora.dev, self._setup.dev_cache)
         dev, test = scores.report(), None
         if self._setup.corpora.test is not None:
-            scores = score(self._predictor, self._setup.corpora.test)
+            scores = self._score(self._setup.corpora.test)
             test = scores.report()
         outcome = Outcome(
             self._best["step"], self.trainer.epoch, dev, test,
