@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from typing import List, Optional
+from typing import Iterable, List, Optional
 
 from tqdm import tqdm
 
 from bilm.files import PathLike
 from lac.analyser import Analyser, CutTexts
 from lac.analysis import words_of
+from lac.customization import Customization
 from lac.layer_cache import LayerCache
 from lac.model_folder import StoredTagger
 from lac.tag_schemes import OUTSIDE, TagScheme
@@ -27,7 +28,8 @@ def score(
     analyser: Analyser,
     corpus: TaggedCorpus,
     cut: CutTexts,
-    training_words: Optional[List[str]] = None,
+    customization: Optional[Customization] = None,
+    training_words: Optional[Iterable[str]] = None,
     cache: Optional[LayerCache] = None,
     show_progress: bool = False,
 ) -> WordScores:
@@ -39,6 +41,7 @@ def score(
             counts as wrong.
         cut: The same sentences as the tagger cuts them: `cut_texts` of `texts_of`, or of the
             words with spaces between them and segmented=True.
+        customization: User dictionary to lay over the tagger's words.
         training_words: Words that the training data had; None: not known.
         cache: ELMo's layers of these sentences, or None.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
@@ -47,7 +50,7 @@ def score(
     scores = WordScores(None if known is None else known.__contains__)
     total = len(cut.sentences)
     with tqdm(total=total, unit="sentence", disable=None if show_progress else True) as bar:
-        analyses = analyser.tag(cut, cache=cache, progress=bar.update)
+        analyses = analyser.tag(cut, customization, cache, bar.update)
     for sentence, analysis in zip(corpus.sentences, analyses):
         gold = words_of(sentence.tokens, sentence.tags, corpus.scheme)
         scores.add(*gold, analysis.words, analysis.tags)

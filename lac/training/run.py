@@ -142,8 +142,8 @@ class TaggerRun:
         setup = self._setup
         self._analyser.predictor.update()
         return score(
-            self._analyser, setup.corpora.dev, setup.dev_texts, setup.stored.training_words,
-            setup.dev_cache,
+            self._analyser, setup.corpora.dev, setup.dev_texts,
+            training_words=setup.stored.training_words, cache=setup.dev_cache,
         )
 
     def _mix(self) -> Optional[Dict[str, Any]]:
@@ -194,7 +194,8 @@ class TaggerRun:
         corpus = self._setup.corpora.test
         if corpus is not None:
             texts = self._analyser.cut_texts(texts_of(corpus))
-            scores = score(self._analyser, corpus, texts, self._setup.stored.training_words)
+            known = self._setup.stored.training_words
+            scores = score(self._analyser, corpus, texts, training_words=known)
             test = scores.report()
         outcome = Outcome(
             self._best["step"], self.trainer.epoch, dev, test,

@@ -18,7 +18,6 @@ from bilm.storage.stored_model import StoredModel
 from bilm.text.segmenters import SegmentationOptions, as_recorded
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.analyser import Analyser, CutTexts
-from lac.analysis import words_of
 from lac.customization import Customization
 from lac.evaluate import texts_of, warn_of_unknown_types
 from lac.layer_cache import LayerCache
@@ -35,6 +34,7 @@ from lac.training.options import TaggerOptions
 from lac.training.resume import Resumable
 from lac.training.trainer import TaggerTrainer
 from lac.width import WidthFolder, load_table, unicode_table
+from lac.word_scores import words_in
 
 _log = logging.getLogger("lac")
 
@@ -240,7 +240,7 @@ def _stored(
             config=config, elmo=elmo_path, weights={}, customization=customization,
         )
         if not is_resumed:
-            known = {*(base.training_words or ()), *_words_of(train)}
+            known = {*(base.training_words or ()), *words_in(train)}
             stored = stored._replace(training_words=sorted(known))
         return stored, _encoded(train, stored.pieces(), target, options.train_path)
     widths = None
@@ -269,7 +269,7 @@ def _stored(
     )
     stored = StoredTagger(
         config, tags, words, characters, widths, customization, {}, elmo_path, segmentation,
-        sorted(_words_of(train)),
+        sorted(words_in(train)),
     )
     return stored, _encoded(train, stored.pieces(), target, options.train_path)
 
@@ -302,13 +302,6 @@ def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> Segmen
     if not options.segmenter and recorded and recorded.get("segmenter") in ("jieba", "rjieba"):
         return replace(as_recorded(recorded, options.user_dict or None), normalize="none")
     return SegmentationOptions(options.segmenter or "jieba", options.user_dict or None)
-
-
-def _words_of(corpus: TaggedCorpus) -> Set[str]:
-    return {
-        word for sentence in corpus.sentences
-        for word in words_of(sentence.tokens, sentence.tags, corpus.scheme)[0]
-    }
 
 
 def _encoded(
