@@ -10,10 +10,10 @@ _HOME_OF = {
     "Customization": "lac.customization",
     "LAC": "lac.tagging",
     "LinearChainCRF": "lac.network.crf",
-    "SpanScores": "lac.span_scores",
     "Tagger": "lac.network.model",
     "TaggerConfig": "lac.network.config",
     "TagScheme": "lac.tag_schemes",
+    "WordScores": "lac.word_scores",
     "read_tagged": "lac.tagged_files",
 }
 __all__ = sorted(_HOME_OF)

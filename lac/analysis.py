@@ -1,10 +1,17 @@
 """From the tags of a text's tokens to its words: spans are joined, white space is kept."""
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
+from lac.customization import Match
 from lac.tag_schemes import OUTSIDE, TagScheme
 
 SPACE_TAG = "w"  # of white space, which no model tags, as in Baidu's LAC
+
+# How the tags of tokens are read as words:
+#   spans   a word is a span, as in conlleval
+#   baidu   as in Baidu's LAC 2: only B and S begin a word, the last token decides its type, and
+#           white space is text like any other
+CONVENTIONS = ("spans", "baidu")
 
 
 class Token(NamedTuple):
@@ -15,12 +22,14 @@ class Token(NamedTuple):
         is_entry: Whether it is a word of the user dictionary.
         type: The tag that the user dictionary gives it, if any.
         is_space: Whether it is white space, which the model does not see.
+        continues: Whether it continues a word of segmented text.
     """
 
     text: str
     is_entry: bool = False
     type: Optional[str] = None
     is_space: bool = False
+    continues: bool = False
 
 
 class Analysis(NamedTuple):
@@ -47,14 +56,19 @@ class Analysis(NamedTuple):
         self.sizes.append(size)
 
 
-def analysis_of(tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme) -> Analysis:
+def analysis_of(
+    tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme, convention: str = "spans"
+) -> Analysis:
     """Return the words of a sentence.
 
     Args:
         tokens: The pieces of the sentence.
         tags: The model's tags of the tokens that are not white space.
         scheme: The scheme of the tags.
+        convention: One of CONVENTIONS.
     """
+    if convention == "baidu":
+        return _baidu_analysis(tokens, tags, scheme)
     analysis = Analysis([], [], [token.text for token in tokens if not token.is_space], [*tags], [])
     previous, space = OUTSIDE, ""
     remaining = iter(tags)
@@ -64,7 +78,8 @@ def analysis_of(tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme)
             continue
         tag = next(remaining)
         mark, kind = scheme.parse(tag)
-        if not token.is_entry and mark in "IE" and not scheme.starts_span(previous, tag):
+        continues = mark in "IE" and not scheme.starts_span(previous, tag)
+        if token.continues or (continues and not token.is_entry):
             analysis.words[-1] += space + token.text
             analysis.sizes[-1] += 1
         else:
@@ -75,11 +90,100 @@ def analysis_of(tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme)
     if space:
         analysis.add_word(space, SPACE_TAG, 0)
     if any(token.is_entry for token in tokens):
-        analysis.token_tags[:] = [
-            tag for kind, size in zip(analysis.tags, analysis.sizes) if size
-            for tag in ([OUTSIDE] if kind == OUTSIDE else scheme.encode(kind, size))
-        ]
+        _encode_tags(analysis, scheme)
     return analysis
+
+
+def _baidu_analysis(
+    tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme
+) -> Analysis:
+    analysis = Analysis([], [], [token.text for token in tokens], [*tags], [])
+    for token, tag in zip(tokens, tags):
+        mark, kind = scheme.parse(tag)
+        begins = mark in "BS" and not token.continues
+        if begins or not analysis.words:
+            analysis.add_word(token.text, token.type or kind, 1)
+        else:
+            analysis.words[-1] += token.text
+            analysis.tags[-1] = token.type or kind
+            analysis.sizes[-1] += 1
+    return analysis
+
+
+def _encode_tags(analysis: Analysis, scheme: TagScheme) -> None:
+    """Set the tags of the tokens from the words."""
+    analysis.token_tags[:] = [
+        tag for kind, size in zip(analysis.tags, analysis.sizes) if size
+        for tag in ([OUTSIDE] * size if kind in (OUTSIDE, "") else scheme.encode(kind, size))
+    ]
+
+
+def words_of(
+    tokens: Sequence[str], tags: Sequence[str], scheme: TagScheme
+) -> Tuple[List[str], List[str]]:
+    """Return the words of a tagged sentence, its spans joined, and their types, O for none."""
+    analysis = analysis_of([Token(token) for token in tokens], tags, scheme)
+    return analysis.words, analysis.tags
+
+
+def with_entries(analysis: Analysis, matches: Iterable[Match], scheme: TagScheme) -> Analysis:
+    """Return the analysis of a text in which words of a user dictionary take precedence.
+
+    A word begins where a word of an entry begins, and after the entry; nowhere else within it.
+    Of a word whose type the entry leaves open, the last character's type before counts.
+
+    Source: Baidu's LAC, for the last two.
+
+    Args:
+        analysis: The analysis of the whole text.
+        matches: Places of entries, which may overlap; later ones win.
+        scheme: The scheme of the tags.
+    """
+    begins: List[bool] = []
+    types: List[str] = []
+    for word, kind in zip(analysis.words, analysis.tags):
+        begins += [True] + [False] * (len(word) - 1)
+        types += [kind] * len(word)
+    matches = list(matches)
+    for match in matches:
+        start = match.start
+        for word in match.words:
+            end = start + len(word.text)
+            begins[start:end] = [True] + [False] * (end - start - 1)
+            if word.type is not None:
+                types[start:end] = [word.type] * (end - start)
+            start = end
+        if start < len(begins):
+            begins[start] = True
+    if not matches:
+        return analysis
+    text = "".join(analysis.words)
+    starts = [place for place, is_begin in enumerate(begins) if is_begin]
+    tokens = _split_tokens(text, analysis.tokens, begins)
+    changed = Analysis([], [], [token for _, token in tokens], [], [])
+    places = iter([*(place for place, _ in tokens), len(text)])
+    place = next(places)
+    for start, end in zip(starts, [*starts[1:], len(text)]):
+        size = 0
+        while place < end:
+            place, size = next(places), size + 1
+        changed.add_word(text[start:end], types[end - 1], size)
+    _encode_tags(changed, scheme)
+    return changed
+
+
+def _split_tokens(
+    text: str, tokens: Sequence[str], begins: Sequence[bool]
+) -> List[Tuple[int, str]]:
+    """Return start and text of each token, split where a word begins inside it."""
+    parts = []
+    end = 0
+    for token in tokens:
+        start = text.index(token, end)  # only white space stands between tokens
+        end = start + len(token)
+        inner = [place for place in range(start + 1, end) if begins[place]]
+        parts += [(a, text[a:b]) for a, b in zip([start, *inner], [*inner, end])]
+    return parts
 
 
 def joined(sentences: Sequence[Analysis]) -> Analysis:

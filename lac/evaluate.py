@@ -1,68 +1,74 @@
 """The scores of a tagger on tagged text."""
 
 import logging
-from typing import Any, Dict, Iterable, List, Optional
+from collections import Counter
+from typing import Iterable, List, Optional
 
 from tqdm import tqdm
 
 from bilm.files import PathLike
+from lac.analyser import Analyser, CutTexts
+from lac.analysis import words_of
+from lac.customization import Customization
 from lac.layer_cache import LayerCache
-from lac.prediction import Predictor
-from lac.span_scores import SpanScores
-from lac.tagged_files import TaggedCorpus, unknown_tags
+from lac.model_folder import StoredTagger
+from lac.tag_schemes import OUTSIDE, TagScheme
+from lac.tagged_files import TaggedCorpus
+from lac.word_scores import WordScores
 
 _log = logging.getLogger("lac")
 
 
+def texts_of(corpus: TaggedCorpus) -> List[str]:
+    """Return the sentences as raw text: their words, joined."""
+    return ["".join(sentence.tokens) for sentence in corpus.sentences]
+
+
 def score(
-    predictor: Predictor,
+    analyser: Analyser,
     corpus: TaggedCorpus,
+    cut: CutTexts,
+    customization: Optional[Customization] = None,
+    training_words: Optional[Iterable[str]] = None,
     cache: Optional[LayerCache] = None,
     show_progress: bool = False,
-) -> SpanScores:
-    """Return the scores of a tagger's predictions.
+) -> WordScores:
+    """Return the scores of a tagger's words and tags.
 
     Args:
-        predictor: The tagger.
+        analyser: The tagger.
         corpus: Sentences with their right tags. A word whose right tag the tagger does not know
             counts as wrong.
-        cache: ELMo's layers of the sentences, or None.
+        cut: The same sentences as the tagger cuts them: `cut_texts` of `texts_of`, or of the
+            words with spaces between them and segmented=True.
+        customization: User dictionary to lay over the tagger's words.
+        training_words: Words that the training data had; None: not known.
+        cache: ELMo's layers of these sentences, or None.
         show_progress: Whether to show a progress bar, if stderr is a terminal.
     """
-    lookup = predictor.lookup
-    scores = SpanScores(corpus.scheme, lambda token: lookup.fold([token])[0] in lookup.words)
-    tokens = [sentence.tokens for sentence in corpus.sentences]
-    with tqdm(total=len(tokens), unit="sentence", disable=None if show_progress else True) as bar:
-        predicted = predictor.predict(tokens, cache, bar.update)
-    for sentence, tags in zip(corpus.sentences, predicted):
-        scores.add(sentence, tags)
+    known = None if training_words is None else set(training_words)
+    scores = WordScores(None if known is None else known.__contains__)
+    total = len(cut.sentences)
+    with tqdm(total=total, unit="sentence", disable=None if show_progress else True) as bar:
+        analyses = analyser.tag(cut, customization, cache, bar.update)
+    for sentence, analysis in zip(corpus.sentences, analyses):
+        gold = words_of(sentence.tokens, sentence.tags, corpus.scheme)
+        scores.add(*gold, analysis.words, analysis.tags)
     return scores
 
 
-def warn_of_unknown_tags(corpus: TaggedCorpus, tags: Iterable[str], path: PathLike) -> None:
-    """Warn of the tags of a corpus that are not among those of a tagger."""
-    unknown = unknown_tags(corpus, tags)
-    if unknown:
-        counted = ", ".join(f"{tag} ({count})" for tag, count in unknown.items())
-        _log.warning(
-            f"{path}: tags that the tagger does not know, all of which count as wrong: {counted}"
-        )
-
-
-def report_lines(report: Dict[str, Any]) -> List[str]:
-    """Return the figures of `SpanScores.report` as the lines of a table."""
-    lines = [f"{'type':<12} {'precision':>9} {'recall':>9} {'F1':>9} {'spans':>8}"]
-    total = {**report, "support": sum(kind["support"] for kind in report["types"].values())}
-    for name, row in [*report["types"].items(), ("all", total)]:
-        figures = " ".join(f"{row[key]:>9.2%}" for key in ("precision", "recall", "f1"))
-        lines.append(f"{name:<12} {figures} {row['support']:>8}")
-    lines.append(
-        f"tag accuracy {_percent(report['tag_accuracy'])} of {report['tokens']} words; of unknown "
-        f"words ({_percent(report['unknown_word_rate'])}): "
-        f"{_percent(report['unknown_word_accuracy'])}"
+def warn_of_unknown_types(corpus: TaggedCorpus, stored: StoredTagger, path: PathLike) -> None:
+    """Warn of the types of a corpus that are not among those of a tagger."""
+    own = TagScheme(stored.config.scheme)
+    known = {own.parse(tag)[1] or OUTSIDE for tag in stored.tags}
+    counts = Counter(
+        kind for sentence in corpus.sentences
+        for kind in words_of(sentence.tokens, sentence.tags, corpus.scheme)[1]
     )
-    return lines
-
-
-def _percent(rate: Optional[float]) -> str:
-    return "-" if rate is None else f"{rate:.2%}"
+    unknown = ", ".join(
+        f"{kind} ({count})" for kind, count in sorted(counts.items()) if kind not in known
+    )
+    if unknown:
+        _log.warning(
+            f"{path}: types that the tagger does not know, all of which count as wrong: {unknown}"
+        )

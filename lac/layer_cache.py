@@ -27,7 +27,7 @@ class LayerCache:
     Args:
         elmo: ELMo, whose biLM must not change while the cache is in use.
         lookup: Turns sentences into ELMo's ids.
-        sentences: Lists of words, none empty.
+        sentences: Lists of pieces, none empty.
         max_megabytes: A larger cache is kept in a file.
         folder: The folder on whose disk the file takes its space.
         description: Title of the progress bar, which shows on terminals only; None: no bar.
@@ -45,7 +45,8 @@ class LayerCache:
         folder: PathLike,
         description: Optional[str] = None,
     ):
-        lengths = np.array([len(tokens) for tokens in sentences], np.int64)
+        words = [lookup.elmo_words(tokens) for tokens in sentences]
+        lengths = np.array([len(each) for each in words], np.int64)
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         config = elmo.bilm.config
         shape = (
@@ -69,7 +70,7 @@ class LayerCache:
         with closing(tqdm(
             total=shape[0], unit="word", desc=description, disable=None if description else True
         )) as bar:
-            for numbers, layers in computed_layers(elmo, lookup, sentences):
+            for numbers, layers in computed_layers(elmo, lookup, words):
                 for row, number in enumerate(numbers):
                     start, end = self._starts[number : number + 2]
                     self._layers[start:end] = layers[:, row, : end - start].transpose(1, 0, 2)
@@ -104,7 +105,7 @@ def computed_layers(
     Args:
         elmo: ELMo in evaluation mode.
         lookup: Turns sentences into ELMo's ids.
-        sentences: Lists of words; empty ones are left out.
+        sentences: Lists of the words that ELMo reads; empty ones are left out.
 
     Yields:
         Numbers, and float32 of shape (layers, batch, steps, features).
@@ -115,8 +116,7 @@ def computed_layers(
     with paddle.no_grad():
         for block in plan_blocks(map(len, sentences), _BATCH_SIZE):
             for numbers in block:
-                ids = lookup([sentences[number] for number in numbers])
-                if ids.elmo is None:
-                    raise InputError("the lookup is that of a tagger without ELMo")
-                layers = elmo.layers(as_tensor(ids.elmo), as_tensor(ids.lengths))
+                batch = [sentences[number] for number in numbers]
+                lengths = np.array([len(words) for words in batch], np.int64)
+                layers = elmo.layers(as_tensor(lookup.elmo_ids(batch)), as_tensor(lengths))
                 yield numbers, layers.numpy()

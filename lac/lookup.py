@@ -1,15 +1,21 @@
-"""From words to the ids of a tagger and its ELMo."""
+"""From pieces to the ids of a tagger and its ELMo."""
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from bilm.errors import InputError
 from bilm.text.characters import pad_characters
 from bilm.text.vocabulary import Vocabulary
 from lac.width import WidthFolder
 
+PLACES = ("middle", "start", "end", "whole")  # of a piece in a word
+
 PAD_CHARACTER, UNKNOWN_CHARACTER = 0, 1
 _FIRST_CHARACTER = 2  # id of the first known one
+_REMEMBERED = 1 << 14  # sentences whose words for ELMo are kept from epoch to epoch
 _MAX_CHARACTERS = 8  # of a word; from a longer one, the first and the last half
 
 
@@ -17,18 +23,26 @@ class TokenIds(NamedTuple):
     """The ids of a batch of sentences, padded.
 
     Attributes:
-        words: Words of the tagger, int64, shape (batch, steps).
-        lengths: Words in each sentence, int64, shape (batch,).
-        elmo: Ids for `bilm.ELMo`, int64, shape (batch, steps), or (batch, steps, pieces or
-            characters); None for a tagger without ELMo.
+        words: Pieces of the tagger, int64, shape (batch, steps).
+        lengths: Pieces in each sentence, int64, shape (batch,).
+        elmo: Ids for `bilm.ELMo`, int64, shape (batch, words), or (batch, words, parts or
+            characters); None for a tagger without ELMo. Its words are the pieces, unless ELMo
+            has words of its own.
         characters: int64, shape (batch, steps, characters); None for a tagger without character
             features.
+        elmo_lengths: Words in each sentence of `elmo`, int64, shape (batch,); None where they are
+            the pieces.
+        elmo_places: For each piece the number of the word of `elmo` that holds its first
+            character, and its place in the word, one of PLACES; int64, shape (batch, steps, 2);
+            None where words are pieces.
     """
 
     words: np.ndarray
     lengths: np.ndarray
     elmo: Optional[np.ndarray]
     characters: Optional[np.ndarray]
+    elmo_lengths: Optional[np.ndarray] = None
+    elmo_places: Optional[np.ndarray] = None
 
 
 def num_character_rows(characters: Optional[Sequence[str]]) -> int:
@@ -75,6 +89,7 @@ class Lookup:
         elmo_characters: Number of character ids of a word, for a biLM that reads characters;
             otherwise 0.
         elmo_unknown: See `TaggerConfig`.
+        elmo_cut: Cuts a sentence into the words that ELMo reads; None: it reads the pieces.
     """
 
     def __init__(
@@ -85,6 +100,7 @@ class Lookup:
         elmo_vocabulary: Optional[Vocabulary] = None,
         elmo_characters: int = 0,
         elmo_unknown: str = "unk",
+        elmo_cut: Optional[Callable[[str], Iterable[str]]] = None,
     ):
         self.words, self.folder, self.characters = words, folder, characters
         self._character_ids = {
@@ -95,6 +111,7 @@ class Lookup:
             None if elmo_vocabulary is None else ElmoVocabulary(elmo_vocabulary, folder)
         )
         self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
+        self._elmo_cut = elmo_cut and lru_cache(_REMEMBERED)(lambda text: list(elmo_cut(text)))
 
     def fold(self, tokens: Iterable[str]) -> List[str]:
         """Return the words in the widths of the tagger's vocabulary."""
@@ -110,7 +127,7 @@ class Lookup:
         return bool(self._elmo_characters) or self.fold([word])[0] in self.words
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenIds:
-        """Return the ids of sentences, which are lists of words."""
+        """Return the ids of sentences, which are lists of pieces, none empty."""
         folded = [self.fold(tokens) for tokens in sentences]
         words, lengths = self.words.pad(folded)
         characters = None
@@ -120,7 +137,35 @@ class Lookup:
                 for step, token in enumerate(tokens):
                     ids = self._ids_of_characters(token)
                     characters[row, step, : len(ids)] = ids
-        return TokenIds(words, lengths, self._elmo_ids(sentences), characters)
+        elmo, elmo_lengths, places = None, None, None
+        if self._elmo is not None or self._elmo_characters:
+            elmo_words = [self.elmo_words(tokens) for tokens in sentences]
+            elmo = self.elmo_ids(elmo_words)
+            if self._elmo_cut is not None:
+                elmo_lengths = np.array([len(each) for each in elmo_words], np.int64)
+                places = np.zeros((*words.shape, 2), np.int64)
+                for row, tokens, own in zip(places, sentences, elmo_words):
+                    row[: len(tokens)] = places_in_words(tokens, own)
+        return TokenIds(words, lengths, elmo, characters, elmo_lengths, places)
+
+    def elmo_words(self, tokens: Sequence[str]) -> List[str]:
+        """Return the words that ELMo reads of a sentence of pieces."""
+        return list(tokens) if self._elmo_cut is None else self._elmo_cut("".join(tokens))
+
+    def elmo_ids(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """Return ELMo's ids of sentences of its words; see `TokenIds`.
+
+        Raises:
+            InputError: The lookup is that of a tagger without ELMo.
+        """
+        if self._elmo_characters:
+            return pad_characters(sentences, self._elmo_characters)[0]
+        if self._elmo is None:
+            raise InputError("the tagger has no ELMo")
+        known = [[self._elmo.known_form(word) for word in tokens] for tokens in sentences]
+        if self._elmo_unknown == "characters":
+            return self._elmo.vocabulary.pad_pieces(known)[0]
+        return self._elmo.vocabulary.pad(known)[0]
 
     def _ids_of_characters(self, word: str) -> List[int]:
         half = _MAX_CHARACTERS // 2
@@ -128,12 +173,27 @@ class Lookup:
             word = word[:half] + word[-half:]
         return [self._character_ids.get(character, UNKNOWN_CHARACTER) for character in word]
 
-    def _elmo_ids(self, sentences: Sequence[Sequence[str]]) -> Optional[np.ndarray]:
-        if self._elmo_characters:
-            return pad_characters(sentences, self._elmo_characters)[0]
-        if self._elmo is None:
-            return None
-        known = [[self._elmo.known_form(word) for word in tokens] for tokens in sentences]
-        if self._elmo_unknown == "characters":
-            return self._elmo.vocabulary.pad_pieces(known)[0]
-        return self._elmo.vocabulary.pad(known)[0]
+
+def places_in_words(pieces: Sequence[str], words: Sequence[str]) -> List[Tuple[int, int]]:
+    """Return for each piece the number of the word that holds it, and its place in that word.
+
+    A piece that holds a border of words belongs to the word of its first character.
+
+    Args:
+        pieces: Parts of a text; joined, they are the text.
+        words: Other parts of the same text, none empty.
+
+    Returns:
+        Numbers of words, and numbers of PLACES.
+    """
+    ends = list(accumulate(map(len, words)))
+    places = []
+    start, number = 0, 0
+    for piece in pieces:
+        while ends[number] <= start:
+            number += 1
+        is_start = start == ends[number] - len(words[number])
+        is_end = start + len(piece) >= ends[number]
+        places.append((number, is_start + 2 * is_end))
+        start += len(piece)
+    return places

@@ -2,8 +2,12 @@
 
     config.json        TaggerConfig
     tags.txt           the tags in the order of their ids, one a line
+    pieces.json        how text is cut into pieces; without it, by jieba
+    dictionary.txt     words and counts, for pieces of a dictionary
+    jieba_words.txt    user dictionary of jieba, for words as pieces, if there is one
     words.txt          the tagger's own vocabulary; a model imported without its words has none
     characters.txt     characters of the character features, if the tagger has any
+    training_words.txt the words of the training data, which scores call known
     width.tsv          forms of characters that are folded, if any are
     customization.txt  user dictionary, where there is one
     mixes.json         the weights of ELMo's layers, for people to read
@@ -18,13 +22,14 @@ one with the best dev F1, `latest` the newest one.
 
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.files import PathLike, atomic_folder, read_json
+from bilm.files import PathLike, atomic_folder, read_json, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
 from bilm.storage.checkpoint import verify_checksums, write_checksums, write_training
@@ -34,17 +39,22 @@ from bilm.storage.safetensors_file import read_safetensors, write_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
 from bilm.text.lines import numbered_lines
+from bilm.text.segmenters import SegmentationOptions
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
 from lac.network.config import TaggerConfig
+from lac.pieces import Pieces, kind_of
 from lac.tagged_files import load_tags
 from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
+PIECES_FILE, TRAINING_WORDS_FILE = "pieces.json", "training_words.txt"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
+_SEGMENTER_FILES = {"dictionary": "dictionary.txt", "user_dict": "jieba_words.txt"}
+_DEFAULTS = asdict(SegmentationOptions())
 
 _Content = TypeVar("_Content")
 
@@ -61,6 +71,8 @@ class StoredTagger(NamedTuple):
         customization: User dictionary, or None.
         weights: Parameters by name, without the biLM's.
         elmo: The biLM's model folder; None: the tagger has no ELMo.
+        segmentation: How text is cut into pieces.
+        training_words: The words of the training data; None: not known.
     """
 
     config: TaggerConfig
@@ -71,6 +83,27 @@ class StoredTagger(NamedTuple):
     customization: Optional[Customization]
     weights: Dict[str, np.ndarray]
     elmo: Optional[Path]
+    segmentation: SegmentationOptions = SegmentationOptions()
+    training_words: Optional[List[str]] = None
+
+    def pieces(self) -> Pieces:
+        """Return what cuts text into the tagger's pieces.
+
+        Raises:
+            InputError: The segmenter is not installed, or the tagger has no words.
+        """
+        if kind_of(self.segmentation) != "dictionary":
+            return Pieces(self.segmentation)
+        if self.words is None:
+            raise InputError("the model has no words.txt, which says what its pieces are")
+        # Baidu's LAC looks pieces up as they are typed, and folds them afterwards
+        folds = self.widths is not None and self.config.convention != "baidu"
+        folder = WidthFolder(self.widths or {}) if folds else None
+        words = self.words
+        return Pieces(
+            self.segmentation,
+            lambda piece: (piece if folder is None else folder.fold(piece)) in words,
+        )
 
     def lookup(self) -> Lookup:
         """Return the lookup of this tagger's ids.
@@ -83,8 +116,10 @@ class StoredTagger(NamedTuple):
                 "the model has no words.txt: it was imported without its vocabulary and takes ids "
                 "only; import it again with --vocab"
             )
-        elmo_vocabulary, elmo_characters = None, 0
+        elmo_vocabulary, elmo_characters, elmo_cut = None, 0, None
         if self.elmo is not None:
+            if self.config.elmo_reads == "words":
+                elmo_cut = load_segmenter(as_recorded(load_segmentation(self.elmo)))
             bilm_config = BiLMConfig.load(self.elmo / CONFIG_FILE)
             if bilm_config.char_cnn is not None:
                 elmo_characters = bilm_config.max_characters
@@ -146,11 +181,13 @@ def read_tagger(path: PathLike) -> StoredTagger:
         config,
         load_tags(folder / TAGS_FILE),
         optional(WORDS_FILE, Vocabulary.load),
-        optional(CHARACTERS_FILE, _read_characters),
+        optional(CHARACTERS_FILE, _read_lines),
         optional(WIDTH_FILE, load_table),
         optional(CUSTOMIZATION_FILE, Customization.load),
         as_float32(read_safetensors(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE)),
         folder / ELMO_FOLDER if config.elmo_variant else None,
+        _read_segmentation(folder),
+        optional(TRAINING_WORDS_FILE, _read_lines),
     )
     _check_sizes(stored, folder)
     return stored
@@ -221,13 +258,41 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         texts[WIDTH_FILE] = to_text(stored.widths)
     if stored.customization is not None:
         texts[CUSTOMIZATION_FILE] = stored.customization.to_text()
+    if stored.training_words is not None:
+        texts[TRAINING_WORDS_FILE] = lines_of(stored.training_words)
     if mixes is not None:
         texts[MIXES_FILE] = mixes_to_json(mixes)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))
+    _write_segmentation(folder, stored.segmentation)
     write_safetensors(folder / WEIGHTS_FILE, stored.weights)
     if stored.elmo is not None:
         _link_files(stored.elmo, folder / ELMO_FOLDER)
+
+
+def _read_segmentation(folder: Path) -> SegmentationOptions:
+    path = folder / PIECES_FILE
+    if not path.is_file():
+        return SegmentationOptions()
+    values = read_json(path)
+    files = {name: str(folder / file) for name, file in _SEGMENTER_FILES.items()
+             if (folder / file).is_file()}
+    try:
+        return SegmentationOptions(**values, **files)
+    except (TypeError, InputError) as error:
+        raise InputError(f"{path}: does not describe pieces: {error}") from None
+
+
+def _write_segmentation(folder: Path, segmentation: SegmentationOptions) -> None:
+    values = {
+        name: value for name, value in asdict(segmentation).items()
+        if name == "segmenter" or (name not in _SEGMENTER_FILES and value != _DEFAULTS[name])
+    }
+    write_json(folder / PIECES_FILE, values)
+    dictionary = segmentation.dictionary_file() if segmentation.dictionary else None
+    for name, path in (("dictionary", dictionary), ("user_dict", segmentation.user_dict)):
+        if path is not None:
+            shutil.copyfile(path, folder / _SEGMENTER_FILES[name])
 
 
 def _link_files(source: Path, target: Path) -> None:
@@ -241,7 +306,7 @@ def _link_files(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _read_characters(path: Path) -> List[str]:
+def _read_lines(path: Path) -> List[str]:
     return [line for _, line in numbered_lines(path)]
 
 

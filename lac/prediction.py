@@ -1,4 +1,4 @@
-"""Tags of sentences of words, from a tagger."""
+"""Tags of sentences of pieces, from a tagger."""
 
 import threading
 from itertools import chain
@@ -13,12 +13,12 @@ from bilm.paddle_compat import as_tensor
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup, TokenIds
 from lac.network.model import Tagger
-from lac.network.viterbi import TransitionScores, best_paths
+from lac.network.viterbi import FORBIDDEN, TransitionScores, best_paths
 from lac.tag_schemes import TagScheme
 
 
 class Predictor:
-    """Tags sentences of words.
+    """Tags sentences of pieces.
 
     Args:
         tagger: The network, which is put into evaluation mode while it computes. Its weights may
@@ -44,6 +44,7 @@ class Predictor:
             raise InputError(f"batch_size must be at least 1, not {batch_size}")
         self.tagger, self.lookup, self.tags, self.scheme = tagger, lookup, list(tags), scheme
         self.batch_size = batch_size
+        self._begins = np.array([scheme.parse(tag)[0] not in "IE" for tag in tags])
         self._lock = threading.Lock()  # Paddle's layers are not made for several threads
         self.update()
 
@@ -56,13 +57,15 @@ class Predictor:
         sentences: Sequence[Sequence[str]],
         cache: Optional[LayerCache] = None,
         progress: Optional[Callable[[int], object]] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
     ) -> List[List[str]]:
-        """Return the tags of each sentence, one a word.
+        """Return the tags of each sentence, one a piece.
 
         Args:
-            sentences: Lists of words; an empty one has no tags.
+            sentences: Lists of pieces; an empty one has no tags.
             cache: ELMo's layers of these sentences, none of which is empty.
             progress: Called with the number of sentences of each batch.
+            continues: For each piece whether it must not begin a word; None: any may.
 
         Raises:
             InputError: A sentence is no list of strings.
@@ -71,7 +74,10 @@ class Predictor:
         for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
             ids = self.lookup([sentences[number] for number in batch])
             layers = None if cache is None else cache.layers(batch)
-            for number, path in zip(batch, self.decode(ids, layers)):
+            fixed = None
+            if continues is not None and any(any(continues[number]) for number in batch):
+                fixed = [continues[number] for number in batch]
+            for number, path in zip(batch, self.decode(ids, layers, fixed)):
                 tags[number] = [self.tags[tag] for tag in path]
             if progress is not None:
                 progress(len(batch))
@@ -81,7 +87,7 @@ class Predictor:
         """Return ELMo's layers of each sentence.
 
         Args:
-            sentences: Lists of words.
+            sentences: Lists of the words that ELMo reads.
 
         Returns:
             A float32 array (layers, words, features) for each sentence: the token layer, then the
@@ -101,13 +107,27 @@ class Predictor:
                     of_sentences[number] = layers[:, row, : len(sentences[number])]
         return of_sentences
 
-    def decode(self, ids: TokenIds, layers: Optional[np.ndarray] = None) -> List[np.ndarray]:
+    def decode(
+        self,
+        ids: TokenIds,
+        layers: Optional[np.ndarray] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> List[np.ndarray]:
         """Return the tag ids of each row, each of shape (length of the row,).
 
         Args:
             ids: The sentences.
             layers: Result of `LayerCache.layers`, in place of ELMo's ids.
+            continues: See `predict`.
         """
+        return best_paths(self._emissions(ids, layers, continues), ids.lengths, self._scores)
+
+    def _emissions(
+        self,
+        ids: TokenIds,
+        layers: Optional[np.ndarray],
+        continues: Optional[Sequence[Sequence[bool]]],
+    ) -> np.ndarray:
         with self._lock, paddle.no_grad():
             if self.tagger.training:
                 self.tagger.eval()
@@ -115,7 +135,9 @@ class Predictor:
                 *tensors_of(ids, with_elmo=layers is None),
                 elmo_layers=None if layers is None else as_tensor(layers),
             ).numpy()
-        return best_paths(emissions, ids.lengths, self._scores)
+        for row, places in zip(emissions, continues or ()):
+            row[: len(places)] += np.outer(places, self._begins) * FORBIDDEN
+        return emissions
 
 
 def decoding_scores(tagger: Tagger, scheme: TagScheme, tags: Sequence[str]) -> TransitionScores:
@@ -125,9 +147,7 @@ def decoding_scores(tagger: Tagger, scheme: TagScheme, tags: Sequence[str]) -> T
 
 
 def tensors_of(ids: TokenIds, with_elmo: bool = True) -> Tuple[Optional[paddle.Tensor], ...]:
-    """Return the first four arguments of `Tagger.forward`, from words to characters."""
-    elmo = ids.elmo if with_elmo else None
-    return tuple(
-        None if array is None else as_tensor(array)
-        for array in (ids.words, ids.lengths, elmo, ids.characters)
-    )
+    """Return the arguments of `Tagger.forward`, from words to elmo_places."""
+    if not with_elmo:
+        ids = ids._replace(elmo=None)
+    return tuple(None if array is None else as_tensor(array) for array in ids)

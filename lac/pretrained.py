@@ -14,12 +14,14 @@ from bilm.storage.models import build_model
 from bilm.storage.pretrained import open_model
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import set_weights, weights_of
+from lac.analyser import Analyser
 from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger, write_tagger
-from lac.network.model import Tagger
+from lac.network.model import PLACE_SIZE, Tagger
 from lac.prediction import Predictor
 from lac.tag_schemes import TagScheme
 
 BILM_PREFIX = "elmo.bilm."
+_INPUT_WEIGHTS = ("weight_ih_l0", "weight_ih_l0_reverse")
 
 
 def load_tagger(path: PathLike) -> Tuple[Tagger, StoredTagger]:
@@ -50,23 +52,24 @@ def load_bilm(stored: StoredModel, source: PathLike) -> BiLM:
     return build_model(stored, str(source), has_softmax=False)
 
 
-def load_predictor(path: PathLike, batch_size: int = 32) -> Predictor:
-    """Return a predictor with the tagger at `path`.
+def load_analyser(path: PathLike, batch_size: int = 32) -> Analyser:
+    """Return what cuts and tags texts with the tagger at `path`.
 
     Raises:
         InputError: As `load_tagger`; or the tagger has no words.
     """
-    return predictor_of(*load_tagger(path), batch_size)
+    return analyser_of(*load_tagger(path), batch_size)
 
 
-def predictor_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> Predictor:
-    """Return a predictor with the result of `load_tagger`.
+def analyser_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> Analyser:
+    """Return what cuts and tags texts with the result of `load_tagger`.
 
     Raises:
-        InputError: The tagger has no words.
+        InputError: The tagger has no words, or its segmenter is not installed.
     """
     scheme = TagScheme(stored.config.scheme)
-    return Predictor(tagger, stored.lookup(), stored.tags, scheme, batch_size)
+    predictor = Predictor(tagger, stored.lookup(), stored.tags, scheme, batch_size)
+    return Analyser(predictor, stored.pieces(), stored.config.convention)
 
 
 def save_tagger(
@@ -122,3 +125,33 @@ def set_own_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: str)
         name: array for name, array in weights_of(tagger).items() if name.startswith(BILM_PREFIX)
     }
     set_weights(tagger, {**of_bilm, **weights}, source)
+
+
+def set_widened_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: str) -> None:
+    """Set the parameters of a tagger from those of one with fewer features at its input.
+
+    A tagger that gets ELMo has more inputs to its first BiGRU layer: the rows for ELMo's vectors,
+    which come first, and for a piece's place in ELMo's word, which come last, are zero. The tagger
+    then computes what it did without ELMo. ELMo's own parameters stay as they are.
+
+    Args:
+        tagger: The tagger.
+        weights: The parameters by name.
+        source: Where they come from, for messages.
+
+    Raises:
+        InputError: Arrays are missing, not known or of another shape or type; all are listed.
+    """
+    own = own_weights(tagger)
+    if tagger.elmo is None or any(name.startswith("elmo.") for name in weights):
+        set_own_weights(tagger, weights, source)
+        return
+    added = {name: own[name] for name in own if name.startswith(("elmo.", "place_embedding."))}
+    before, after = tagger.elmo_size, 0 if tagger.place_embedding is None else PLACE_SIZE
+    widened = dict(weights)
+    for name, array in weights.items():
+        if name.startswith("gru_layers.0.") and name.endswith(("input_weight", *_INPUT_WEIGHTS)):
+            is_by_column = name.endswith(_INPUT_WEIGHTS)  # Paddle's GRU: (gates, features)
+            padding = ((0, 0), (before, after)) if is_by_column else ((before, after), (0, 0))
+            widened[name] = np.pad(array, padding)
+    set_own_weights(tagger, {**widened, **added}, source)

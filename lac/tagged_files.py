@@ -9,7 +9,7 @@ Both may stand in one file; blank lines are skipped. Words hold no ASCII white s
 import glob
 from collections import Counter
 from itertools import chain
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from bilm.errors import InputError
 from bilm.files import PathLike
@@ -98,16 +98,9 @@ def _read(
     for names in corpora:
         sentences: List[TaggedSentence] = []
         for name in names:
-            for number, line in numbered_lines(name, on_error=problems.append):
-                where = f"{name}, line {number}"
-                try:
-                    sentence = parse_line(line)
-                except InputError as error:
-                    problems.append(f"{where}: {error}")
-                    continue
-                if sentence is not None:
-                    sentences.append(sentence)
-                    places.append(where)
+            for number, sentence in numbered_sentences(name, problems):
+                sentences.append(sentence)
+                places.append(f"{name}, line {number}")
         if not problems and not sentences:
             raise InputError(f"{', '.join(names)}: no tagged sentence there")
         parts.append(sentences)
@@ -121,6 +114,25 @@ def _read(
     if problems:
         raise InputError("; ".join(map(str, problems)))
     return parts, scheme
+
+
+def numbered_sentences(
+    name: PathLike, problems: List[object]
+) -> Iterator[Tuple[int, TaggedSentence]]:
+    """Yield the number of each line of a file that is not blank, from 1 on, and its sentence.
+
+    Args:
+        name: The file; see `open_input`.
+        problems: Gets what is wrong with each malformed line, which is skipped.
+    """
+    for number, line in numbered_lines(name, on_error=problems.append):
+        try:
+            sentence = parse_line(line)
+        except InputError as error:
+            problems.append(f"{name}, line {number}: {error}")
+        else:
+            if sentence is not None:
+                yield number, sentence
 
 
 def parse_line(line: str) -> Optional[TaggedSentence]:

@@ -8,12 +8,9 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.hardware import prepare_device
-from bilm.text.lines import split_words
-from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
-from bilm.text.sentences import cut_sentences, ends_sentence
-from lac.analysis import Analysis, Token, analysis_of, joined
+from lac.analysis import Analysis
 from lac.customization import Customization, Source
-from lac.pretrained import load_tagger, predictor_of, save_tagger
+from lac.pretrained import analyser_of, load_tagger, save_tagger
 
 
 class LAC:
@@ -46,9 +43,9 @@ class LAC:
     ):
         prepare_device(use_gpu, threads)
         self.tagger, self.stored = load_tagger(model)
-        self._predictor = predictor_of(self.tagger, self.stored, batch_size)
+        self._analyser = analyser_of(self.tagger, self.stored, batch_size)
+        self._predictor = self._analyser.predictor
         self._customization = self.stored.customization
-        self._cut = load_segmenter(SegmentationOptions())
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
         """Return [words, tags] of a text; of several texts, a list of these.
@@ -92,15 +89,31 @@ class LAC:
         stored = self.stored._replace(customization=self._customization)
         save_tagger(path, stored, self.tagger, dtype)
 
-    def cut(self, text: str) -> List[str]:
-        """Return the words of a text as the segmenter cuts them, without white space."""
-        return segment_sentence(text, self._cut)
+    def cut(self, text: Union[str, Iterable[str]]) -> list:
+        """Return the words of a text, without white space; of several texts, a list of these.
+
+        Args:
+            text: A string, or several.
+
+        Raises:
+            InputError: It is neither.
+        """
+        texts = [text] if isinstance(text, str) else text
+        words = [
+            [word for word in analysis.words if not word.isspace()]
+            for analysis in self.analyse(texts)
+        ]
+        return words[0] if isinstance(text, str) else words
+
+    def pieces(self, text: str) -> List[str]:
+        """Return the pieces of a text that the tagger tags, without white space."""
+        return [piece for piece in self._analyser.pieces.cut(text) if not piece.isspace()]
 
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         """Return ELMo's layers of sentences.
 
         Args:
-            sentences: Lists of words, as `cut` returns them.
+            sentences: Lists of pieces, as `pieces` returns them.
 
         Returns:
             A float32 array (layers, words, features) for each sentence: the token layer, then the
@@ -121,7 +134,8 @@ class LAC:
         Args:
             texts: The texts.
             segmented: Whether words are already separated by ASCII white space, which then is
-                no part of the text; the user dictionary decides tags only.
+                no part of the text; the tagger may join these words, but not cut them, and the
+                user dictionary decides tags only.
 
         Raises:
             InputError: A text is not a string.
@@ -132,56 +146,4 @@ class LAC:
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise InputError(f"text {number} must be a string, not {type(text).__name__}")
-        customization = self._customization
-        sentences: List[List[Token]] = []
-        ends = []
-        for text in texts:
-            if segmented:
-                sentences.append(_segmented_tokens(text, customization))
-            elif not text.isspace():
-                sentences += self._sentences(text, customization)
-            ends.append(len(sentences))
-        tags = self._predictor.predict(
-            [[token.text for token in sentence if not token.is_space] for sentence in sentences]
-        )
-        analyses = [
-            analysis_of(sentence, own_tags, self._predictor.scheme)
-            for sentence, own_tags in zip(sentences, tags)
-        ]
-        return [joined(analyses[start:end]) for start, end in zip([0, *ends], ends)]
-
-    def _sentences(
-        self, text: str, customization: Optional[Customization]
-    ) -> List[List[Token]]:
-        """Return the tokens of a text's sentences; no sentence ends within an entry."""
-        sentences: List[List[Token]] = [[]]
-        start = 0
-        for first, end, words in customization.find(text) if customization else ():
-            self._add_cut(text[start:first], sentences)
-            sentences[-1] += (Token(word.text, True, word.type) for word in words)
-            start = end
-        self._add_cut(text[start:], sentences)
-        return sentences
-
-    def _add_cut(self, text: str, sentences: List[List[Token]]) -> None:
-        """Cut a text and add its tokens to the last sentence and to new ones."""
-        for number, sentence in enumerate(cut_sentences(text)):
-            if number or (sentences[-1] and ends_sentence(sentences[-1][-1].text)):
-                sentences.append([])
-            tokens = sentences[-1]
-            for word in self._cut(sentence):
-                if word.isspace() and tokens and tokens[-1].is_space:
-                    tokens[-1] = Token(tokens[-1].text + word, is_space=True)
-                else:
-                    tokens.append(Token(word, is_space=word.isspace()))
-
-
-def _segmented_tokens(text: str, customization: Optional[Customization]) -> List[Token]:
-    tokens = []
-    for word in split_words(text):
-        entry = customization.words_of(word) if customization else None
-        if entry is not None and len(entry) == 1:
-            tokens.append(Token(word, is_entry=True, type=entry[0].type))
-        else:
-            tokens.append(Token(word))
-    return tokens
+        return self._analyser.analyse(texts, self._customization, segmented)

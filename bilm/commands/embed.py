@@ -30,6 +30,8 @@ def build_parser() -> Parser:
         help="a sentence a line, words separated by spaces; may be .gz; - is stdin")
     add("--segment", action="store_true", help="the lines are raw text: segment them")
     add("--user_dict", metavar="FILE", help="more words for jieba, with --segment")
+    add("--dictionary", metavar="FILE",
+        help="words and counts, with --segment, for a biLM of a dictionary's pieces")
     add_model_options(parser)
     add = parser.group("vectors").add_argument
     add("--layers", choices=LAYERS, default="all", help="what to write of the layers")
@@ -53,8 +55,9 @@ def build_parser() -> Parser:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Embed a text as the command line says."""
     options = build_parser().parse_args(arguments)
-    if options.user_dict and not options.segment:
-        raise InputError("--user_dict is for --segment")
+    for name in ("user_dict", "dictionary"):
+        if getattr(options, name) and not options.segment:
+            raise InputError(f"--{name} is for --segment")
     prepare_device(options.use_gpu, options.threads)  # before these imports of Paddle
     from bilm.inference.embedder import Embedder
     from bilm.inference.vector_file import check_output
@@ -74,7 +77,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     start = time.monotonic()
-    cut = segmenter_for(embedder, options.user_dict) if options.segment else None
+    cut = None
+    if options.segment:
+        cut = segmenter_for(embedder, options.user_dict, options.dictionary)
     with Lines(options.input, cut) as lines:
         report = embed_lines(
             embedder, lines, options.output, options.dtype, options.resume,

@@ -7,6 +7,7 @@ from bilm.hardware import usable_cores
 from bilm.program.json_output import write_report
 from bilm.program.options import add_json_option, add_quiet_option
 from bilm.program.parser import Parser
+from bilm.text.dictionary import WEIGHTS
 from bilm.text.segmenters import NORMALIZATIONS, SEGMENTERS, SegmentationOptions
 
 
@@ -23,7 +24,14 @@ def build_parser() -> Parser:
     add("--split_semicolons", action="store_true", help="end sentences after ；, too")
     add("--split_newlines", action="store_true", help="end sentences at every line end")
     add = parser.group("words").add_argument
-    add("--segmenter", choices=SEGMENTERS, default="jieba", help="space: words are separated")
+    add("--segmenter", choices=SEGMENTERS, default="jieba",
+        help="space: words are separated; characters, dictionary: pieces for a tagger of them")
+    add("--dictionary", metavar="FILE",
+        help="for the segmenter dictionary: a word and its count a line; jieba: that of jieba")
+    add("--dictionary_weights", choices=WEIGHTS, default="counts",
+        help="lengths: words of the dictionary weigh their length, as in LAC 2")
+    add("--split_latin", action="store_true",
+        help="for the segmenter characters: split runs of Latin letters and digits, too")
     add("--user_dict", metavar="FILE", help="more words for jieba: word [count] [tag] a line")
     add("--no_hmm", dest="hmm", action="store_false", help="do not guess unknown words")
     add("--normalize", choices=NORMALIZATIONS, default="none", help="Unicode normalization")

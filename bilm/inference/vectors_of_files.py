@@ -21,7 +21,7 @@ from bilm.inference.vector_file import (
     sentence_index_of,
 )
 from bilm.text.lines import Lines
-from bilm.text.segmenters import SegmentationOptions, load_segmenter, segment_sentence
+from bilm.text.segmenters import as_recorded, load_segmenter, segment_sentence
 
 _log = logging.getLogger("bilm")
 
@@ -185,40 +185,19 @@ def _read_block(numbered, last):
     return words_of
 
 
-def segmenter_for(embedder: Embedder, user_dict: Optional[str]) -> Callable[[str], List[str]]:
+def segmenter_for(
+    embedder: Embedder, user_dict: Optional[str], dictionary: Optional[str] = None
+) -> Callable[[str], List[str]]:
     """Return a function that splits a line into words as the model's training text was.
 
-    A warning says so where that is not known, or where the segmenter here is another version or
-    has another dictionary.
-
     Args:
-        embedder: Its `segmentation` is followed.
+        embedder: Its `segmentation` is followed, see `bilm.text.segmenters.as_recorded`.
         user_dict: File of a user dictionary of jieba; None: none.
+        dictionary: File of the dictionary of the segmenter "dictionary".
 
     Raises:
-        InputError: The segmenter is not known or not installed, or the user dictionary cannot be
-            read.
+        InputError: The segmenter is not known or not installed, or a dictionary cannot be read.
     """
-    known = embedder.segmentation
-    if known is None or known.get("segmenter") == "space":
-        _log.warning(
-            "it is not known what segmented the model's training text; jieba segments this one"
-        )
-        known = {}
-    options = known.get("options")
-    options = options if isinstance(options, dict) else {}
-    chosen = SegmentationOptions(
-        segmenter=known.get("segmenter", "jieba"),
-        user_dict=user_dict,
-        hmm=options.get("hmm", True),
-        normalize=options.get("normalize", "none"),
-    )
-    description = chosen.describe()
-    for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
-        if known and known.get(name) != description[name]:
-            _log.warning(
-                f"the model's training text was segmented with another {name}: "
-                f"{known.get(name)}, here {description[name]}"
-            )
+    chosen = as_recorded(embedder.segmentation, user_dict, dictionary)
     cut = load_segmenter(chosen)
     return lambda line: segment_sentence(line, cut, chosen.normalize)

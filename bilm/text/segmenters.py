@@ -1,5 +1,6 @@
 """Segmenters, which split a sentence into words, and their options."""
 
+import logging
 import os
 import re
 import unicodedata
@@ -13,14 +14,21 @@ from typing import Callable, Iterable, List, Optional
 
 from bilm.errors import InputError
 from bilm.files import sha256_of
+from bilm.text.dictionary import WEIGHTS, Dictionary
 from bilm.text.lines import decode_line
 
-SEGMENTERS = ("jieba", "rjieba", "space")
+_log = logging.getLogger("bilm")
+
+SEGMENTERS = ("jieba", "rjieba", "space", "characters", "dictionary")
+PIECE_SEGMENTERS = ("characters", "dictionary")  # whose pieces are parts of words, or words
 NORMALIZATIONS = ("none", "nfkc")
 
 # jieba takes time that grows with the square of a run of unknown characters, so it gets long
 # sentences in pieces: cut after punctuation, which is in no word, or if need be anywhere.
 _JIEBA_PIECE = re.compile(r".{1,1999}[\s，。、；：？！]|.{1,2000}", re.DOTALL)
+
+# Runs of Latin letters and digits of either width, and single characters.
+_CHARACTER = re.compile(r"[0-9A-Za-zÀ-ÖØ-öø-ɏ０-９Ａ-Ｚａ-ｚ]+|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,8 +36,13 @@ class SegmentationOptions:
     """Options that determine where sentences and words end.
 
     Args:
-        segmenter: "jieba", "rjieba" (much faster, nearly the same words) or "space" (the
-            words are already separated).
+        segmenter: "jieba", "rjieba" (much faster, nearly the same words), "space" (the
+            words are already separated), "characters", or "dictionary" (the most probable path
+            through a dictionary, see `bilm.text.dictionary`).
+        dictionary: File of words and counts for the segmenter "dictionary"; "jieba": the
+            dictionary that comes with jieba.
+        dictionary_weights: One of `bilm.text.dictionary.WEIGHTS`.
+        split_latin: Whether the segmenter "characters" splits runs of Latin letters and digits.
         user_dict: File with more words for jieba, one a line: word, count and tag (both
             optional), separated by spaces.
         hmm: Whether jieba and rjieba guess words that are not in their dictionary.
@@ -47,9 +60,15 @@ class SegmentationOptions:
     normalize: str = "none"
     split_semicolons: bool = False
     split_newlines: bool = False
+    dictionary: Optional[str] = None
+    dictionary_weights: str = "counts"
+    split_latin: bool = False
 
     def __post_init__(self):
-        for name, allowed in (("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS)):
+        for name, allowed in (
+            ("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS),
+            ("dictionary_weights", WEIGHTS),
+        ):
             value = getattr(self, name)
             if value not in allowed:
                 raise InputError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
@@ -58,6 +77,13 @@ class SegmentationOptions:
                 f"a user dictionary works with jieba only, not with {self.segmenter}; "
                 "leave --user_dict out or pass --segmenter jieba"
             )
+        if (self.dictionary is not None) != (self.segmenter == "dictionary"):
+            raise InputError(
+                "--segmenter dictionary and --dictionary FILE go together (FILE: a word and its "
+                "count a line, or jieba for the dictionary of jieba)"
+            )
+        if self.split_latin and self.segmenter != "characters":
+            raise InputError("--split_latin goes with --segmenter characters")
 
     def describe(self) -> dict:
         """Return the content of segmentation.json, except the counts.
@@ -68,21 +94,84 @@ class SegmentationOptions:
         """
         if self.user_dict is not None:
             _check_user_dictionary(self.user_dict)
-        is_jieba, is_space = self.segmenter == "jieba", self.segmenter == "space"
-        if not is_space:
+        is_package = self.segmenter in ("jieba", "rjieba")
+        if is_package:
             import_quietly(self.segmenter)
+        options = {
+            "hmm": self.hmm if is_package else None,
+            "normalize": self.normalize,
+            "split_semicolons": self.split_semicolons,
+            "split_newlines": self.split_newlines,
+        }
+        if self.segmenter == "characters":
+            options["split_latin"] = self.split_latin
+        if self.segmenter == "dictionary":
+            options["dictionary_weights"] = self.dictionary_weights
+        dictionary = self.dictionary_file()
         return {
             "segmenter": self.segmenter,
-            "version": None if is_space else metadata.version(self.segmenter),
-            "dictionary_sha256": sha256_of(_jieba_dictionary_file()) if is_jieba else None,
+            "version": metadata.version(self.segmenter) if is_package else None,
+            "dictionary_sha256": None if dictionary is None else sha256_of(dictionary),
             "user_dictionary_sha256": sha256_of(self.user_dict) if self.user_dict else None,
-            "options": {
-                "hmm": None if is_space else self.hmm,
-                "normalize": self.normalize,
-                "split_semicolons": self.split_semicolons,
-                "split_newlines": self.split_newlines,
-            },
+            "options": options,
         }
+
+    def dictionary_file(self) -> Optional[Path]:
+        """Return the file of the words that the segmenter knows; None: it reads none.
+
+        Raises:
+            InputError: jieba is not installed, or there is no such file.
+        """
+        if self.segmenter == "jieba" or self.dictionary == "jieba":
+            return _jieba_dictionary_file()
+        if self.dictionary is None:
+            return None
+        if not os.path.isfile(self.dictionary):
+            raise InputError(f"no such file: {self.dictionary}; check --dictionary")
+        return Path(self.dictionary)
+
+
+def as_recorded(
+    recorded: Optional[dict], user_dict: Optional[str] = None, dictionary: Optional[str] = None
+) -> SegmentationOptions:
+    """Return the options that cut text as a model's training text was cut.
+
+    A warning says so where that is not known, or where the segmenter here is another version or
+    has another dictionary.
+
+    Args:
+        recorded: The model's segmentation.json; None: not known.
+        user_dict: File of a user dictionary of jieba.
+        dictionary: File of the dictionary, for the segmenter "dictionary".
+
+    Raises:
+        InputError: The segmenter is not known or not installed, or a dictionary cannot be read.
+    """
+    if recorded is None or recorded.get("segmenter") == "space":
+        _log.warning(
+            "it is not known what segmented the model's training text; jieba segments this one"
+        )
+        recorded = {}
+    options = recorded.get("options")
+    options = options if isinstance(options, dict) else {}
+    hmm = options.get("hmm")
+    chosen = SegmentationOptions(
+        segmenter=recorded.get("segmenter", "jieba"),
+        user_dict=user_dict,
+        hmm=True if hmm is None else hmm,
+        normalize=options.get("normalize", "none"),
+        dictionary=dictionary,
+        dictionary_weights=options.get("dictionary_weights", "counts"),
+        split_latin=options.get("split_latin", False),
+    )
+    description = chosen.describe()
+    for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
+        if recorded and recorded.get(name) != description[name]:
+            _log.warning(
+                f"the model's training text was segmented with another {name}: "
+                f"{recorded.get(name)}, here {description[name]}"
+            )
+    return chosen
 
 
 def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:
@@ -94,10 +183,15 @@ def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str
     a dictionary forces apart; this clears them.)
 
     Raises:
-        InputError: The segmenter is not installed.
+        InputError: The segmenter is not installed, or its dictionary cannot be read.
     """
     if options.segmenter == "space":
         return str.split
+    if options.segmenter == "characters":
+        return list if options.split_latin else _CHARACTER.findall
+    if options.segmenter == "dictionary":
+        path = str(options.dictionary_file())
+        return Dictionary.load(path, options.dictionary_weights).cut
     if options.segmenter == "rjieba":
         return partial(import_quietly("rjieba").Jieba().cut, hmm=options.hmm)
     jieba = import_quietly("jieba")

@@ -31,6 +31,14 @@ def add_tagger_options(parser: Parser) -> None:
     )
 
 
+def add_known_words_option(parser: Parser) -> None:
+    """Add the flag that names the words that training had."""
+    parser.group("text").add_argument(
+        "--train", metavar="GLOB",
+        help="tagged text of the training: words that it does not have are scored on their own",
+    )
+
+
 def new_training_parser(program: str, description: str, examples: Sequence[str]) -> Parser:
     """Return a parser with the flags of `TaggerOptions`, --json and --quiet."""
     parser = Parser(

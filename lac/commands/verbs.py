@@ -12,6 +12,7 @@ GROUPS = {
         "train": "train a tagger with or without ELMo, or resume training",
         "ablate": "train with and without ELMo on several seeds, and compare",
         "evaluate": "precision, recall and F1 of a tagger on tagged text",
+        "score": "precision, recall and F1 of any program's words and tags",
         "plot": "draw dev scores, the mix of ELMo and the confusion of types",
     },
     "use of a tagger": {

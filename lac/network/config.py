@@ -7,7 +7,10 @@ from typing import Any, Dict, Iterator, Optional
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS
 from bilm.text.vocabulary import UNKNOWN
+from lac.analysis import CONVENTIONS
 from lac.tag_schemes import SCHEMES
+
+ELMO_READS = ("pieces", "words")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class TaggerConfig:
         character_size: Size of a word's character features, and of the character embedding.
         reset_before: The kind of GRU: see `lac.network.gru.bidirectional_gru`.
         constrained_decoding: Whether the scheme forbids sequences of tags.
+        convention: How tags are read as words, one of `lac.analysis.CONVENTIONS`.
+        elmo_reads: "pieces": ELMo has a vector for each piece; "words": one for each word of its
+            own segmentation, which is that of every piece in it.
 
     Raises:
         InputError: One or more fields are out of range; the message lists all of them.
@@ -49,6 +55,8 @@ class TaggerConfig:
     character_size: int = 64
     reset_before: bool = False
     constrained_decoding: bool = True
+    convention: str = "spans"
+    elmo_reads: str = "pieces"
 
     def __post_init__(self) -> None:
         problems = [*self._problems()]
@@ -66,12 +74,13 @@ class TaggerConfig:
                 yield f"{item.name} must be at least 1, not {value}"
             elif item.type is float and not (_is_number(value) and 0 <= value < 1):
                 yield f"{item.name} must be a number in [0, 1), not {value!r}"
-        if self.scheme not in SCHEMES:
-            yield f"scheme must be one of {', '.join(SCHEMES)}, not {self.scheme!r}"
-        if self.elmo_variant not in (None, *VARIANTS):
-            yield f"elmo_variant must be one of {', '.join(VARIANTS)}, not {self.elmo_variant!r}"
-        if self.elmo_unknown not in UNKNOWN:
-            yield f"elmo_unknown must be one of {', '.join(UNKNOWN)}, not {self.elmo_unknown!r}"
+        for name, allowed in (
+            ("scheme", SCHEMES), ("elmo_variant", (None, *VARIANTS)), ("elmo_unknown", UNKNOWN),
+            ("convention", CONVENTIONS), ("elmo_reads", ELMO_READS),
+        ):
+            value = getattr(self, name)
+            if value not in allowed:
+                yield f"{name} must be one of {', '.join(map(str, allowed))}, not {value!r}"
 
     def to_json(self) -> str:
         """Return the fields as JSON text, one a line, in the order of their definition."""

@@ -16,6 +16,10 @@ from lac.network.crf import LinearChainCRF
 from lac.network.gru import bidirectional_gru
 
 
+PLACE_SIZE = 8  # features of a piece's place in ELMo's word
+_NUM_PLACES = 4
+
+
 class Tagger(nn.Layer):
     """Scores of every tag at every word, and a CRF over them.
 
@@ -59,6 +63,10 @@ class Tagger(nn.Layer):
                 config.num_characters, config.character_size
             )
             features += config.character_size
+        self.place_embedding = None
+        if self.elmo is not None and config.elmo_reads == "words":
+            self.place_embedding = nn.Embedding(_NUM_PLACES, PLACE_SIZE)
+            features += PLACE_SIZE
         sizes = [features] + [2 * config.gru_size] * (config.num_layers - 1)
         self.gru_layers = nn.LayerList(
             bidirectional_gru(size, config.gru_size, config.reset_before) for size in sizes
@@ -82,6 +90,8 @@ class Tagger(nn.Layer):
         lengths: Optional[paddle.Tensor] = None,
         elmo: Optional[paddle.Tensor] = None,
         characters: Optional[paddle.Tensor] = None,
+        elmo_lengths: Optional[paddle.Tensor] = None,
+        elmo_places: Optional[paddle.Tensor] = None,
         elmo_layers: Optional[paddle.Tensor] = None,
     ) -> paddle.Tensor:
         """Return the emissions, shape (batch, steps, tags).
@@ -89,25 +99,35 @@ class Tagger(nn.Layer):
         Args:
             words: int64, shape (batch, steps).
             lengths: int64, shape (batch,); None: all rows are full.
-            elmo: Ids for ELMo, as `bilm.ELMo` takes them; for a tagger with ELMo.
+            elmo: Ids for ELMo, as `bilm.ELMo` takes them; for a tagger with ELMo. Their steps are
+                those of `words` unless ELMo reads words of its own.
             characters: int64, shape (batch, steps, characters); for a tagger with character
                 features.
+            elmo_lengths: int64, shape (batch,), lengths of the rows of `elmo`; where
+                `elmo_reads` is "words".
+            elmo_places: int64, shape (batch, steps, 2), see `lac.lookup.TokenIds`; where
+                `elmo_reads` is "words".
             elmo_layers: Layers (layers, batch, steps, features) from `self.elmo.layers`, instead
                 of `elmo`; the biLM is not run then.
 
         Raises:
             InputError: A tensor is missing, or its shape does not fit that of `words`.
         """
-        self._check(words, lengths, elmo, characters, elmo_layers)
+        self._check(words, lengths, elmo, characters, elmo_lengths, elmo_places, elmo_layers)
         features = [self.word_embedding(words)]
         if self.elmo is not None:
+            own_lengths = lengths if self.place_embedding is None else elmo_lengths
             if elmo_layers is None:
-                mixed = self.elmo(elmo, lengths)
+                (mixed,) = self.elmo(elmo, own_lengths)
             else:
-                mixed = self.elmo.mix(elmo_layers, lengths)
-            features.insert(0, mixed[0])
+                (mixed,) = self.elmo.mix(elmo_layers, own_lengths)
+            if self.place_embedding is not None:
+                mixed = rows_at(mixed, elmo_places[:, :, 0])
+            features.insert(0, mixed)
         if self.character_features is not None:
             features.append(self.character_features(characters))
+        if self.place_embedding is not None:
+            features.append(self.place_embedding(elmo_places[:, :, 1]))
         values = paddle.concat(features, axis=-1) if len(features) > 1 else features[0]
         for gru in self.gru_layers:
             values, _ = gru(self._drop(values), None, lengths)
@@ -120,12 +140,22 @@ class Tagger(nn.Layer):
         lengths: Optional[paddle.Tensor],
         elmo: Optional[paddle.Tensor],
         characters: Optional[paddle.Tensor],
+        elmo_lengths: Optional[paddle.Tensor],
+        elmo_places: Optional[paddle.Tensor],
         elmo_layers: Optional[paddle.Tensor],
     ) -> None:
         check_shape("words", words, batch=-1, steps=-1)
         batch, steps = words.shape
         if lengths is not None:
             check_shape("lengths", lengths, batch=batch)
+        if self.place_embedding is not None:
+            if elmo_lengths is None or elmo_places is None:
+                raise InputError(
+                    "ELMo reads words of its own: give `elmo_lengths` and `elmo_places`"
+                )
+            check_shape("elmo_lengths", elmo_lengths, batch=batch)
+            check_shape("elmo_places", elmo_places, batch=batch, steps=steps, two=2)
+            steps = -1
         if self.elmo is None:
             pass
         elif elmo_layers is not None:
@@ -139,10 +169,26 @@ class Tagger(nn.Layer):
         if self.character_features is not None:
             if characters is None:
                 raise InputError("this tagger has character features: give `characters`")
-            check_shape("characters", characters, batch=batch, steps=steps, characters=-1)
+            check_shape("characters", characters, batch=batch, steps=words.shape[1], characters=-1)
 
     def _drop(self, values: paddle.Tensor) -> paddle.Tensor:
         # no call of Paddle's where nothing is dropped: tagging single sentences would be slower
         if not self.training or not self.config.dropout:
             return values
         return F.dropout(values, self.config.dropout)
+
+
+def rows_at(values: paddle.Tensor, places: paddle.Tensor) -> paddle.Tensor:
+    """Return for each row the vectors at some of its places.
+
+    Args:
+        values: Shape (batch, words, features).
+        places: Numbers of words, int64, shape (batch, steps).
+
+    Returns:
+        Shape (batch, steps, features).
+    """
+    batch, words, features = values.shape
+    first = paddle.arange(batch, dtype="int64").unsqueeze(-1) * words
+    flat = values.reshape([-1, features])
+    return F.embedding(places + first, flat)

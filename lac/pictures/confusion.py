@@ -31,7 +31,7 @@ class Confusion(NamedTuple):
 
 
 def confusion_of(report: Dict[str, Any], source: str) -> Confusion:
-    """Return the confusion in a report of `SpanScores.report`.
+    """Return the confusion in a report of `WordScores.report`.
 
     Types beyond the 40 most frequent are counted as one, "...".
 

@@ -11,13 +11,13 @@ from bilm.errors import InputError
 from bilm.files import write_text_atomically
 from bilm.randomness import random_for
 from bilm.storage.run_folder import RunFolder, list_checkpoints
-from lac.span_scores import f1_of
 from lac.training.data import read_corpora
 from lac.training.options import WITHOUT_EFFECT, TaggerOptions
 from lac.training.outcome import Outcome, read_outcome
 from lac.training.resume import Resumable, read_resumable
 from lac.training.run import train_in
 from lac.training.setup import Caches
+from lac.word_scores import f1_of
 
 _log = logging.getLogger("lac")
 

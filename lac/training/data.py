@@ -4,7 +4,6 @@ import hashlib
 import logging
 from typing import Dict, NamedTuple, Optional
 
-from lac.tag_schemes import TagScheme
 from lac.tagged_files import TaggedCorpus, read_tagged, read_together, to_line
 from lac.training.corpus_types import files_of_types
 from lac.training.options import TaggerOptions
@@ -24,13 +23,6 @@ class Corpora(NamedTuple):
     train: TaggedCorpus
     dev: TaggedCorpus
     test: Optional[TaggedCorpus]
-
-    def with_scheme(self, scheme: TagScheme) -> "Corpora":
-        """Return the same sentences with another meaning of their tags."""
-        test = self.test and self.test._replace(scheme=scheme)
-        return Corpora(
-            self.train._replace(scheme=scheme), self.dev._replace(scheme=scheme), test
-        )
 
     def checksums(self) -> Dict[str, str]:
         """Return SHA-256s of the words and tags under "train", "dev" and "test"."""

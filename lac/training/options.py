@@ -8,16 +8,19 @@ from typing import Iterator, List, Optional
 from bilm.errors import InputError
 from bilm.network.mixes import VARIANTS
 from bilm.program.options import not_chosen, option, out_of_range
+from bilm.text.dictionary import WEIGHTS
 from bilm.text.vocabulary import UNKNOWN
+from lac.network.config import ELMO_READS
+from lac.pieces import KINDS
 
 # LARK's flags without a meaning here, and the reason.
 OBSOLETE = {
     "traindata_shuffle_buffer": "the whole training data is shuffled",
 }
 
-_data, _elmo, _model, _optimisation, _output, _device = (
+_data, _pieces, _elmo, _model, _optimisation, _output, _device = (
     partial(option, group=group)
-    for group in ("data", "ELMo", "model", "optimisation", "output", "device")
+    for group in ("data", "pieces", "ELMo", "model", "optimisation", "output", "device")
 )
 
 
@@ -52,6 +55,16 @@ class TaggerOptions:
                                  metavar="FILE")
     fold_width: bool = _data(True, "treat full-width and half-width forms as equal")
     word_rep_dict_path: str = _data("", "table of forms to fold; empty: Unicode's", metavar="FILE")
+    pieces: str = _pieces("characters", "what the tagger tags: it decides itself what a word is, or "
+                          "tags the words of a segmenter", choices=KINDS)
+    split_latin: bool = _pieces(False, "characters: split runs of Latin letters and digits, too")
+    dictionary: str = _pieces("", "dictionary: words and counts, one a line, or jieba",
+                              metavar="FILE")
+    dictionary_weights: str = _pieces("counts", "dictionary: lengths: as in LAC 2",
+                                      choices=WEIGHTS)
+    segmenter: str = _pieces("", "words: what cuts them; empty: what cut the biLM's text, or jieba",
+                             choices=("", "jieba", "rjieba"))
+    user_dict: str = _pieces("", "words: more words for jieba", metavar="FILE")
     customization: str = _data("", "user dictionary to store in the model", metavar="FILE")
 
     elmo: str = _elmo("none", "biLM (folder, run or LARK checkpoint), or none",
@@ -64,6 +77,10 @@ class TaggerOptions:
     elmo_learning_rate: float = _elmo(0.1, "learning rate of the biLM, times --learning_rate")
     elmo_unknown: str = _elmo("characters", "what ELMo reads for words that it does not know",
                               choices=UNKNOWN)
+    elmo_reads: str = _elmo(
+        "auto", "pieces, or words of its own, whose vectors every piece in them gets; auto: "
+        "pieces if the biLM was trained on such pieces", choices=("auto", *ELMO_READS),
+    )
     elmo_dropout: float = _elmo(
         0.2, "dropout, 0 to 1, on ELMo's vectors (lark: on its LSTM layers)"
     )
@@ -137,10 +154,18 @@ class TaggerOptions:
         yield from self._problems_of_corpora()
         if self.load_pretraining_params:
             defaults = {field.name: field.default for field in fields(self)}
-            for name in DECIDED_BY_TAGGER:
+            settled = DECIDED_BY_TAGGER if self.elmo_path else DECIDED_BY_TAGGER + DECIDED_BY_ELMO
+            for name in settled:
                 if getattr(self, name) != defaults[name]:
                     yield (f"--{name} cannot be combined with --load_pretraining_params, whose "
                            "tagger decides it")
+        if (self.pieces == "dictionary") != bool(self.dictionary):
+            yield "--pieces dictionary and --dictionary FILE go together"
+        if self.split_latin and self.pieces != "characters":
+            yield "--split_latin goes with --pieces characters"
+        for name in ("segmenter", "user_dict"):
+            if getattr(self, name) and self.pieces != "words":
+                yield f"--{name} goes with --pieces words"
         if self.finetune_elmo and self.elmo_path is None and not self.load_pretraining_params:
             yield "--finetune_elmo needs --elmo"
 
@@ -185,10 +210,16 @@ def _separated(values: str) -> List[str]:
 
 # Options that a tagger which is trained further has settled.
 DECIDED_BY_TAGGER = (
-    "elmo", "elmo_vocab_path", "variant", "elmo_unknown", "elmo_dropout", "word_embedding_size",
+    "pieces", "split_latin", "dictionary", "dictionary_weights", "segmenter", "user_dict",
+    "word_embedding_size",
     "gru_size", "num_layers", "dropout", "char_features", "character_size",
     "constrained_decoding", "word_dict_path", "min_word_count", "label_dict_path", "fold_width",
     "word_rep_dict_path",
+)
+
+# Those that it has settled if it has ELMo; otherwise they say which ELMo it gets.
+DECIDED_BY_ELMO = (
+    "elmo", "elmo_vocab_path", "variant", "elmo_unknown", "elmo_reads", "elmo_dropout",
 )
 
 # Options that change no result.

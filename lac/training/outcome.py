@@ -16,10 +16,10 @@ class Outcome(NamedTuple):
     Attributes:
         best_step: Step of the best checkpoint.
         epochs: Passes over the data until training stopped.
-        dev: Report of the best checkpoint on the dev data; see `SpanScores.report`.
+        dev: Report of the best checkpoint on the dev data; see `WordScores.report`.
         test: The same on --test_path; None without it.
-        sentence_counts: Numbers of [correct, predicted, expected] spans of each sentence of the
-            test data, or else of the dev data.
+        sentence_counts: Numbers of [correct, predicted, expected] words with tags of each
+            sentence of the test data, or else of the dev data.
         mix: Shares of the biLM's layers and gamma; None without ELMo.
     """
 

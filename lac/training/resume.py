@@ -39,6 +39,7 @@ def read_resumable(folder: RunFolder) -> Resumable:
     training = read_training(path)
     known = {field.name for field in fields(TaggerOptions)}
     saved = training[STATE_FILE]["options"]
+    saved = {"pieces": "words", **saved}  # which early versions did not record
     return Resumable(
         path, {name: value for name, value in saved.items() if name in known}, training
     )

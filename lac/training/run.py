@@ -13,14 +13,14 @@ from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog
 from bilm.training.progress import Progress, Speed
 from bilm.training.stop_request import StopRequest
-from lac.evaluate import score
+from lac.evaluate import score, texts_of
 from lac.model_folder import ELMO_FOLDER, STATE_FILE, read_tagger, write_tagger
-from lac.prediction import Predictor
 from lac.pretrained import own_weights, set_own_weights
 from lac.training.options import TaggerOptions
 from lac.training.outcome import Outcome, write_outcome
 from lac.training.resume import Resumable
 from lac.training.setup import Caches, Setup, set_up
+from lac.word_scores import WordScores
 
 
 class TaggerRun:
@@ -36,14 +36,13 @@ class TaggerRun:
         self.path = Path(setup.options.save_dir)
         self._setup = setup
         state = setup.state
-        self._best = state.get("best", {"f1": -1.0, "step": 0})
-        self._stale = state.get("stale", 0)  # evaluations since the best one
+        self._best, self._stale = {"f1": -1.0, "step": 0}, 0
+        if "scored_from" in state:  # earlier versions scored gold words
+            self._best, self._stale = state["best"], state["stale"]  # evaluations since the best
         self._evaluated = state.get("evaluated", 0)  # step of the last evaluation
         self._interval = state.get("interval", {"nats": 0.0, "sentences": 0})
         self._tokens = state.get("tokens", 0)
-        self._predictor = Predictor(
-            self.trainer.tagger, setup.lookup, setup.stored.tags, setup.corpora.train.scheme
-        )
+        self._analyser = setup.analyser
         total = self._total_steps()
         self._metrics = MetricsLog(self.path, self.trainer.step)
         self._progress = Progress(total, self.trainer.step, quiet=quiet)
@@ -115,8 +114,7 @@ class TaggerRun:
 
     def _evaluate(self) -> None:
         step = self.trainer.step
-        self._predictor.update()
-        report = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache).report()
+        report = self._score_dev().report()
         is_best = report["f1"] > self._best["f1"]
         if is_best:
             self._best, self._stale = {"f1": report["f1"], "step": step}, 0
@@ -124,18 +122,29 @@ class TaggerRun:
             self._stale += 1
         self._evaluated = step
         mix = self._mix()
-        figures = {name: report[name] for name in ("precision", "recall", "f1", "tag_accuracy")}
+        figures = {name: report[name] for name in ("precision", "recall", "f1")}
         self._metrics.write(
             event="dev", step=step, epoch=self.trainer.epoch, **figures,
-            unknown_word_accuracy=report["unknown_word_accuracy"], **({"mix": mix} if mix else {}),
+            word_f1=report["words"]["f1"],
+            unknown_word_recall=(report["unknown_words"] or {}).get("recall"),
+            **({"mix": mix} if mix else {}),
         )
         layers = f"  layers {_mix_text(mix)}" if mix else ""
         self._progress.say(
             f"step {step}  epoch {self.trainer.epoch:.2f}  dev F1 {report['f1']:.2%}  "
-            f"precision {report['precision']:.2%}  recall {report['recall']:.2%}{layers}"
+            f"(words {report['words']['f1']:.2%})  precision {report['precision']:.2%}  "
+            f"recall {report['recall']:.2%}{layers}"
             + ("  (best)" if is_best else "")
         )
         self._speed.skip(self._tokens)
+
+    def _score_dev(self) -> WordScores:
+        setup = self._setup
+        self._analyser.predictor.update()
+        return score(
+            self._analyser, setup.corpora.dev, setup.dev_texts,
+            training_words=setup.stored.training_words, cache=setup.dev_cache,
+        )
 
     def _mix(self) -> Optional[Dict[str, Any]]:
         elmo = self.trainer.tagger.elmo
@@ -153,7 +162,7 @@ class TaggerRun:
             self._save_bilm(tagger.elmo.bilm)
         state = {
             "options": asdict(self.options), "step": step, "best": self._best,
-            "stale": self._stale, "evaluated": self._evaluated, "interval": self._interval,
+            "stale": self._stale, "scored_from": "raw text", "evaluated": self._evaluated, "interval": self._interval,
             "tokens": self._tokens, "data": self._setup.data,
         }
         self._metrics.sync()
@@ -180,11 +189,13 @@ class TaggerRun:
         if self.options.finetune_elmo and tagger.elmo is not None and best.elmo is not None:
             set_weights(tagger.elmo.bilm, open_model(best.elmo).tensors, str(best.elmo))
         set_own_weights(tagger, best.weights, str(path))
-        self._predictor.update()
-        scores = score(self._predictor, self._setup.corpora.dev, self._setup.dev_cache)
+        scores = self._score_dev()
         dev, test = scores.report(), None
-        if self._setup.corpora.test is not None:
-            scores = score(self._predictor, self._setup.corpora.test)
+        corpus = self._setup.corpora.test
+        if corpus is not None:
+            texts = self._analyser.cut_texts(texts_of(corpus))
+            known = self._setup.stored.training_words
+            scores = score(self._analyser, corpus, texts, training_words=known)
             test = scores.report()
         outcome = Outcome(
             self._best["step"], self.trainer.epoch, dev, test,

@@ -223,7 +223,7 @@ def test_which_verbs_have_figures_and_progress():
                        ("bilm", "completion"), ("lac", "completion")}
     assert {verb for verb in VERBS if not has_flag(*verb, "--json")} == without_figures
     without_progress = without_figures - {("lac", "tag")} | {
-        ("bilm", "generate"), ("bilm", "inspect"), ("bilm", "compare")}
+        ("bilm", "generate"), ("bilm", "inspect"), ("bilm", "compare"), ("lac", "score")}
     assert {verb for verb in VERBS if not has_flag(*verb, "--quiet")} == without_progress
 
 

@@ -312,12 +312,16 @@ def test_evaluate_prints_and_writes_figures(run, tmp_path, capsys):
     evaluate(["--model", str(run), "--data", data, "--json", str(tmp_path / "f.json")])
     printed = capsys.readouterr().out
     figures = json.loads((tmp_path / "f.json").read_text("utf-8"))
-    assert set(figures) >= {"precision", "recall", "f1", "types", "tag_accuracy",
-                            "unknown_word_accuracy"}
-    assert figures["f1"] == 1.0 and figures["types"]["nr"]["support"] == 4
+    assert set(figures) >= {"precision", "recall", "f1", "words", "types", "confusion"}
+    assert figures["f1"] == figures["words"]["f1"] == 1.0
+    assert figures["types"]["nr"]["support"] == 4 and figures["unknown_words"] is None
     assert "100.00%" in printed
     evaluate(["--model", str(run), "--data", data, "--json", "-"])
     assert json.loads(capsys.readouterr().out) == figures
+    (tmp_path / "own.tsv").write_text("小林\tnr-B\n", encoding="utf-8")
+    evaluate(["--model", str(run), "--data", data, "--train", str(tmp_path / "own.tsv")])
+    unknown = figures["tokens"] - 2  # the known word stands in two sentences
+    assert f"training did not have: {unknown} " in capsys.readouterr().out
     (tmp_path / "more.tsv").write_text("小林 走\tnr-B zz-B\n", encoding="utf-8")
     evaluate(["--model", str(run), "--data", str(tmp_path / "more.tsv")])
     assert "does not know, all of which count as wrong: zz-B (1)" in capsys.readouterr().err

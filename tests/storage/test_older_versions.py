@@ -22,7 +22,11 @@ observe = SimpleNamespace(**runpy.run_path(str(FOLDER / "observations.py")))
 # Values that differ by 3e-7 when training goes on differ by less than a tenth of this in the end.
 TOLERANCE = 1e-4
 # Of what counts words, in which a single other tag is seen.
-RATES = ("precision", "recall", "f1", "tag_accuracy", "unknown_word_accuracy")
+RATES = ("precision", "recall", "f1")
+# Figures of taggers: of tags then, of words now, and those that mean the same.
+ONLY_THEN = ("tag_accuracy", "unknown_word_accuracy")
+ONLY_NOW = ("word_f1", "unknown_word_recall")
+SAME_SCORES = ("precision", "recall", "f1", "types", "sentences")
 # What a run that is resumed to its present step and saved may have changed.
 NEW_AT_RESUME = ("options", "total_steps", "operators", "best", "stale", "evaluated")
 
@@ -65,6 +69,10 @@ def assert_close(found, wanted, where=""):
         assert found == wanted, where
 
 
+def without(names, lines):
+    return [{name: value for name, value in line.items() if name not in names} for line in lines]
+
+
 def training_files(path):
     """Return the arrays of a checkpoint by file, with their bytes in place of their values."""
     return {
@@ -104,7 +112,7 @@ def test_a_resumed_run_goes_on_as_it_did(copy, expected, arrays, name):
     past = observe.metrics(FOLDER, name)
     assert found[: len(past)] == past  # to the bit: these are lines of version 0.1
     assert len(past) < len(found)
-    assert_close(found, wanted)
+    assert_close(without(ONLY_NOW, found[len(past):]), without(ONLY_THEN, wanted[len(past):]))
     for part, values in observe.trained(path).items():
         np.testing.assert_allclose(
             values, arrays[f"resumed/{name}/{operators}/{part}"], rtol=0, atol=TOLERANCE
@@ -123,4 +131,17 @@ def test_tags_are_the_same(expected):
 
 
 def test_scores_are_the_same(copy, expected, tmp_path):
-    assert_close(observe.scores(copy, tmp_path / "scores.json"), expected["scores"])
+    now, then = observe.scores(copy, tmp_path / "scores.json"), expected["scores"]
+    for name, program in observe.SCORED.items():
+        if program == "lac":
+            now[name], then[name] = (
+                {key: scores[name][key] for key in SAME_SCORES} for scores in (now, then))
+    assert_close(now, then)
+
+
+def test_a_finished_run_is_drawn(copy):
+    pytest.importorskip("matplotlib")
+    observe.call(copy, "lac", "plot", "tagger", "--output", "curves.svg")
+    picture = (copy / "curves.svg").read_text("utf-8")
+    assert "types of words: tagger, test data, 72 words" in picture
+    assert "dev F1, precision, recall" in picture

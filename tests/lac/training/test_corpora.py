@@ -140,7 +140,7 @@ def test_lists_are_separated_by_spaces_or_commas(values):
 
 def test_without_corpora_the_order_is_what_it_was(tmp_path):
     with RunFolder(tmp_path / "run", "--save_dir") as folder:
-        trainer = set_up(options(tmp_path, random_seed=5), folder).trainer
+        trainer = set_up(options(tmp_path, random_seed=5, pieces="words"), folder).trainer
     assert trainer._order(0) == [[3, 0, 1], [5, 6], [4, 2, 7]]
     assert trainer._order(3) == [[5, 6], [0, 3, 1], [4, 7, 2]]
 

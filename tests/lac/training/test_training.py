@@ -239,8 +239,16 @@ def test_tag_files_of_another_scheme_are_refused_before_training(tmp_path):
 def test_figures_are_json(tmp_path):
     run = trained(tmp_path, max_epochs=2, test_path=str(write_text(tmp_path)))
     outcome = json.loads((run / "result.json").read_text("utf-8"))
-    assert outcome["test"]["tokens"] == sum(len(line.split("\t")[1].split()) for line in LINES)
+    words = sum(tag.endswith("-B") for line in LINES for tag in line.split("\t")[1].split())
+    assert outcome["test"]["tokens"] == words
     assert len(outcome["sentence_counts"]) == len(LINES)
+    assert outcome["test"]["unknown_words"]["support"] == 0  # it is the text of the training
+    best, = (line for line in read_metrics(run / "metrics.jsonl")
+             if line.get("event") == "dev" and line["step"] == outcome["best_step"])
+    report = outcome["dev"]
+    for name, value in {**{key: report[key] for key in ("precision", "recall", "f1")},
+                        "word_f1": report["words"]["f1"], "unknown_word_recall": None}.items():
+        assert best[name] == value
 
 
 def test_figures_of_training(tmp_path, capsys):

@@ -1,0 +1,151 @@
+"""From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
+
+from typing import Callable, List, NamedTuple, Optional, Sequence
+
+from bilm.text.lines import split_words
+from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
+from lac.analysis import Analysis, Token, analysis_of, joined, with_entries
+from lac.customization import Customization
+from lac.layer_cache import LayerCache
+from lac.pieces import Pieces
+from lac.prediction import Predictor
+
+
+class CutTexts(NamedTuple):
+    """Texts as the tokens of sentences, which are tagged independently.
+
+    Attributes:
+        texts: The texts.
+        sentences: The tokens of each sentence, white space among them.
+        ends: For each text the number of sentences up to its end.
+    """
+
+    texts: List[str]
+    sentences: List[List[Token]]
+    ends: List[int]
+
+    def tokens(self) -> List[List[str]]:
+        """Return what the model sees of each sentence."""
+        return [
+            [token.text for token in sentence if not token.is_space] for sentence in self.sentences
+        ]
+
+
+class Analyser:
+    """Cuts texts into pieces, tags them, and joins them to words.
+
+    Args:
+        predictor: Tags pieces.
+        pieces: Cuts text.
+        convention: One of `lac.analysis.CONVENTIONS`.
+    """
+
+    def __init__(self, predictor: Predictor, pieces: Pieces, convention: str = "spans"):
+        self.predictor, self.pieces, self._convention = predictor, pieces, convention
+
+    def analyse(
+        self, texts: Sequence[str], customization: Optional[Customization] = None,
+        segmented: bool = False,
+    ) -> List[Analysis]:
+        """Return the words and tags of texts.
+
+        Args:
+            texts: The texts.
+            customization: User dictionary.
+            segmented: Whether words are separated by ASCII white space, which then is no part of
+                the text. The model may join these words, but not cut them.
+        """
+        cut = self.cut_texts(texts, customization, segmented)
+        return self.tag(cut, customization if not segmented else None)
+
+    def cut_texts(
+        self, texts: Sequence[str], customization: Optional[Customization] = None,
+        segmented: bool = False,
+    ) -> CutTexts:
+        """Return the tokens of texts; see `analyse`."""
+        sentences: List[List[Token]] = []
+        ends = []
+        for text in texts:
+            if segmented:
+                sentences.append(self._segmented_tokens(text, customization))
+            elif self._convention == "baidu":
+                sentences += self._whole(text)
+            elif not text.isspace():
+                sentences += self._sentences(text, customization)
+            ends.append(len(sentences))
+        return CutTexts(list(texts), sentences, ends)
+
+    def tag(
+        self, cut: CutTexts, customization: Optional[Customization] = None,
+        cache: Optional[LayerCache] = None, progress: Optional[Callable[[int], object]] = None,
+    ) -> List[Analysis]:
+        """Return the words and tags of texts.
+
+        Args:
+            cut: Result of `cut_texts`.
+            customization: User dictionary to lay over the model's words; where the tagger's
+                pieces are words, `cut_texts` has done that.
+            cache: ELMo's layers of the sentences.
+            progress: Called with the number of sentences of each batch.
+        """
+        scheme = self.predictor.scheme
+        continues = [
+            [token.continues for token in sentence if not token.is_space]
+            for sentence in cut.sentences
+        ]
+        tags = self.predictor.predict(cut.tokens(), cache, progress, continues)
+        analyses = [
+            analysis_of(sentence, own_tags, scheme, self._convention)
+            for sentence, own_tags in zip(cut.sentences, tags)
+        ]
+        texts = [joined(analyses[start:end]) for start, end in zip([0, *cut.ends], cut.ends)]
+        if customization is None or self.pieces.kind == "words":
+            return texts
+        find = customization.find_as_baidu if self._convention == "baidu" else customization.find
+        return [
+            with_entries(analysis, find("".join(analysis.words)), scheme) for analysis in texts
+        ]
+
+    def _whole(self, text: str) -> List[List[Token]]:
+        """Return the tokens of a text as one sentence; several if it is too long for one."""
+        parts = [text] if len(text) <= MAX_SENTENCE_CHARACTERS else cut_sentences(text)
+        return [[Token(piece) for piece in self.pieces.cut(part)] for part in parts]
+
+    def _sentences(
+        self, text: str, customization: Optional[Customization]
+    ) -> List[List[Token]]:
+        """Return the tokens of a text's sentences; no sentence ends within an entry."""
+        sentences: List[List[Token]] = [[]]
+        start = 0
+        if customization is not None and self.pieces.kind == "words":
+            for match in customization.find(text):
+                self._add_cut(text[start : match.start], sentences)
+                sentences[-1] += (Token(word.text, True, word.type) for word in match.words)
+                start = match.end
+        self._add_cut(text[start:], sentences)
+        return sentences
+
+    def _add_cut(self, text: str, sentences: List[List[Token]]) -> None:
+        """Cut a text and add its tokens to the last sentence and to new ones."""
+        for number, sentence in enumerate(cut_sentences(text)):
+            if number or (sentences[-1] and ends_sentence(sentences[-1][-1].text)):
+                sentences.append([])
+            tokens = sentences[-1]
+            for word in self.pieces.cut(sentence):
+                if word.isspace() and tokens and tokens[-1].is_space:
+                    tokens[-1] = Token(tokens[-1].text + word, is_space=True)
+                else:
+                    tokens.append(Token(word, is_space=word.isspace()))
+
+    def _segmented_tokens(self, text: str, customization: Optional[Customization]) -> List[Token]:
+        tokens = []
+        for word in split_words(text):
+            entry = customization.words_of(word) if customization else None
+            is_entry = entry is not None and len(entry) == 1
+            kind = entry[0].type if entry is not None and is_entry else None
+            parts = [word] if self.pieces.kind == "words" else self.pieces.cut(word)
+            tokens += [
+                Token(part, is_entry, kind, continues=number > 0)
+                for number, part in enumerate(parts)
+            ]
+        return tokens
