@@ -147,27 +147,27 @@ def with_entries(analysis: Analysis, matches: Iterable[Match], scheme: TagScheme
     matches = list(matches)
     for match in matches:
         start = match.start
-        for word in match.words:
-            end = start + len(word.text)
+        for text, own_type in match.words:
+            end = start + len(text)
             begins[start:end] = [True] + [False] * (end - start - 1)
-            if word.type is not None:
-                types[start:end] = [word.type] * (end - start)
+            if own_type is not None:
+                types[start:end] = [own_type] * (end - start)
             start = end
         if start < len(begins):
             begins[start] = True
     if not matches:
         return analysis
-    text = "".join(analysis.words)
+    whole = "".join(analysis.words)
     starts = [place for place, is_begin in enumerate(begins) if is_begin]
-    tokens = _split_tokens(text, analysis.tokens, begins)
+    tokens = _split_tokens(whole, analysis.tokens, begins)
     changed = Analysis([], [], [token for _, token in tokens], [], [])
-    places = iter([*(place for place, _ in tokens), len(text)])
+    places = iter([*(place for place, _ in tokens), len(whole)])
     place = next(places)
-    for start, end in zip(starts, [*starts[1:], len(text)]):
+    for start, end in zip(starts, [*starts[1:], len(whole)]):
         size = 0
         while place < end:
             place, size = next(places), size + 1
-        changed.add_word(text[start:end], types[end - 1], size)
+        changed.add_word(whole[start:end], types[end - 1], size)
     _encode_tags(changed, scheme)
     return changed
 

@@ -4,9 +4,10 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 from bilm.errors import InputError
 from bilm.files import PathLike
+from lac.analysis import words_of
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import TaggedSentence, numbered_sentences, wrong_continuation
-from lac.word_scores import WordScores, words_of
+from lac.word_scores import WordScores
 
 
 class _TaggedLines(NamedTuple):

@@ -144,8 +144,8 @@ class Lookup:
             if self._elmo_cut is not None:
                 elmo_lengths = np.array([len(each) for each in elmo_words], np.int64)
                 places = np.zeros((*words.shape, 2), np.int64)
-                for row, tokens, own in zip(places, sentences, elmo_words):
-                    row[: len(tokens)] = places_in_words(tokens, own)
+                for row, pieces, own in zip(places, sentences, elmo_words):
+                    row[: len(pieces)] = places_in_words(pieces, own)
         return TokenIds(words, lengths, elmo, characters, elmo_lengths, places)
 
     def elmo_words(self, tokens: Sequence[str]) -> List[str]:

@@ -39,7 +39,8 @@ from bilm.storage.safetensors_file import read_safetensors, write_safetensors
 from bilm.storage.side_files import CONFIG_FILE, MIXES_FILE, VOCABULARY_FILE
 from bilm.storage.tensors import as_float32
 from bilm.text.lines import numbered_lines
-from bilm.text.segmenters import SegmentationOptions
+from bilm.text.segment_files import load_segmentation
+from bilm.text.segmenters import SegmentationOptions, as_recorded, load_segmenter
 from bilm.text.vocabulary import Vocabulary
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
@@ -134,6 +135,7 @@ class StoredTagger(NamedTuple):
             elmo_vocabulary,
             elmo_characters,
             self.config.elmo_unknown,
+            elmo_cut,
         )
 
 
@@ -275,10 +277,11 @@ def _read_segmentation(folder: Path) -> SegmentationOptions:
     if not path.is_file():
         return SegmentationOptions()
     values = read_json(path)
-    files = {name: str(folder / file) for name, file in _SEGMENTER_FILES.items()
-             if (folder / file).is_file()}
+    for name, file in _SEGMENTER_FILES.items():
+        if (folder / file).is_file():
+            values[name] = str(folder / file)
     try:
-        return SegmentationOptions(**values, **files)
+        return SegmentationOptions(**values)
     except (TypeError, InputError) as error:
         raise InputError(f"{path}: does not describe pieces: {error}") from None
 

@@ -36,7 +36,8 @@ def piece_tags(tags: Iterable[str], scheme: TagScheme, target: TagScheme) -> Lis
         target: The scheme of the tags of pieces.
     """
     types = {scheme.parse(tag)[1] or OUTSIDE for tag in tags}
-    return sorted({tag for kind in types for size in (1, 2, 3) for tag in target.encode(kind, size)})
+    sizes = 1, 2, 3  # which have all marks
+    return sorted({tag for kind in types for size in sizes for tag in target.encode(kind, size)})
 
 
 def piece_scheme(scheme: TagScheme, kind: str) -> TagScheme:

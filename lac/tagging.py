@@ -1,7 +1,7 @@
 """Raw Chinese text to words with part-of-speech and entity tags."""
 
 from collections.abc import Mapping
-from typing import Iterable, List, Optional, Sequence, Union
+from typing import Iterable, List, Sequence, Union
 
 import numpy as np
 

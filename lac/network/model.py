@@ -15,7 +15,6 @@ from lac.network.config import TaggerConfig
 from lac.network.crf import LinearChainCRF
 from lac.network.gru import bidirectional_gru
 
-
 PLACE_SIZE = 8  # features of a piece's place in ELMo's word
 _NUM_PLACES = 4
 
@@ -121,12 +120,12 @@ class Tagger(nn.Layer):
                 (mixed,) = self.elmo(elmo, own_lengths)
             else:
                 (mixed,) = self.elmo.mix(elmo_layers, own_lengths)
-            if self.place_embedding is not None:
+            if self.place_embedding is not None and elmo_places is not None:
                 mixed = rows_at(mixed, elmo_places[:, :, 0])
             features.insert(0, mixed)
         if self.character_features is not None:
             features.append(self.character_features(characters))
-        if self.place_embedding is not None:
+        if self.place_embedding is not None and elmo_places is not None:
             features.append(self.place_embedding(elmo_places[:, :, 1]))
         values = paddle.concat(features, axis=-1) if len(features) > 1 else features[0]
         for gru in self.gru_layers:

@@ -55,8 +55,10 @@ class TaggerOptions:
                                  metavar="FILE")
     fold_width: bool = _data(True, "treat full-width and half-width forms as equal")
     word_rep_dict_path: str = _data("", "table of forms to fold; empty: Unicode's", metavar="FILE")
-    pieces: str = _pieces("characters", "what the tagger tags: it decides itself what a word is, or "
-                          "tags the words of a segmenter", choices=KINDS)
+    pieces: str = _pieces(
+        "characters", "what the tagger tags: with characters or a dictionary's pieces it decides "
+        "itself what a word is, with words a segmenter does", choices=KINDS,
+    )
     split_latin: bool = _pieces(False, "characters: split runs of Latin letters and digits, too")
     dictionary: str = _pieces("", "dictionary: words and counts, one a line, or jieba",
                               metavar="FILE")

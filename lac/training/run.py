@@ -36,9 +36,10 @@ class TaggerRun:
         self.path = Path(setup.options.save_dir)
         self._setup = setup
         state = setup.state
-        self._best, self._stale = {"f1": -1.0, "step": 0}, 0
+        self._best: Dict[str, Any] = {"f1": -1.0, "step": 0}
+        self._stale = 0  # evaluations since the best one
         if "scored_from" in state:  # earlier versions scored gold words
-            self._best, self._stale = state["best"], state["stale"]  # evaluations since the best
+            self._best, self._stale = state["best"], state["stale"]
         self._evaluated = state.get("evaluated", 0)  # step of the last evaluation
         self._interval = state.get("interval", {"nats": 0.0, "sentences": 0})
         self._tokens = state.get("tokens", 0)
@@ -162,8 +163,8 @@ class TaggerRun:
             self._save_bilm(tagger.elmo.bilm)
         state = {
             "options": asdict(self.options), "step": step, "best": self._best,
-            "stale": self._stale, "scored_from": "raw text", "evaluated": self._evaluated, "interval": self._interval,
-            "tokens": self._tokens, "data": self._setup.data,
+            "stale": self._stale, "scored_from": "raw text", "evaluated": self._evaluated,
+            "interval": self._interval, "tokens": self._tokens, "data": self._setup.data,
         }
         self._metrics.sync()
         write_tagger(

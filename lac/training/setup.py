@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import paddle
 
@@ -352,7 +352,8 @@ def _vocabulary(
         for piece, count in list(counts.items()):
             if len(piece) > 1 and count < fewest:
                 del counts[piece]
-                counts.update({character: count for character in piece})
+                for character in piece:
+                    counts[character] += count
     return Vocabulary.from_counts(counts, options.min_word_count)
 
 
