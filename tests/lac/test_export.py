@@ -11,7 +11,7 @@ import pytest
 from bilm.errors import InputError
 from lac.convert import import_lark
 from lac.network.viterbi import best_paths
-from lac.pretrained import load_predictor, load_tagger
+from lac.pretrained import load_analyser, load_tagger
 from lac.static_model import export
 from tests.reference.places import LARK_LAC
 from tests.reference.taggers import LINES, small_bilm, trained
@@ -58,7 +58,7 @@ def test_it_finds_the_same_tags(tmp_path, changes):
     if "elmo" in changes:
         changes = {**changes, "elmo": str(small_bilm(tmp_path))}
     run = trained(tmp_path, max_epochs=3, **changes)
-    predictor = load_predictor(run)
+    predictor = load_analyser(run).predictor
     inputs = export(run, tmp_path / "exported")
     sentences = [line.split("\t")[0].split(" ") for line in LINES]
     sentences.append(["书桥", "很", "大很大", "？", "未知"])  # unknown words

@@ -14,7 +14,7 @@ from bilm.storage.run_folder import RunFolder
 from bilm.training.metrics import read_metrics
 from lac.commands.train import main
 from lac.model_folder import read_tagger
-from lac.pretrained import load_predictor
+from lac.pretrained import load_analyser
 from lac.tagged_files import read_tagged
 from lac.training.outcome import read_outcome
 from lac.training.run import TaggerRun, train
@@ -45,7 +45,7 @@ def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
     outcome = read_outcome(run)
     assert outcome.dev["f1"] == 1.0
     corpus = read_tagged(tmp_path / "train.tsv")
-    predictor = load_predictor(run)
+    predictor = load_analyser(run).predictor
     found = predictor.predict([sentence.tokens for sentence in corpus.sentences])
     assert found == [sentence.tags for sentence in corpus.sentences]
     alone = [predictor.predict([sentence.tokens])[0] for sentence in corpus.sentences]
