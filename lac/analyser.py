@@ -2,6 +2,8 @@
 
 from typing import Callable, List, NamedTuple, Optional, Sequence
 
+import numpy as np
+
 from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
 from lac.analysis import Analysis, Token, analysis_of, joined, with_entries
@@ -28,6 +30,13 @@ class CutTexts(NamedTuple):
         """Return what the model sees of each sentence."""
         return [
             [token.text for token in sentence if not token.is_space] for sentence in self.sentences
+        ]
+
+    def continues(self) -> List[List[bool]]:
+        """Return for each of these tokens whether it continues a word of segmented text."""
+        return [
+            [token.continues for token in sentence if not token.is_space]
+            for sentence in self.sentences
         ]
 
 
@@ -89,11 +98,7 @@ class Analyser:
             progress: Called with the number of sentences of each batch.
         """
         scheme = self.predictor.scheme
-        continues = [
-            [token.continues for token in sentence if not token.is_space]
-            for sentence in cut.sentences
-        ]
-        tags = self.predictor.predict(cut.tokens(), cache, progress, continues)
+        tags = self.predictor.predict(cut.tokens(), cache, progress, cut.continues())
         analyses = [
             analysis_of(sentence, own_tags, scheme, self._convention)
             for sentence, own_tags in zip(cut.sentences, tags)
@@ -104,6 +109,21 @@ class Analyser:
         find = customization.find_as_baidu if self._convention == "baidu" else customization.find
         return [
             with_entries(analysis, find("".join(analysis.words)), scheme) for analysis in texts
+        ]
+
+    def margins(self, cut: CutTexts) -> List[float]:
+        """Return how much better the model's tags of each text are than the second best.
+
+        That is the least margin of the text's sentences, which are tagged independently; inf for
+        a text without any.
+
+        Args:
+            cut: Result of `cut_texts`.
+        """
+        of_sentences = self.predictor.margins(cut.tokens(), cut.continues())
+        return [
+            float(of_sentences[start:end].min(initial=np.inf))
+            for start, end in zip([0, *cut.ends], cut.ends)
         ]
 
     def _whole(self, text: str) -> List[List[Token]]:

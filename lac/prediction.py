@@ -13,7 +13,7 @@ from bilm.paddle_compat import as_tensor
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup, TokenIds
 from lac.network.model import Tagger
-from lac.network.viterbi import FORBIDDEN, TransitionScores, best_paths
+from lac.network.viterbi import FORBIDDEN, TransitionScores, best_paths, margins
 from lac.tag_schemes import TagScheme
 
 
@@ -82,6 +82,30 @@ class Predictor:
             if progress is not None:
                 progress(len(batch))
         return tags
+
+    def margins(
+        self,
+        sentences: Sequence[Sequence[str]],
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> np.ndarray:
+        """Return how much better each sentence's tags are than the second best, shape (sentences,).
+
+        See `lac.network.viterbi.margins`.
+
+        Args:
+            sentences: Lists of pieces; an empty one has no second tags.
+            continues: See `predict`.
+
+        Raises:
+            InputError: A sentence is no list of strings.
+        """
+        of_sentences = np.full(len(sentences), np.inf)
+        for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
+            ids = self.lookup([sentences[number] for number in batch])
+            fixed = None if continues is None else [continues[number] for number in batch]
+            emissions = self._emissions(ids, None, fixed)
+            of_sentences[batch] = margins(emissions, ids.lengths, self._scores)
+        return of_sentences
 
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         """Return ELMo's layers of each sentence.

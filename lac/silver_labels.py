@@ -1,8 +1,9 @@
-"""LAC's tags for segmented text by jieba's dictionary: silver labels, where no hand has labelled.
+"""Silver labels, where no hand has labelled: a tagger's words, or LAC's tags by jieba's dictionary.
 
-The words stay as they are. jieba.posseg tags each sentence; a word that it cuts otherwise is
-tagged by itself. Its flags become LAC's types by the table below; dates in digits and neighbouring
-words of time become one span, as in the hand labels of data/lac/.
+With jieba's dictionary the words of segmented text stay as they are. jieba.posseg tags each
+sentence; a word that it cuts otherwise is tagged by itself. Its flags become LAC's types by the
+table below; dates in digits and neighbouring words of time become one span, as in the hand labels
+of data/lac/.
 """
 
 import re
@@ -10,7 +11,10 @@ from types import ModuleType
 from typing import Iterable, Iterator, List, Union
 
 from bilm.text.lines import numbered_lines, split_words
+from bilm.text.sentences import cut_sentences
 from bilm.text.shards import find_shards
+from lac.analysis import Analysis
+from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagged_files import TaggedSentence
 
 # jieba's flags to LAC's types; a flag that is not here goes by its first letter
@@ -66,18 +70,39 @@ def _mark_dates(words: List[str], types: List[str]) -> None:
             types[place - 1] = types[place] = "t"
 
 
+def words_as_tokens(analysis: Analysis) -> TaggedSentence:
+    """Return the words of a text without white space, each with the tag of a span of its type.
+
+    A word that holds ASCII white space, which separates words in files, is a span of several.
+    """
+    scheme = TagScheme("suffix")
+    labelled = TaggedSentence([], [])
+    for word, kind in zip(analysis.words, analysis.tags):
+        parts = [] if word.isspace() else split_words(word)
+        labelled.tokens.extend(parts)
+        if parts:
+            is_span = kind not in (OUTSIDE, "")
+            labelled.tags.extend(scheme.encode(kind, len(parts)) if is_span
+                                 else [OUTSIDE] * len(parts))
+    return labelled
+
+
 def sentences_of(
-    patterns: Union[str, Iterable[str]], max_sentences: int = 0
-) -> Iterator[List[str]]:
-    """Yield the words of sentences of segmented text, evenly spaced if there are too many.
+    patterns: Union[str, Iterable[str]], max_sentences: int = 0, is_raw: bool = False
+) -> Iterator[str]:
+    """Yield the sentences of text, none blank, evenly spaced if there are too many.
 
     Args:
         patterns: Corpus files, folders or globs.
         max_sentences: Largest number of sentences; 0: all.
+        is_raw: Whether lines are cut into sentences; otherwise each is one.
     """
-    lines = [line for shard in find_shards(patterns) for _, line in numbered_lines(shard)]
-    count = min(max_sentences or len(lines), len(lines))
+    lines = (line for shard in find_shards(patterns) for _, line in numbered_lines(shard))
+    sentences = [
+        sentence for line in lines for sentence in (cut_sentences(line) if is_raw else [line])
+    ]
+    count = min(max_sentences or len(sentences), len(sentences))
     for number in range(count):
-        words = split_words(lines[number * len(lines) // count])
-        if words:
-            yield words
+        sentence = sentences[number * len(sentences) // count]
+        if split_words(sentence):
+            yield sentence

@@ -140,10 +140,33 @@ class LAC:
         Raises:
             InputError: A text is not a string.
         """
-        if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
-            raise InputError(f"expected texts, found {type(texts).__name__}")
-        texts = list(texts)
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {number} must be a string, not {type(text).__name__}")
-        return self._analyser.analyse(texts, self._customization, segmented)
+        return self._analyser.analyse(_checked(texts), self._customization, segmented)
+
+    def margins(self, texts: Iterable[str], segmented: bool = False) -> List[float]:
+        """Return how sure the model is of each text's tags: the margin of its CRF.
+
+            margin = score of the best tags - score of the second best tags
+
+        It is the logarithm of how many times as probable they are; inf where there are no second.
+        The user dictionary changes only what the model reads.
+
+        Args:
+            texts: The texts.
+            segmented: See `analyse`.
+
+        Raises:
+            InputError: A text is not a string.
+        """
+        cut = self._analyser.cut_texts(_checked(texts), self._customization, segmented)
+        return self._analyser.margins(cut)
+
+
+def _checked(texts: Iterable[str]) -> List[str]:
+    """Return the texts as a list, or raise an InputError."""
+    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
+        raise InputError(f"expected texts, found {type(texts).__name__}")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {number} must be a string, not {type(text).__name__}")
+    return texts

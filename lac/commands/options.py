@@ -25,6 +25,11 @@ def add_model_option(parser: Parser) -> None:
 def add_tagger_options(parser: Parser) -> None:
     """Add the flags of programs that run a tagger: which one, and on what."""
     add_model_option(parser)
+    add_batch_options(parser)
+
+
+def add_batch_options(parser: Parser) -> None:
+    """Add the flags that say how a tagger computes."""
     add_device_options(parser)
     parser.group("device").add_argument(
         "--batch_size", type=int, default=32, metavar="N", help="sentences in a batch"
