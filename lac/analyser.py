@@ -108,7 +108,8 @@ class Analyser:
             return texts
         find = customization.find_as_baidu if self._convention == "baidu" else customization.find
         return [
-            with_entries(analysis, find("".join(analysis.words)), scheme) for analysis in texts
+            with_entries(analysis, find("".join(analysis.words)), scheme, self._convention)
+            for analysis in texts
         ]
 
     def margins(self, cut: CutTexts) -> List[float]:

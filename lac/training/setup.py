@@ -16,7 +16,7 @@ from bilm.storage.pretrained import open_model
 from bilm.storage.run_folder import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import StoredModel
-from bilm.text.segmenters import SegmentationOptions, as_recorded
+from bilm.text.segmenters import SegmentationOptions, as_recorded, warn_of_segmenter
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.analyser import Analyser, CutTexts
 from lac.customization import Customization
@@ -286,6 +286,8 @@ def _elmo_config(
         bilm_segmenter = (bilm.segmentation or {}).get("segmenter")
         is_same = kind_of(segmentation) in ("words", bilm_segmenter)
         reads = "pieces" if is_same else "words"
+    if reads == "words":
+        warn_of_segmenter(bilm.segmentation, as_recorded(bilm.segmentation))
     return {
         "elmo_variant": options.variant, "elmo_unknown": options.elmo_unknown,
         "elmo_dropout": options.elmo_dropout, "elmo_reads": reads,
@@ -303,7 +305,9 @@ def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> Segmen
         )
     recorded = bilm.segmentation if bilm is not None else None
     if not options.segmenter and recorded and recorded.get("segmenter") in ("jieba", "rjieba"):
-        return replace(as_recorded(recorded, options.user_dict or None), normalize="none")
+        chosen = replace(as_recorded(recorded, options.user_dict or None), normalize="none")
+        warn_of_segmenter(recorded, chosen)
+        return chosen
     return SegmentationOptions(options.segmenter or "jieba", options.user_dict or None)
 
 
