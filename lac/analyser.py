@@ -97,8 +97,21 @@ class Analyser:
             cache: ELMo's layers of the sentences.
             progress: Called with the number of sentences of each batch.
         """
-        scheme = self.predictor.scheme
         tags = self.predictor.predict(cut.tokens(), cache, progress, cut.continues())
+        return self.words(cut, tags, customization)
+
+    def words(
+        self, cut: CutTexts, tags: Sequence[Sequence[str]],
+        customization: Optional[Customization] = None,
+    ) -> List[Analysis]:
+        """Return the words of texts from the tags of their pieces.
+
+        Args:
+            cut: Result of `cut_texts`.
+            tags: Tags of each sentence.
+            customization: See `tag`.
+        """
+        scheme = self.predictor.scheme
         analyses = [
             analysis_of(sentence, own_tags, scheme, self._convention)
             for sentence, own_tags in zip(cut.sentences, tags)

@@ -1,6 +1,7 @@
 """Raw Chinese text to words with part-of-speech and entity tags."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Iterable, List, Sequence, Union
 
 import numpy as np
@@ -10,7 +11,8 @@ from bilm.files import PathLike
 from bilm.hardware import prepare_device
 from lac.analysis import Analysis
 from lac.customization import Customization, Source
-from lac.pretrained import analyser_of, load_tagger, save_tagger
+from lac.pretrained import analyser_of, load_ranking, load_tagger, save_tagger
+from lac.ranking import ranks_of_words
 
 
 class LAC:
@@ -45,6 +47,7 @@ class LAC:
         self.tagger, self.stored = load_tagger(model)
         self._analyser = analyser_of(self.tagger, self.stored, batch_size)
         self._predictor = self._analyser.predictor
+        self._ranking = load_ranking(self.stored, self._predictor, batch_size)
         self._customization = self.stored.customization
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
@@ -104,6 +107,37 @@ class LAC:
             for analysis in self.analyse(texts)
         ]
         return words[0] if isinstance(text, str) else words
+
+    def rank(self, text: Union[str, Iterable[str]]) -> list:
+        """Return [words, tags, ranks] of a text; of several texts, a list of these.
+
+        A rank is a word's importance: 0 redundant, 1 weak, 2 strong, 3 central.
+
+        Args:
+            text: A string, or several.
+
+        Raises:
+            InputError: It is neither, or the tagger has no ranker; that of Baidu's LAC is imported
+                from its rank_model.
+        """
+        if self._ranking is None:
+            raise InputError(
+                "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
+            )
+        texts = self._checked([text] if isinstance(text, str) else text)
+        cut = self._analyser.cut_texts(texts, self._customization)
+        pieces = cut.tokens()
+        tags = self._predictor.predict(pieces)
+        ranks = self._ranking.of_pieces(pieces, tags)
+        ranked = []
+        start = 0
+        for analysis, end in zip(self._analyser.words(cut, tags, self._customization), cut.ends):
+            of_words = ranks_of_words(
+                analysis, list(chain(*pieces[start:end])), list(chain(*ranks[start:end]))
+            )
+            ranked.append([analysis.words, analysis.tags, of_words])
+            start = end
+        return ranked[0] if isinstance(text, str) else ranked
 
     def pieces(self, text: str) -> List[str]:
         """Return the pieces of a text that the tagger tags, without white space."""
