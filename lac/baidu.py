@@ -24,6 +24,7 @@ from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 MODES = ("lac", "seg", "rank")
 UNKNOWN_WORD = "OOV"
 SPACE = "<SPACE>"  # stands for a space in a vocabulary
+UNNAMED_TYPE = "word"  # of seg, whose tags are marks alone
 _CONF, _ARGUMENTS, _SECTION = "conf", "args.ini", "TRAIN_CONFIG"
 _WORDS, _TAGS, _FOLDS, _DICTIONARY = "word.dic", "tag.dic", "q2b.dic", "small_seg.dic"
 _ID_DIGITS, _COUNT_DIGITS = 7, 15  # at most
@@ -95,6 +96,11 @@ class BaiduFolder(NamedTuple):
 
 def _shown(word: str) -> str:
     return SPACE if word == " " else word
+
+
+def is_baidu_folder(path: PathLike) -> bool:
+    """Return whether a folder is one of Baidu's LAC 2."""
+    return (Path(path) / _CONF / _ARGUMENTS).is_file()
 
 
 def read_baidu_folder(path: PathLike) -> BaiduFolder:

@@ -199,7 +199,7 @@ def read_tagger(path: PathLike) -> StoredTagger:
         folder / ELMO_FOLDER if config.elmo_variant else None,
         _read_segmentation(folder),
         optional(TRAINING_WORDS_FILE, _read_lines),
-        optional(RANKER_FILE, read_safetensors),
+        optional(RANKER_FILE, lambda path: as_float32(read_safetensors(path), str(path))),
     )
     _check_sizes(stored, folder)
     return stored

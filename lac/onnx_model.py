@@ -15,8 +15,9 @@ from bilm.onnx.elmo import add_elmo
 from bilm.onnx.graph import Graph, Port
 from lac.exported_folder import input_shapes, write_exported
 from lac.lookup import PAD_CHARACTER
+from lac.network.bidirectional import Bidirectional
 from lac.network.character_encoder import CharacterFeatures
-from lac.network.gru import ResetBeforeBiGRU, ResetBeforeCell
+from lac.network.gru import ResetBeforeCell
 from lac.network.model import Tagger
 from lac.network.viterbi import TransitionScores
 
@@ -106,7 +107,7 @@ def _add_character_features(graph: Graph, layer: CharacterFeatures, characters: 
 
 def _add_gru(graph: Graph, gru: nn.Layer, values: str) -> str:
     """Return the outputs (steps, batch, 2 * hidden); see `lac.network.gru.bidirectional_gru`."""
-    is_reset_before = isinstance(gru, ResetBeforeBiGRU)
+    is_reset_before = isinstance(gru, Bidirectional)
     if is_reset_before:
         cells = [_of_reset_before_cell(gru.forward_direction),
                  _of_reset_before_cell(gru.backward_direction)]

@@ -124,7 +124,7 @@ class LAC:
             raise InputError(
                 "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
             )
-        texts = self._checked([text] if isinstance(text, str) else text)
+        texts = _checked([text] if isinstance(text, str) else text)
         cut = self._analyser.cut_texts(texts, self._customization)
         pieces = cut.tokens()
         tags = self._predictor.predict(pieces)
