@@ -204,7 +204,7 @@ def _check_tags(
     """Check that the data's tags are the tagger's, and those are written in its scheme."""
     decided_by = options.load_pretraining_params or options.label_dict_path
     check_known(train, stored.tags, decided_by, options.train_path)
-    train.scheme.check(train.tags, options.label_dict_path or options.train_path)
+    train.scheme.check(stored.tags, options.label_dict_path or options.train_path)
     warn_of_unknown_types(corpora.dev, stored, options.dev_path)
 
 
@@ -256,6 +256,7 @@ def _stored(
     characters = _characters(words) if options.char_features else None
     tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
     if options.pieces != "words":
+        train.scheme.check(tags, options.label_dict_path or options.train_path)
         tags = piece_tags(tags, train.scheme, target)
     config = TaggerConfig(
         num_words=len(words),
