@@ -30,7 +30,7 @@ from lac.model_folder import (
     TAGS_FILE,
     WORDS_FILE,
     StoredTagger,
-    _read_segmentation,
+    read_segmentation,
 )
 from lac.network.config import TaggerConfig
 from lac.tagged_files import load_tags
@@ -108,7 +108,7 @@ def read_files(path: PathLike) -> ExportedFiles:
         optional(CUSTOMIZATION_FILE, Customization.load),
         weights={},
         elmo=None,
-        segmentation=_read_segmentation(folder),
+        segmentation=read_segmentation(folder),
     )
     lookup = stored.lookup()
     if stored.config.elmo_variant is not None:
