@@ -1,16 +1,27 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from functools import cached_property
+from itertools import accumulate, compress, islice
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
-from lac.analysis import Analysis, Token, analysis_of, joined, with_entries
+from lac.analysis import (
+    Analysis,
+    Reading,
+    Token,
+    analysis_of,
+    fixed_borders,
+    joined,
+    with_entries,
+)
 from lac.customization import Customization
 from lac.layer_cache import LayerCache
+from lac.network.posteriors import WordPlace
 from lac.pieces import Pieces
-from lac.prediction import Predictor
+from lac.prediction import Batch, Predictor
 
 
 class CutTexts(NamedTuple):
@@ -54,7 +65,7 @@ class Analyser:
 
     def analyse(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
-        segmented: bool = False,
+        segmented: bool = False, confidence: bool = False,
     ) -> List[Analysis]:
         """Return the words and tags of texts.
 
@@ -63,9 +74,11 @@ class Analyser:
             customization: User dictionary.
             segmented: Whether words are separated by ASCII white space, which then is no part of
                 the text. The model may join these words, but not cut them.
+            confidence: Whether to compute how sure the model is of each word.
         """
         cut = self.cut_texts(texts, customization, segmented)
-        return self.tag(cut, customization if not segmented else None)
+        entries = customization if not segmented else None
+        return self.tag(cut, entries, confidence=confidence)
 
     def cut_texts(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
@@ -87,6 +100,7 @@ class Analyser:
     def tag(
         self, cut: CutTexts, customization: Optional[Customization] = None,
         cache: Optional[LayerCache] = None, progress: Optional[Callable[[int], object]] = None,
+        confidence: bool = False,
     ) -> List[Analysis]:
         """Return the words and tags of texts.
 
@@ -96,12 +110,24 @@ class Analyser:
                 pieces are words, `cut_texts` has done that.
             cache: ELMo's layers of the sentences.
             progress: Called with the number of sentences of each batch.
+            confidence: See `analyse`.
         """
         scheme = self.predictor.scheme
-        tags = self.predictor.predict(cut.tokens(), cache, progress, cut.continues())
+        of_sentences: Dict[int, Analysis] = {}
+        for batch in self.predictor.batches(cut.tokens(), cache, cut.continues()):
+            for number, tags in zip(batch.numbers, self.predictor.best_tags(batch)):
+                sentence = cut.sentences[number]
+                of_sentences[number] = analysis_of(sentence, tags, scheme, self._convention)
+            if confidence:
+                sentences = [cut.sentences[number] for number in batch.numbers]
+                analyses = [of_sentences[number] for number in batch.numbers]
+                self._add_confidences(batch, sentences, analyses)
+            if progress is not None:
+                progress(len(batch.numbers))
         analyses = [
-            analysis_of(sentence, own_tags, scheme, self._convention)
-            for sentence, own_tags in zip(cut.sentences, tags)
+            of_sentences[number] if number in of_sentences
+            else analysis_of(sentence, [], scheme, self._convention)  # nothing but white space
+            for number, sentence in enumerate(cut.sentences)
         ]
         texts = [joined(analyses[start:end]) for start, end in zip([0, *cut.ends], cut.ends)]
         if customization is None or self.pieces.kind == "words":
@@ -110,6 +136,31 @@ class Analyser:
         return [
             with_entries(analysis, find("".join(analysis.words)), scheme) for analysis in texts
         ]
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading.of(self.predictor.tags, self.predictor.scheme, self._convention)
+
+    def _add_confidences(
+        self, batch: Batch, sentences: Sequence[Sequence[Token]], analyses: Sequence[Analysis]
+    ) -> None:
+        """Set the confidences of sentences that were computed together."""
+        asked = []  # for each word of each sentence, whether it has a confidence
+        for tokens, analysis in zip(sentences, analyses):
+            is_entry = iter([token.is_entry for token in tokens if not token.is_space])
+            asked.append([
+                not any([*islice(is_entry, size)]) and not word.isspace()
+                for word, size in zip(analysis.words, analysis.sizes)
+            ])
+        probabilities = self.predictor.word_probabilities(
+            batch,
+            [[*compress(_places(each), own)] for each, own in zip(analyses, asked)],
+            self._reading,
+            [fixed_borders(tokens, self._convention) for tokens in sentences],
+        )
+        for analysis, own, values in zip(analyses, asked, probabilities):
+            remaining = iter(values.tolist())
+            analysis.confidences[:] = [next(remaining) if each else None for each in own]
 
     def margins(self, cut: CutTexts) -> List[float]:
         """Return how much better the model's tags of each text are than the second best.
@@ -169,3 +220,9 @@ class Analyser:
                 for number, part in enumerate(parts)
             ]
         return tokens
+
+
+def _places(analysis: Analysis) -> List[WordPlace]:
+    """Return the words of a sentence by the tokens that they are made of."""
+    ends = list(accumulate(analysis.sizes))
+    return list(map(WordPlace, [0, *ends], ends, analysis.tags))
