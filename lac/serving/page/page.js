@@ -91,7 +91,7 @@ function showTagged() {
     const textContent = characters.slice(word.start, word.end).join("");
     if (!textContent.trim()) return textContent;
     const about = [nameOf(word.tag)];
-    if (word.confidence !== null) about.push(text("confidence")((word.confidence * 100).toFixed(0)));
+    if (word.confidence !== null) about.push(text("confidence")(Math.floor(word.confidence * 100)));
     if (!word.known) about.push(text("unknown"));
     const marks = [word.known ? "" : "unknown", isDoubtful(word) ? "doubtful" : ""];
     const shown = make("span", { textContent, className: marks.join(" ").trim() });
