@@ -1,7 +1,7 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
 from functools import cached_property
-from itertools import accumulate, compress, islice
+from itertools import accumulate
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -113,19 +113,17 @@ class Analyser:
             confidence: See `analyse`.
         """
         scheme = self.predictor.scheme
-        of_sentences: Dict[int, Analysis] = {}
+        done: Dict[int, Analysis] = {}  # by the sentence's number
         for batch in self.predictor.batches(cut.tokens(), cache, cut.continues()):
             for number, tags in zip(batch.numbers, self.predictor.best_tags(batch)):
                 sentence = cut.sentences[number]
-                of_sentences[number] = analysis_of(sentence, tags, scheme, self._convention)
+                done[number] = analysis_of(sentence, tags, scheme, self._convention)
             if confidence:
-                sentences = [cut.sentences[number] for number in batch.numbers]
-                analyses = [of_sentences[number] for number in batch.numbers]
-                self._add_confidences(batch, sentences, analyses)
+                self._add_confidences(batch, cut, done)
             if progress is not None:
                 progress(len(batch.numbers))
         analyses = [
-            of_sentences[number] if number in of_sentences
+            done[number] if number in done
             else analysis_of(sentence, [], scheme, self._convention)  # nothing but white space
             for number, sentence in enumerate(cut.sentences)
         ]
@@ -141,26 +139,23 @@ class Analyser:
     def _reading(self) -> Reading:
         return Reading.of(self.predictor.tags, self.predictor.scheme, self._convention)
 
-    def _add_confidences(
-        self, batch: Batch, sentences: Sequence[Sequence[Token]], analyses: Sequence[Analysis]
-    ) -> None:
-        """Set the confidences of sentences that were computed together."""
-        asked = []  # for each word of each sentence, whether it has a confidence
-        for tokens, analysis in zip(sentences, analyses):
-            is_entry = iter([token.is_entry for token in tokens if not token.is_space])
-            asked.append([
-                not any([*islice(is_entry, size)]) and not word.isspace()
-                for word, size in zip(analysis.words, analysis.sizes)
-            ])
+    def _add_confidences(self, batch: Batch, cut: CutTexts, done: Dict[int, Analysis]) -> None:
+        """Set the confidences of a batch of sentences, whose analyses are given by number."""
+        sentences = [cut.sentences[number] for number in batch.numbers]
+        places = [
+            _places(tokens, done[number]) for number, tokens in zip(batch.numbers, sentences)
+        ]
         probabilities = self.predictor.word_probabilities(
             batch,
-            [[*compress(_places(each), own)] for each, own in zip(analyses, asked)],
+            [[place for place in own if place is not None] for own in places],
             self._reading,
             [fixed_borders(tokens, self._convention) for tokens in sentences],
         )
-        for analysis, own, values in zip(analyses, asked, probabilities):
+        for number, own, values in zip(batch.numbers, places, probabilities):
             remaining = iter(values.tolist())
-            analysis.confidences[:] = [next(remaining) if each else None for each in own]
+            done[number].confidences[:] = [
+                None if place is None else next(remaining) for place in own
+            ]
 
     def margins(self, cut: CutTexts) -> List[float]:
         """Return how much better the model's tags of each text are than the second best.
@@ -222,7 +217,15 @@ class Analyser:
         return tokens
 
 
-def _places(analysis: Analysis) -> List[WordPlace]:
-    """Return the words of a sentence by the tokens that they are made of."""
+def _places(tokens: Sequence[Token], analysis: Analysis) -> List[Optional[WordPlace]]:
+    """Return where each word of a sentence stands among the tokens that the model tagged.
+
+    It is None for white space and for words of the user dictionary, of which the model decides
+    nothing, or not all.
+    """
+    is_entry = [token.is_entry for token in tokens if not token.is_space]
     ends = list(accumulate(analysis.sizes))
-    return list(map(WordPlace, [0, *ends], ends, analysis.tags))
+    return [
+        None if word.isspace() or any(is_entry[start:end]) else WordPlace(start, end, kind)
+        for word, kind, start, end in zip(analysis.words, analysis.tags, [0, *ends], ends)
+    ]

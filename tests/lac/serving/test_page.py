@@ -157,7 +157,9 @@ def test_doubtful_words_are_marked(open_page):
     wave = "element => getComputedStyle(element).textDecorationStyle"
     assert page.locator("#tagged .doubtful").first.evaluate(wave) == "wavy"
     titles = [word.get_attribute("title") for word in page.locator("#tagged .word").all()]
-    assert titles == ["动词; 概率 20 %", "动词; 概率 50 %; 模型不认识的词", "动词; 概率 49 %", "动词; 概率 100 %"]
+    assert titles == [
+        "动词; 概率 20 %", "动词; 概率 50 %; 模型不认识的词", "动词; 概率 49 %", "动词; 概率 100 %",
+    ]
     expect(page.locator("#legend .doubtful")).to_have_text("模型没有把握的词（概率低于 50 %）")
     page.click("#language")
     expect(page.locator("#legend .doubtful")).to_contain_text("words that the model doubts")

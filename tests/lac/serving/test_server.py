@@ -140,9 +140,8 @@ def test_a_word_of_several_pieces_has_the_mean_of_their_vectors(of_characters):
     for words, place in zip(found.sentences, found.positions):
         (layers,) = lac.layers([[*words[:place], *pieces, *words[place + 1 :]]])
         means.append(layers[1, place : place + len(pieces)].mean(axis=0))
-    norms = np.linalg.norm(means, axis=1)
-    assert np.allclose(found.contextual, np.dot(means, np.transpose(means)) / np.outer(norms, norms),
-                       atol=1e-6)
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert np.allclose(found.contextual, directions @ directions.T, atol=1e-6)
     assert np.allclose(found.static, 1, atol=1e-6)
     assert found.known == lac.elmo_reads_words  # no character of it is a word of the biLM
     blank = of_characters.compare(" ", ["我 们", "好 吗"])
