@@ -112,27 +112,49 @@ class Analyser:
             progress: Called with the number of sentences of each batch.
             confidence: See `analyse`.
         """
-        scheme = self.predictor.scheme
         done: Dict[int, Analysis] = {}  # by the sentence's number
         for batch in self.predictor.batches(cut.tokens(), cache, cut.continues()):
             for number, tags in zip(batch.numbers, self.predictor.best_tags(batch)):
-                sentence = cut.sentences[number]
-                done[number] = analysis_of(sentence, tags, scheme, self._convention)
+                done[number] = self._analysis(cut.sentences[number], tags)
             if confidence:
                 self._add_confidences(batch, cut, done)
             if progress is not None:
                 progress(len(batch.numbers))
         analyses = [
-            done[number] if number in done
-            else analysis_of(sentence, [], scheme, self._convention)  # nothing but white space
+            done[number] if number in done else self._analysis(sentence, [])  # white space alone
             for number, sentence in enumerate(cut.sentences)
         ]
+        return self._of_texts(cut, analyses, customization)
+
+    def words(
+        self, cut: CutTexts, tags: Sequence[Sequence[str]],
+        customization: Optional[Customization] = None,
+    ) -> List[Analysis]:
+        """Return the words of texts from the tags of their pieces.
+
+        Args:
+            cut: Result of `cut_texts`.
+            tags: Tags of each sentence.
+            customization: See `tag`.
+        """
+        return self._of_texts(cut, list(map(self._analysis, cut.sentences, tags)), customization)
+
+    def _analysis(self, sentence: Sequence[Token], tags: Sequence[str]) -> Analysis:
+        return analysis_of(sentence, tags, self.predictor.scheme, self._convention)
+
+    def _of_texts(
+        self, cut: CutTexts, analyses: Sequence[Analysis], customization: Optional[Customization]
+    ) -> List[Analysis]:
+        """Return the analyses of texts from those of their sentences."""
         texts = [joined(analyses[start:end]) for start, end in zip([0, *cut.ends], cut.ends)]
         if customization is None or self.pieces.kind == "words":
             return texts
         find = customization.find_as_baidu if self._convention == "baidu" else customization.find
         return [
-            with_entries(analysis, find("".join(analysis.words)), scheme) for analysis in texts
+            with_entries(
+                analysis, find("".join(analysis.words)), self.predictor.scheme, self._convention
+            )
+            for analysis in texts
         ]
 
     @cached_property

@@ -232,7 +232,9 @@ def words_of(
     return analysis.words, analysis.tags
 
 
-def with_entries(analysis: Analysis, matches: Iterable[Match], scheme: TagScheme) -> Analysis:
+def with_entries(
+    analysis: Analysis, matches: Iterable[Match], scheme: TagScheme, convention: str = "spans"
+) -> Analysis:
     """Return the analysis of a text in which words of a user dictionary take precedence.
 
     A word begins where a word of an entry begins, and after the entry; nowhere else within it.
@@ -244,6 +246,7 @@ def with_entries(analysis: Analysis, matches: Iterable[Match], scheme: TagScheme
         analysis: The analysis of the whole text.
         matches: Places of entries, which may overlap; later ones win.
         scheme: The scheme of the tags.
+        convention: One of CONVENTIONS.
     """
     begins: List[bool] = []
     types: List[str] = []
@@ -274,8 +277,12 @@ def with_entries(analysis: Analysis, matches: Iterable[Match], scheme: TagScheme
         size = 0
         while place < end:
             place, size = next(places), size + 1
-        confidence = confidences.get((start, end))
-        changed.add_word(whole[start:end], types[end - 1], size, confidence)
+        word = whole[start:end]
+        core = word.rstrip() if convention == "spans" else word
+        confidence = confidences.get((start, start + len(core)))
+        changed.add_word(core or word, types[end - 1] if size else SPACE_TAG, size, confidence)
+        if core and core != word:  # an entry begins after white space within a word
+            changed.add_word(word[len(core) :], SPACE_TAG, 0)
     _encode_tags(changed, scheme)
     return changed
 

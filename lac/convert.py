@@ -1,13 +1,18 @@
-"""Convert a folder of LARK's LAC demo to a tagger.
+"""Convert a folder of LARK's LAC demo, or of Baidu's LAC 2, to a tagger.
 
 LARK's demo saves the tagger's variables and those of its biLM in one folder. The tagger that is
 written computes what the demo computed: variant "lark", a GRU that resets before its product, one
 vocabulary for both, no folding of widths, decoding without constraints.
+
+Baidu's LAC 2 has a folder for each of its modes, `lac_model`, `seg_model` and `rank_model`, with
+its dictionaries beside the weights. The tagger that is written gives the words, tags and ranks of
+LAC 2.1.2.
 """
 
 import logging
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sized, Tuple
 
@@ -17,12 +22,15 @@ from bilm.conversion.convert import convert
 from bilm.errors import InputError
 from bilm.files import PathLike, check_new_folder
 from bilm.network.mixes import Mixes
-from bilm.storage.formats import lark, lark_lac
+from bilm.storage.formats import baidu_lac, lark, lark_lac
 from bilm.storage.formats.tables import from_format
 from bilm.storage.pretrained import open_model
 from bilm.storage.stored_model import StoredModel
 from bilm.storage.tensors import as_float32
+from bilm.text.dictionary import Dictionary
+from bilm.text.segmenters import SegmentationOptions
 from bilm.text.vocabulary import Vocabulary
+from lac.baidu import UNNAMED_TYPE, read_baidu_folder
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
 from lac.network.config import TaggerConfig
 from lac.pretrained import load_tagger
@@ -99,6 +107,58 @@ def import_lark(
     return Import(len(weights), len(words or ()), len(tags))
 
 
+def import_baidu(source: PathLike, target: PathLike) -> Import:
+    """Write the tagger in a folder of Baidu's LAC 2 to the folder `target`.
+
+    A ranker needs the tagger whose tags it reads: of `rank_model` the folder `lac_model` beside it
+    is read, too, as LAC does. The types of `seg_model`, which has none, become UNNAMED_TYPE.
+
+    Args:
+        source: `lac_model`, `seg_model` or `rank_model` of the package LAC, or a folder that LAC
+            wrote after training.
+        target: A folder that does not exist, or is empty; it appears whole or not at all.
+
+    Raises:
+        InputError: The source is no such folder, incomplete or damaged, or the target cannot be
+            written.
+    """
+    target = Path(target)
+    check_new_folder(target)
+    folder, ranker = read_baidu_folder(source), None
+    if folder.mode == "rank":
+        ranker = baidu_lac.read_ranker(folder.model)
+        ranker["word_embedding.weight"] = folder.extended(ranker["word_embedding.weight"])
+        folder = read_baidu_folder(Path(source).absolute().parent / "lac_model")
+    weights, num_layers = baidu_lac.read_tagger(folder.model)
+    words = folder.vocabulary(len(weights["word_embedding.weight"]))
+    weights["word_embedding.weight"] = folder.extended(weights["word_embedding.weight"])
+    if ranker is not None and len(ranker["word_embedding.weight"]) != len(words):
+        raise InputError(f"{source}: its ranker does not read the words of {folder.path}")
+    _warn_of_values(weights, source)
+    tags = [UNNAMED_TYPE + tag if tag.startswith("-") else tag for tag in folder.tags]
+    config, _ = _config_and_tags(weights, num_layers, None, tags)
+    config = replace(config, elmo_variant=None, convention="baidu")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as temporary:
+        segmentation = SegmentationOptions("characters", split_latin=True)
+        if folder.dictionary is not None:
+            path = Path(temporary) / "dictionary.txt"
+            path.write_text(Dictionary(folder.dictionary).to_text(), encoding="utf-8")
+            segmentation = SegmentationOptions(
+                "dictionary", dictionary=str(path), dictionary_weights="lengths"
+            )
+        stored = StoredTagger(
+            config, tags, words, None, folder.widths(), None, weights, None, segmentation,
+            ranker=ranker,
+        )
+        tagger = Path(temporary) / "tagger"
+        write_tagger(tagger, stored)
+        _check_written(tagger, weights, target)
+        os.replace(tagger, target)
+    num_tensors = len(weights) + len(ranker or ())
+    return Import(num_tensors, len(words), len(tags))
+
+
 def _read_mixes(bilm: StoredModel, weights: Dict[str, np.ndarray], source: PathLike) -> Mixes:
     """Return the mix of ELMo's layers, and add its parameters to the tagger's weights."""
     if bilm.mixes is None:
@@ -115,14 +175,16 @@ def _warn_of_values(weights: Dict[str, np.ndarray], source: PathLike) -> None:
 
 
 def _config_and_tags(
-    weights: Dict[str, np.ndarray], num_layers: int, tags_path: Optional[PathLike]
+    weights: Dict[str, np.ndarray], num_layers: int, tags_path: Optional[PathLike],
+    tags: Optional[List[str]] = None,
 ) -> Tuple[TaggerConfig, List[str]]:
     num_words, embedding_size = weights["word_embedding.weight"].shape
     both_directions, num_tags = weights["emissions.weight"].shape
-    tags = [str(number) for number in range(num_tags)]
     if tags_path:
         tags = load_tags(tags_path)
         _check_size(tags, num_tags, tags_path)
+    elif tags is None:
+        tags = [str(number) for number in range(num_tags)]
     config = TaggerConfig(
         num_words=num_words,
         num_tags=num_tags,

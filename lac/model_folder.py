@@ -12,6 +12,7 @@
     customization.txt  user dictionary, where there is one
     mixes.json         the weights of ELMo's layers, for people to read
     elmo/              the biLM's model folder, without its softmax
+    ranker.safetensors LAC's ranker, if there is one
     model.safetensors  the parameters, without the biLM's
     checksums.json     SHA-256 of every other file
     training/          the state for resuming; the rest is a complete model
@@ -47,10 +48,11 @@ from lac.lookup import Lookup, num_character_rows
 from lac.network.config import TaggerConfig
 from lac.pieces import Pieces, kind_of
 from lac.tagged_files import load_tags
-from lac.width import WIDTH_FILE, WidthFolder, load_table, to_text
+from lac.width import WIDTH_FILE, WholeWordFolder, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
 PIECES_FILE, TRAINING_WORDS_FILE = "pieces.json", "training_words.txt"
+RANKER_FILE = "ranker.safetensors"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
 
@@ -74,6 +76,7 @@ class StoredTagger(NamedTuple):
         elmo: The biLM's model folder; None: the tagger has no ELMo.
         segmentation: How text is cut into pieces.
         training_words: The words of the training data; None: not known.
+        ranker: Parameters of a `lac.network.ranker.Ranker`; None: there is none.
     """
 
     config: TaggerConfig
@@ -86,6 +89,7 @@ class StoredTagger(NamedTuple):
     elmo: Optional[Path]
     segmentation: SegmentationOptions = SegmentationOptions()
     training_words: Optional[List[str]] = None
+    ranker: Optional[Dict[str, np.ndarray]] = None
 
     def pieces(self) -> Pieces:
         """Return what cuts text into the tagger's pieces.
@@ -98,13 +102,18 @@ class StoredTagger(NamedTuple):
         if self.words is None:
             raise InputError("the model has no words.txt, which says what its pieces are")
         # Baidu's LAC looks pieces up as they are typed, and folds them afterwards
-        folds = self.widths is not None and self.config.convention != "baidu"
-        folder = WidthFolder(self.widths or {}) if folds else None
+        folder = None if self.config.convention == "baidu" else self._folder()
         words = self.words
         return Pieces(
             self.segmentation,
             lambda piece: (piece if folder is None else folder.fold(piece)) in words,
         )
+
+    def _folder(self) -> Optional[WidthFolder]:
+        if self.widths is None:
+            return None
+        is_baidu = self.config.convention == "baidu"
+        return WholeWordFolder(self.widths) if is_baidu else WidthFolder(self.widths)
 
     def lookup(self) -> Lookup:
         """Return the lookup of this tagger's ids.
@@ -130,7 +139,7 @@ class StoredTagger(NamedTuple):
                 elmo_vocabulary = Vocabulary.load(self.elmo / VOCABULARY_FILE)
         return Lookup(
             self.words,
-            None if self.widths is None else WidthFolder(self.widths),
+            self._folder(),
             self.characters,
             elmo_vocabulary,
             elmo_characters,
@@ -190,6 +199,7 @@ def read_tagger(path: PathLike) -> StoredTagger:
         folder / ELMO_FOLDER if config.elmo_variant else None,
         _read_segmentation(folder),
         optional(TRAINING_WORDS_FILE, _read_lines),
+        optional(RANKER_FILE, lambda path: as_float32(read_safetensors(path), str(path))),
     )
     _check_sizes(stored, folder)
     return stored
@@ -268,6 +278,8 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         (folder / name).write_bytes(text.encode("utf-8"))
     _write_segmentation(folder, stored.segmentation)
     write_safetensors(folder / WEIGHTS_FILE, stored.weights)
+    if stored.ranker is not None:
+        write_safetensors(folder / RANKER_FILE, stored.ranker)
     if stored.elmo is not None:
         _link_files(stored.elmo, folder / ELMO_FOLDER)
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from lac.analyser import Analyser
 from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger, write_tagger
 from lac.network.model import PLACE_SIZE, Tagger
 from lac.prediction import Predictor
+from lac.ranking import Ranking
 from lac.tag_schemes import TagScheme
 
 BILM_PREFIX = "elmo.bilm."
@@ -70,6 +71,19 @@ def analyser_of(tagger: Tagger, stored: StoredTagger, batch_size: int = 32) -> A
     scheme = TagScheme(stored.config.scheme)
     predictor = Predictor(tagger, stored.lookup(), stored.tags, scheme, batch_size)
     return Analyser(predictor, stored.pieces(), stored.config.convention)
+
+
+def load_ranking(
+    stored: StoredTagger, predictor: Predictor, batch_size: int = 32
+) -> Optional[Ranking]:
+    """Return LAC's ranker of a tagger's pieces; None: the tagger has none.
+
+    Raises:
+        InputError: Its parameters do not fit each other.
+    """
+    if stored.ranker is None:
+        return None
+    return Ranking(stored.ranker, predictor.lookup, predictor.tags, batch_size)
 
 
 def save_tagger(

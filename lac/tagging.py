@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import chain
 from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
@@ -11,7 +12,8 @@ from bilm.files import PathLike
 from bilm.hardware import prepare_device
 from lac.analysis import Analysis
 from lac.customization import Customization, Source
-from lac.pretrained import analyser_of, load_tagger, save_tagger
+from lac.pretrained import analyser_of, load_ranking, load_tagger, save_tagger
+from lac.ranking import ranks_of_words
 from lac.tag_names import entity_types
 from lac.tag_schemes import OUTSIDE, TagScheme
 
@@ -48,6 +50,7 @@ class LAC:
         self.tagger, self.stored = load_tagger(model)
         self._analyser = analyser_of(self.tagger, self.stored, batch_size)
         self._predictor = self._analyser.predictor
+        self._ranking = load_ranking(self.stored, self._predictor, batch_size)
         self._customization = self.stored.customization
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
@@ -145,6 +148,37 @@ class LAC:
         analyses = self.analyse(texts, confidence=confidence)
         entities = [analysis.entities(wanted) for analysis in analyses]
         return entities[0] if isinstance(text, str) else entities
+
+    def rank(self, text: Union[str, Iterable[str]]) -> list:
+        """Return [words, tags, ranks] of a text; of several texts, a list of these.
+
+        A rank is a word's importance: 0 redundant, 1 weak, 2 strong, 3 central.
+
+        Args:
+            text: A string, or several.
+
+        Raises:
+            InputError: It is neither, or the tagger has no ranker; that of Baidu's LAC is imported
+                from its rank_model.
+        """
+        if self._ranking is None:
+            raise InputError(
+                "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
+            )
+        texts = _checked([text] if isinstance(text, str) else text)
+        cut = self._analyser.cut_texts(texts, self._customization)
+        pieces = cut.tokens()
+        tags = self._predictor.predict(pieces)
+        ranks = self._ranking.of_pieces(pieces, tags)
+        ranked = []
+        start = 0
+        for analysis, end in zip(self._analyser.words(cut, tags, self._customization), cut.ends):
+            of_words = ranks_of_words(
+                analysis, list(chain(*pieces[start:end])), list(chain(*ranks[start:end]))
+            )
+            ranked.append([analysis.words, analysis.tags, of_words])
+            start = end
+        return ranked[0] if isinstance(text, str) else ranked
 
     def pieces(self, text: str) -> List[str]:
         """Return the pieces of a text that the tagger tags, without white space."""

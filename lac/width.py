@@ -80,5 +80,20 @@ class WidthFolder:
         return word.translate(self._by_code)
 
 
+class WholeWordFolder(WidthFolder):
+    """Folds words that are one character of the table; longer words remain as they are.
+
+    Source: LAC 2.1.2 looks up a whole word in its table, whose entries are single characters.
+
+    Examples:
+        >>> [WholeWordFolder({"Ａ": "a"}).fold(word) for word in ("Ａ", "ＡＡ")]
+        ['a', 'ＡＡ']
+    """
+
+    def fold(self, word: str) -> str:
+        """Return what the table has for the word, or the word itself."""
+        return self.table.get(word, word)
+
+
 if __name__ == "__main__":
     sys.stdout.buffer.write(to_text(unicode_table()).encode("utf-8"))

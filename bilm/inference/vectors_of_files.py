@@ -21,7 +21,12 @@ from bilm.inference.vector_file import (
     sentence_index_of,
 )
 from bilm.text.lines import Lines
-from bilm.text.segmenters import as_recorded, load_segmenter, segment_sentence
+from bilm.text.segmenters import (
+    as_recorded,
+    load_segmenter,
+    segment_sentence,
+    warn_of_segmenter,
+)
 
 _log = logging.getLogger("bilm")
 
@@ -191,7 +196,7 @@ def segmenter_for(
     """Return a function that splits a line into words as the model's training text was.
 
     Args:
-        embedder: Its `segmentation` is followed, see `bilm.text.segmenters.as_recorded`.
+        embedder: Its `segmentation` is followed; a warning says so where that cannot be.
         user_dict: File of a user dictionary of jieba; None: none.
         dictionary: File of the dictionary of the segmenter "dictionary".
 
@@ -199,5 +204,6 @@ def segmenter_for(
         InputError: The segmenter is not known or not installed, or a dictionary cannot be read.
     """
     chosen = as_recorded(embedder.segmentation, user_dict, dictionary)
+    warn_of_segmenter(embedder.segmentation, chosen)
     cut = load_segmenter(chosen)
     return lambda line: segment_sentence(line, cut, chosen.normalize)

@@ -134,10 +134,7 @@ class SegmentationOptions:
 def as_recorded(
     recorded: Optional[dict], user_dict: Optional[str] = None, dictionary: Optional[str] = None
 ) -> SegmentationOptions:
-    """Return the options that cut text as a model's training text was cut.
-
-    A warning says so where that is not known, or where the segmenter here is another version or
-    has another dictionary.
+    """Return the options that cut text as a model's training text was cut; by jieba if not known.
 
     Args:
         recorded: The model's segmentation.json; None: not known.
@@ -145,17 +142,14 @@ def as_recorded(
         dictionary: File of the dictionary, for the segmenter "dictionary".
 
     Raises:
-        InputError: The segmenter is not known or not installed, or a dictionary cannot be read.
+        InputError: The segmenter is not known, or needs a dictionary that is not given.
     """
     if recorded is None or recorded.get("segmenter") == "space":
-        _log.warning(
-            "it is not known what segmented the model's training text; jieba segments this one"
-        )
         recorded = {}
     options = recorded.get("options")
     options = options if isinstance(options, dict) else {}
     hmm = options.get("hmm")
-    chosen = SegmentationOptions(
+    return SegmentationOptions(
         segmenter=recorded.get("segmenter", "jieba"),
         user_dict=user_dict,
         hmm=True if hmm is None else hmm,
@@ -164,14 +158,30 @@ def as_recorded(
         dictionary_weights=options.get("dictionary_weights", "counts"),
         split_latin=options.get("split_latin", False),
     )
+
+
+def warn_of_segmenter(recorded: Optional[dict], chosen: SegmentationOptions) -> None:
+    """Warn where text is not cut as a model's training text was.
+
+    Args:
+        recorded: The model's segmentation.json; None: not known.
+        chosen: The result of `as_recorded`.
+
+    Raises:
+        InputError: The segmenter is not installed, or a dictionary cannot be read.
+    """
+    if recorded is None or recorded.get("segmenter") == "space":
+        _log.warning(
+            "it is not known what segmented the model's training text; jieba segments this one"
+        )
+        return
     description = chosen.describe()
     for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
-        if recorded and recorded.get(name) != description[name]:
+        if recorded.get(name) != description[name]:
             _log.warning(
                 f"the model's training text was segmented with another {name}: "
                 f"{recorded.get(name)}, here {description[name]}"
             )
-    return chosen
 
 
 def load_segmenter(options: SegmentationOptions) -> Callable[[str], Iterable[str]]:

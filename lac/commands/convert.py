@@ -1,4 +1,7 @@
-"""Convert a biLM from one format to another; or, with `--to lac`, a folder of LARK's LAC demo.
+"""Convert a biLM from one format to another; or, with `--to lac`, a tagger of Baidu's.
+
+A folder `lac_model`, `seg_model` or `rank_model` of Baidu's LAC 2 becomes a tagger that gives the
+same words, tags and ranks.
 
 LARK's demo saves the tagger's variables and those of its biLM in one folder. The tagger that is
 written computes what the demo computed: variant "lark", a GRU that resets before its product, one
@@ -13,6 +16,7 @@ from bilm.errors import InputError
 from bilm.hardware import import_paddle
 from bilm.program.json_output import write_report
 from bilm.program.parser import Parser
+from lac.baidu import is_baidu_folder
 
 _log = logging.getLogger("lac")
 
@@ -22,6 +26,7 @@ FORMAT = "lac"  # the name of a tagger's folder for --to
 def build_parser() -> Parser:
     """Return the parser of `lac convert`."""
     parser = new_convert_parser("lac convert", __doc__, [
+        "lac convert LAC/lac_model baidu-lac --to lac",
         "lac convert lark_model tagger --to lac --vocab words.txt --tags tags.txt",
         "lac convert run elmo-torch --to torch",
     ], (FORMAT,))
@@ -48,9 +53,24 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     ]
     if unused:
         raise InputError(f"--to {FORMAT} goes without {', '.join(unused)}")
+    is_baidu = is_baidu_folder(options.source)
+    not_of_baidu = [
+        flag for flag in ("vocab", "tags", "cell_clip", "proj_clip")
+        if is_baidu and getattr(options, flag) is not None
+    ]
+    if not_of_baidu:
+        raise InputError(f"{options.source}: a folder of Baidu's LAC 2 has its own dictionaries; "
+                         f"leave out --{', --'.join(not_of_baidu)}")
     import_paddle()  # before this import of it
-    from lac.convert import import_lark
+    from lac.convert import import_baidu, import_lark
 
+    if is_baidu:
+        imported = import_baidu(options.source, options.target)
+        write_report(options.json, imported._asdict())
+        if options.json != "-":
+            print(f"Baidu's LAC 2 -> {options.target}: {imported.tensors} tensors, "
+                  f"{imported.words} words, {imported.tags} tags; every tensor read back")
+        return
     done = import_lark(
         options.source, options.target, options.vocab, options.tags,
         cell_clip=options.cell_clip, projection_clip=options.proj_clip,

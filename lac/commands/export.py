@@ -1,4 +1,4 @@
-"""`lac export`: a tagger as one static model, which paddle.inference runs by itself."""
+"""`lac export`: a tagger as one model of another runtime's own operators."""
 
 from typing import Optional, Sequence
 
@@ -8,10 +8,18 @@ from bilm.program.parser import Parser
 
 def build_parser() -> Parser:
     """Return the parser of `lac export`."""
-    parser = Parser("lac export", "Write a tagger as one static model, which paddle.inference "
-                        "runs by itself.", ["lac export exported --model tagger"])
-    parser.group("output").add_argument(
+    parser = Parser(
+        "lac export", "Write a tagger as one model, which paddle.inference or an ONNX runtime runs "
+        "by itself.", ["lac export exported --model tagger",
+                       "lac export exported --model tagger --format onnx"])
+    output = parser.group("output")
+    output.add_argument(
         "target", metavar="DST", help="folder to write; it appears whole or not at all"
+    )
+    output.add_argument(
+        "--format", choices=("paddle", "onnx"), default="paddle",
+        help="paddle: a static model for paddle.inference; onnx: needs the extra [onnx] "
+             "(default: paddle)",
     )
     parser.group("model").add_argument(
         "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"
@@ -22,8 +30,12 @@ def build_parser() -> Parser:
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Export as the command line says."""
     options = build_parser().parse_args(arguments)
-    prepare_device(use_gpu=False, threads=0)  # before this import of Paddle
-    from lac.static_model import MODEL_NAME, export
-
+    prepare_device(use_gpu=False, threads=0)  # before these imports of Paddle
+    if options.format == "onnx":
+        from lac.onnx_model import MODEL_FILE as model
+        from lac.onnx_model import export
+    else:
+        from lac.static_model import MODEL_NAME as model
+        from lac.static_model import export
     inputs = export(options.model, options.target)
-    print(f"{options.target}: {MODEL_NAME}, inputs {', '.join(inputs)}; outputs tags, emissions")
+    print(f"{options.target}: {model}, inputs {', '.join(inputs)}; outputs tags, emissions")

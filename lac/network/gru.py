@@ -1,13 +1,12 @@
 """Bidirectional GRU layers: Paddle's own, and fluid's."""
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
-from bilm.kernels.rows import reverse_rows
-from bilm.network.contextual import mask_of
+from lac.network.bidirectional import Bidirectional
 
 
 def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> nn.Layer:
@@ -22,7 +21,7 @@ def bidirectional_gru(input_size: int, hidden_size: int, reset_before: bool) -> 
             True: c~ = tanh(x_c + (r * h) U_c), as fluid's dynamic_gru does.
     """
     if reset_before:
-        return ResetBeforeBiGRU(input_size, hidden_size)
+        return Bidirectional(lambda: ResetBeforeCell(input_size, hidden_size))
     return nn.GRU(input_size, hidden_size, direction="bidirect")
 
 
@@ -81,47 +80,3 @@ class ResetBeforeCell(nn.RNNCellBase):
         candidate = paddle.tanh(inputs[:, 2 * size :] + product)
         hidden = states + update * (candidate - states)
         return hidden, hidden
-
-
-class ResetBeforeBiGRU(nn.Layer):
-    """Two directions of `ResetBeforeCell` with joined states; see `bidirectional_gru`.
-
-    Args:
-        input_size: Number of features of the inputs.
-        hidden_size: Number of features of each direction's state.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int):
-        super().__init__()
-        self.forward_direction = ResetBeforeCell(input_size, hidden_size)
-        self.backward_direction = ResetBeforeCell(input_size, hidden_size)
-
-    # Not rewritten by the tracer, because nn.RNN itself loops over an unknown number of steps.
-    @paddle.jit.not_to_static
-    def forward(
-        self,
-        inputs: paddle.Tensor,
-        initial_states: None = None,
-        sequence_length: Optional[paddle.Tensor] = None,
-    ) -> Tuple[paddle.Tensor, None]:
-        """Return the joined states of both directions, and None in place of the last state.
-
-        Args:
-            inputs: Shape (batch, steps, input_size).
-            initial_states: None: both directions start from zeros.
-            sequence_length: Steps of each row, shape (batch,); None: all rows are full.
-
-        Returns:
-            Shape (batch, steps, 2 * hidden), zero beyond a row's length; and None.
-        """
-        reversed_inputs = reverse_rows(inputs, sequence_length)
-        forward, backward = (
-            nn.RNN(cell)(cell.project(values))[0]
-            for cell, values in (
-                (self.forward_direction, inputs), (self.backward_direction, reversed_inputs)
-            )
-        )
-        joined = paddle.concat([forward, reverse_rows(backward, sequence_length)], axis=-1)
-        if sequence_length is not None:
-            joined = joined * mask_of(inputs[:, :, 0], sequence_length).unsqueeze(-1)
-        return joined, None

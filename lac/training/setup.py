@@ -16,7 +16,7 @@ from bilm.storage.pretrained import open_model
 from bilm.storage.run_folder import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import StoredModel
-from bilm.text.segmenters import SegmentationOptions, as_recorded
+from bilm.text.segmenters import SegmentationOptions, as_recorded, warn_of_segmenter
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.analyser import Analyser, CutTexts
 from lac.customization import Customization
@@ -204,7 +204,7 @@ def _check_tags(
     """Check that the data's tags are the tagger's, and those are written in its scheme."""
     decided_by = options.load_pretraining_params or options.label_dict_path
     check_known(train, stored.tags, decided_by, options.train_path)
-    train.scheme.check(train.tags, options.label_dict_path or options.train_path)
+    train.scheme.check(stored.tags, options.label_dict_path or options.train_path)
     warn_of_unknown_types(corpora.dev, stored, options.dev_path)
 
 
@@ -256,6 +256,7 @@ def _stored(
     characters = _characters(words) if options.char_features else None
     tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
     if options.pieces != "words":
+        train.scheme.check(tags, options.label_dict_path or options.train_path)
         tags = piece_tags(tags, train.scheme, target)
     config = TaggerConfig(
         num_words=len(words),
@@ -286,6 +287,8 @@ def _elmo_config(
         bilm_segmenter = (bilm.segmentation or {}).get("segmenter")
         is_same = kind_of(segmentation) in ("words", bilm_segmenter)
         reads = "pieces" if is_same else "words"
+    if reads == "words":
+        warn_of_segmenter(bilm.segmentation, as_recorded(bilm.segmentation))
     return {
         "elmo_variant": options.variant, "elmo_unknown": options.elmo_unknown,
         "elmo_dropout": options.elmo_dropout, "elmo_reads": reads,
@@ -303,7 +306,9 @@ def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> Segmen
         )
     recorded = bilm.segmentation if bilm is not None else None
     if not options.segmenter and recorded and recorded.get("segmenter") in ("jieba", "rjieba"):
-        return replace(as_recorded(recorded, options.user_dict or None), normalize="none")
+        chosen = replace(as_recorded(recorded, options.user_dict or None), normalize="none")
+        warn_of_segmenter(recorded, chosen)
+        return chosen
     return SegmentationOptions(options.segmenter or "jieba", options.user_dict or None)
 
 

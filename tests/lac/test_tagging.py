@@ -32,7 +32,7 @@ ODD = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagger")
-    return trained(folder, elmo=str(small_bilm(folder)), pieces="words")
+    return trained(folder, elmo=str(small_bilm(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,10 @@ def lac(run):
 
 
 @pytest.fixture(scope="module")
-def of_characters(tmp_path_factory):
-    """Return the run of a tagger of characters, which decides itself what words are."""
-    return trained(tmp_path_factory.mktemp("characters"))
+def of_words(tmp_path_factory):
+    """Return the run of a tagger of words, which a segmenter cuts."""
+    folder = tmp_path_factory.mktemp("words")
+    return trained(folder, elmo=str(small_bilm(folder)), pieces="words")
 
 
 def fresh(run):
@@ -59,7 +60,9 @@ def test_spans_become_words(lac):
     segmented, = lac.analyse(["陈 晨 在 云溪 大学 读书 。"], segmented=True)
     assert segmented.words == ["陈晨", "在", "云溪大学", "读书", "。"]
     assert segmented.tags == ["nr", "p", "nt", "v", "w"]
-    assert segmented.token_tags == ["nr-B", "nr-I", "p-B", "nt-B", "nt-I", "v-B", "w-B"]
+    assert segmented.tokens == list("陈晨在云溪大学读书。")
+    assert segmented.token_tags == ["nr-B", "nr-I", "p-B", "nt-B", *["nt-I"] * 3, "v-B", "v-I",
+                                    "w-B"]
 
 
 @pytest.mark.smoke
@@ -77,15 +80,15 @@ def test_a_list_gives_a_list_and_is_not_touched(lac):
 
 
 def test_a_tagger_without_elmo_has_no_layers(tmp_path):
-    lac = fresh(trained(tmp_path, max_epochs=1, pieces="words"))
-    assert lac.knows("春天") and not lac.knows("薛定谔")
-    assert not lac.elmo_knows("春天")
+    lac = fresh(trained(tmp_path, max_epochs=1))
+    assert lac.knows("春") and not lac.knows("薛") and not lac.elmo_knows("春天")
     for ask in (lambda: lac.layers([["春天"]]), lambda: lac.elmo_words("春天")):
         with pytest.raises(InputError, match="the tagger has no ELMo"):
             ask()
 
 
-def test_elmo_reads_pieces_or_words_of_its_own(lac, tmp_path):
+def test_elmo_reads_pieces_or_words_of_its_own(of_words, tmp_path):
+    lac = LAC(of_words)
     assert lac.elmo_words(" 我们喜欢 春天\n") == ["我们", "喜欢", "春天"]
     assert lac.elmo_reads_words and lac.knows("春天") and lac.elmo_knows("春天")
     bilm = str(small_bilm(tmp_path))
@@ -171,8 +174,8 @@ TEXT = "小林，去了 青石镇😀。\n他说：好！\u3000"
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("convention", ["spans", "baidu"])
-def test_offsets_are_places_in_the_text(run, of_characters, convention):
-    for tagger in (read_as(run, convention), read_as(of_characters, convention)):
+def test_offsets_are_places_in_the_text(run, of_words, convention):
+    for tagger in (read_as(run, convention), read_as(of_words, convention)):
         for text in (TEXT, "", "\u3000", "  小林", ODD):
             analysis, = tagger.analyse([text])
             assert [text[start:end] for start, end in analysis.offsets()] == analysis.words
@@ -200,8 +203,8 @@ def enumerated(tagger, tokens, convention="spans"):
 
 @pytest.mark.parametrize("convention", ["spans", "baidu"])
 @pytest.mark.parametrize("constrained", [True, False])
-def test_confidences_are_sums_over_all_taggings(of_characters, convention, constrained):
-    tagger = read_as(of_characters, convention)
+def test_confidences_are_sums_over_all_taggings(run, convention, constrained):
+    tagger = read_as(run, convention)
     predictor = tagger._predictor
     scores = tagger.tagger.crf.scores()
     predictor._scores = (
@@ -221,8 +224,8 @@ def test_confidences_are_sums_over_all_taggings(of_characters, convention, const
             assert share == pytest.approx(1, abs=1e-6)
 
 
-def test_confidences_of_several_sentences_and_texts_stand_beside_their_words(of_characters):
-    tagger = LAC(of_characters, batch_size=2)
+def test_confidences_of_several_sentences_and_texts_stand_beside_their_words(run):
+    tagger = LAC(run, batch_size=2)
     together = tagger.analyse([TEXT, "", "\u3000", "小林。去。"], confidence=True)
     assert [len(each.confidences) for each in together] == [len(each.words) for each in together]
     alone = tagger.analyse(["他说：好！", "去。"], confidence=True)
@@ -237,8 +240,8 @@ def test_confidences_of_several_sentences_and_texts_stand_beside_their_words(of_
         assert all(0 < value <= 1 for value in analysis.confidences if value is not None)
 
 
-def test_given_words_are_certain_and_joined_ones_are_sums(of_characters):
-    tagger = LAC(of_characters)
+def test_given_words_are_certain_and_joined_ones_are_sums(run):
+    tagger = LAC(run)
     analysis, = tagger.analyse(["青石 好"], segmented=True, confidence=True)
     tokens = [Token("青"), Token("石", continues=True), Token("好")]
     true = enumerated(tagger, tokens)
@@ -246,8 +249,8 @@ def test_given_words_are_certain_and_joined_ones_are_sums(of_characters):
     assert analysis.confidences == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_user_dictionary_has_no_confidence(run, of_characters):
-    for tagger in (LAC(run), LAC(of_characters)):
+def test_a_user_dictionary_has_no_confidence(run, of_words):
+    for tagger in (LAC(run), LAC(of_words)):
         before, = tagger.analyse(["小林昨天去了青石镇。"], confidence=True)
         tagger.load_customization(["青石/nz", "林昨/t"])
         after, = tagger.analyse(["小林昨天去了青石镇。"], confidence=True)
@@ -265,8 +268,7 @@ def test_a_user_dictionary_has_no_confidence(run, of_characters):
 
 
 @pytest.mark.smoke
-def test_entities_are_words_of_their_types(of_characters):
-    lac = LAC(of_characters)
+def test_entities_are_words_of_their_types(lac):
     text = "老周说，\n小林 昨天去了青石镇。"
     names = lac.entities(text)
     assert names == [
@@ -339,7 +341,7 @@ def test_a_user_dictionary_wins_over_the_model(run):
     (["上午"], "我们明天上午坐火车去海边！", ["明天", "上午"]),
     (["你好。世界/nz"], "我说你好。世界很大。", ["你好。世界"]),  # a sentence's end inside
     (["\u3000/w"], "我 \u3000爱", [" ", "\u3000"]),
-    (["12/m"], "2012年", ["2012"]),
+    (["12/m"], "2012年", ["2012年"]),
     (["\ud800"], "好\ud800", ["\ud800"]),
 ])
 def test_entries_win_whatever_they_are(run, entries, text, words):
@@ -459,10 +461,9 @@ def test_formats_of_the_command(run, tmp_path, monkeypatch, capsys):
     assert tag(common, text, monkeypatch, capsys, is_live=True).split("\n") == words
 
 
-def test_words_alone_and_entities_alone(of_characters, monkeypatch, capsys):
-    lac = LAC(of_characters)
+def test_words_alone_and_entities_alone(run, lac, monkeypatch, capsys):
     text = "小林昨天 去了青石镇。\n\n你喜欢这本书吗？\n"
-    common = ["--model", str(of_characters), "--format"]
+    common = ["--model", str(run), "--format"]
     cut = tag([*common, "cut"], text, monkeypatch, capsys).split("\n")
     assert cut[:3] == [" ".join(words) for words in lac.cut(text.split("\n")[:3])]
     assert cut[0] == "小林 昨天 去 了 青石镇 。"
@@ -479,8 +480,7 @@ def test_words_alone_and_entities_alone(of_characters, monkeypatch, capsys):
         [entity.confidence for entity in expected], abs=1e-6)
 
 
-def test_json_has_offsets_and_confidences_if_asked_for(run, monkeypatch, capsys):
-    lac = LAC(run)
+def test_json_has_offsets_and_confidences_if_asked_for(run, lac, monkeypatch, capsys):
     text = "小林昨天 去了😀青石镇。"
     common = ["--model", str(run), "--format", "json"]
     plain = json.loads(tag(common, text, monkeypatch, capsys))
@@ -519,25 +519,24 @@ def test_evaluate_prints_and_writes_figures(run, tmp_path, capsys):
     from lac.commands.evaluate import main as evaluate
 
     data = str(run.parent / "train.tsv")
-    common = ["--model", str(run), "--data", data, "--input", "segmented"]
-    evaluate([*common, "--json", str(tmp_path / "f.json")])
+    evaluate(["--model", str(run), "--data", data, "--json", str(tmp_path / "f.json")])
     printed = capsys.readouterr().out
     figures = json.loads((tmp_path / "f.json").read_text("utf-8"))
     assert set(figures) >= {"precision", "recall", "f1", "words", "types", "confusion"}
     assert figures["f1"] == figures["words"]["f1"] == 1.0
     assert figures["types"]["nr"]["support"] == 4 and figures["unknown_words"]["support"] == 0
     assert "100.00%" in printed
-    evaluate([*common, "--json", "-"])
+    evaluate(["--model", str(run), "--data", data, "--json", "-"])
     assert json.loads(capsys.readouterr().out) == figures
     (tmp_path / "own.tsv").write_text("小林\tnr-B\n", encoding="utf-8")
-    evaluate([*common, "--train", str(tmp_path / "own.tsv")])
+    evaluate(["--model", str(run), "--data", data, "--train", str(tmp_path / "own.tsv")])
     unknown = figures["tokens"] - 2  # the known word stands in two sentences
     assert f"training did not have: {unknown} " in capsys.readouterr().out
     (tmp_path / "more.tsv").write_text("小林 走\tnr-B zz-B\n", encoding="utf-8")
     evaluate(["--model", str(run), "--data", str(tmp_path / "more.tsv")])
     assert "does not know, all of which count as wrong: zz (1)" in capsys.readouterr().err
     assert "batch_size must be at least 1, not 0" in refusal_of(
-        evaluate, [*common, "--batch_size", "0"], capsys)
+        evaluate, ["--model", str(run), "--data", data, "--batch_size", "0"], capsys)
 
 
 def test_float16_halves_the_files_and_keeps_the_tags(run, tmp_path):

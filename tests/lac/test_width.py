@@ -8,7 +8,7 @@ import pytest
 from bilm.errors import InputError
 from bilm.text.vocabulary import Vocabulary
 from lac.lookup import ElmoVocabulary, Lookup, num_character_rows
-from lac.width import WidthFolder, load_table, to_text, unicode_table
+from lac.width import WholeWordFolder, WidthFolder, load_table, to_text, unicode_table
 from tests.reference.places import ROOT
 
 pytestmark = pytest.mark.smoke
@@ -64,6 +64,14 @@ def test_a_bilm_knows_words_in_another_width():
     for word, form in (("，", "，"), (",", "，"), ("Ａ", "Ａ"), ("A", "A"), ("BB", "ＢＢ"),
                        ("ＢB", "ＢＢ"), ("走", "走")):
         assert known.known_form(word) == form
+
+
+def test_whole_words_are_folded_only_where_the_table_has_them():
+    whole = WholeWordFolder({"Ａ": "A", "來": "来"})
+    assert [whole.fold(word) for word in ("Ａ", "ＡＡ", "來", "來了", "走")] == [
+        "A", "ＡＡ", "来", "來了", "走"]
+    lookup = Lookup(vocabulary("來了", "来了", "来"), whole)
+    assert lookup([["來了", "來", "来了"]]).words.tolist() == [[3, 5, 4]]
 
 
 def test_ids_of_all_kinds():

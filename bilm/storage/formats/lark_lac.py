@@ -23,8 +23,6 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.storage.formats.tables import AS_ROW, Entry, Transform, simple
 
-_FIRST_FC = 4  # those before it belong to the biLM
-
 
 def _split_gru(arrays):
     (packed,) = arrays
@@ -55,23 +53,24 @@ def _join_crf(arrays):
 _GRU, _CRF = Transform(_join_gru, _split_gru), Transform(_join_crf, _split_crf)
 
 
-def table(num_layers: int = 2) -> List[Entry]:
+def table(num_layers: int = 2, first_fc: int = 4) -> List[Entry]:
     """Return the table of the tagger's parameters, without those of its biLM.
 
     Args:
         num_layers: BiGRU layers.
+        first_fc: Number of the first fully connected layer; those before it are the biLM's.
     """
     entries = [simple("word_embedding.weight", "word_emb")]
     for layer, (direction, name) in product(range(num_layers), enumerate(("forward", "backward"))):
         ours, number = f"gru_layers.{layer}.{name}_direction", 2 * layer + direction
         weights = (f"{ours}.update_reset_weight", f"{ours}.candidate_weight")
         entries += [
-            simple(f"{ours}.input_weight", f"fc_{_FIRST_FC + number}.w_0"),
-            simple(f"{ours}.input_bias", f"fc_{_FIRST_FC + number}.b_0"),
+            simple(f"{ours}.input_weight", f"fc_{first_fc + number}.w_0"),
+            simple(f"{ours}.input_bias", f"fc_{first_fc + number}.b_0"),
             Entry(weights, (f"gru_{number}.w_0",), _GRU),
             simple(f"{ours}.bias", f"gru_{number}.b_0", AS_ROW),
         ]
-    last = f"fc_{_FIRST_FC + 2 * num_layers}"
+    last = f"fc_{first_fc + 2 * num_layers}"
     return [
         *entries,
         simple("emissions.weight", f"{last}.w_0"),
