@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from itertools import accumulate
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -18,10 +18,12 @@ from lac.analysis import (
     with_entries,
 )
 from lac.customization import Customization
-from lac.layer_cache import LayerCache
 from lac.network.posteriors import WordPlace
 from lac.pieces import Pieces
-from lac.prediction import Batch, Predictor
+
+if TYPE_CHECKING:  # both import Paddle, without which exported taggers run
+    from lac.layer_cache import LayerCache
+    from lac.prediction import Batch, Predictor
 
 
 class CutTexts(NamedTuple):
@@ -60,7 +62,7 @@ class Analyser:
         convention: One of `lac.analysis.CONVENTIONS`.
     """
 
-    def __init__(self, predictor: Predictor, pieces: Pieces, convention: str = "spans"):
+    def __init__(self, predictor: "Predictor", pieces: Pieces, convention: str = "spans"):
         self.predictor, self.pieces, self._convention = predictor, pieces, convention
 
     def analyse(
@@ -78,7 +80,7 @@ class Analyser:
         """
         cut = self.cut_texts(texts, customization, segmented)
         entries = customization if not segmented else None
-        return self.tag(cut, entries, confidence=confidence)
+        return self.tag_with_confidences(cut, entries) if confidence else self.tag(cut, entries)
 
     def cut_texts(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
@@ -99,8 +101,7 @@ class Analyser:
 
     def tag(
         self, cut: CutTexts, customization: Optional[Customization] = None,
-        cache: Optional[LayerCache] = None, progress: Optional[Callable[[int], object]] = None,
-        confidence: bool = False,
+        cache: Optional["LayerCache"] = None, progress: Optional[Callable[[int], object]] = None,
     ) -> List[Analysis]:
         """Return the words and tags of texts.
 
@@ -110,16 +111,24 @@ class Analyser:
                 pieces are words, `cut_texts` has done that.
             cache: ELMo's layers of the sentences.
             progress: Called with the number of sentences of each batch.
-            confidence: See `analyse`.
+        """
+        tags = self.predictor.predict(cut.tokens(), cache, progress, cut.continues())
+        return self.words(cut, tags, customization)
+
+    def tag_with_confidences(
+        self, cut: CutTexts, customization: Optional[Customization] = None
+    ) -> List[Analysis]:
+        """Return the words and tags of texts, and how sure the model is of each word.
+
+        Args:
+            cut: Result of `cut_texts`.
+            customization: See `tag`.
         """
         done: Dict[int, Analysis] = {}  # by the sentence's number
-        for batch in self.predictor.batches(cut.tokens(), cache, cut.continues()):
+        for batch in self.predictor.batches(cut.tokens(), continues=cut.continues()):
             for number, tags in zip(batch.numbers, self.predictor.best_tags(batch)):
                 done[number] = self._analysis(cut.sentences[number], tags)
-            if confidence:
-                self._add_confidences(batch, cut, done)
-            if progress is not None:
-                progress(len(batch.numbers))
+            self._add_confidences(batch, cut, done)
         analyses = [
             done[number] if number in done else self._analysis(sentence, [])  # white space alone
             for number, sentence in enumerate(cut.sentences)
@@ -161,7 +170,7 @@ class Analyser:
     def _reading(self) -> Reading:
         return Reading.of(self.predictor.tags, self.predictor.scheme, self._convention)
 
-    def _add_confidences(self, batch: Batch, cut: CutTexts, done: Dict[int, Analysis]) -> None:
+    def _add_confidences(self, batch: "Batch", cut: CutTexts, done: Dict[int, Analysis]) -> None:
         """Set the confidences of a batch of sentences, whose analyses are given by number."""
         sentences = [cut.sentences[number] for number in batch.numbers]
         places = [

@@ -35,7 +35,8 @@ from tests.reference.taggers import (
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("changes", [
-    {}, {"pieces": "characters"}, {"elmo": "bilm"}, {"char_features": True}, {"elmo": "bilm", "finetune_elmo": True},
+    {}, {"pieces": "characters"}, {"elmo": "bilm"}, {"char_features": True},
+    {"elmo": "bilm", "finetune_elmo": True},
     {"elmo": "bilm", "variant": "lark"},
 ], ids=str)
 def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
