@@ -1,18 +1,29 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
-from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
-from lac.analysis import Analysis, Token, analysis_of, joined, with_entries
+from lac.analysis import (
+    Analysis,
+    Reading,
+    Token,
+    analysis_of,
+    fixed_borders,
+    joined,
+    with_entries,
+)
 from lac.customization import Customization
+from lac.network.posteriors import WordPlace
 from lac.pieces import Pieces
 
 if TYPE_CHECKING:  # both import Paddle, without which exported taggers run
     from lac.layer_cache import LayerCache
-    from lac.prediction import Predictor
+    from lac.prediction import Batch, Predictor
 
 
 class CutTexts(NamedTuple):
@@ -56,7 +67,7 @@ class Analyser:
 
     def analyse(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
-        segmented: bool = False,
+        segmented: bool = False, confidence: bool = False,
     ) -> List[Analysis]:
         """Return the words and tags of texts.
 
@@ -65,9 +76,11 @@ class Analyser:
             customization: User dictionary.
             segmented: Whether words are separated by ASCII white space, which then is no part of
                 the text. The model may join these words, but not cut them.
+            confidence: Whether to compute how sure the model is of each word.
         """
         cut = self.cut_texts(texts, customization, segmented)
-        return self.tag(cut, customization if not segmented else None)
+        entries = customization if not segmented else None
+        return self.tag_with_confidences(cut, entries) if confidence else self.tag(cut, entries)
 
     def cut_texts(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
@@ -102,6 +115,26 @@ class Analyser:
         tags = self.predictor.predict(cut.tokens(), cache, progress, cut.continues())
         return self.words(cut, tags, customization)
 
+    def tag_with_confidences(
+        self, cut: CutTexts, customization: Optional[Customization] = None
+    ) -> List[Analysis]:
+        """Return the words and tags of texts, and how sure the model is of each word.
+
+        Args:
+            cut: Result of `cut_texts`.
+            customization: See `tag`.
+        """
+        done: Dict[int, Analysis] = {}  # by the sentence's number
+        for batch in self.predictor.batches(cut.tokens(), continues=cut.continues()):
+            for number, tags in zip(batch.numbers, self.predictor.best_tags(batch)):
+                done[number] = self._analysis(cut.sentences[number], tags)
+            self._add_confidences(batch, cut, done)
+        analyses = [
+            done[number] if number in done else self._analysis(sentence, [])  # white space alone
+            for number, sentence in enumerate(cut.sentences)
+        ]
+        return self._of_texts(cut, analyses, customization)
+
     def words(
         self, cut: CutTexts, tags: Sequence[Sequence[str]],
         customization: Optional[Customization] = None,
@@ -113,19 +146,47 @@ class Analyser:
             tags: Tags of each sentence.
             customization: See `tag`.
         """
-        scheme = self.predictor.scheme
-        analyses = [
-            analysis_of(sentence, own_tags, scheme, self._convention)
-            for sentence, own_tags in zip(cut.sentences, tags)
-        ]
+        return self._of_texts(cut, list(map(self._analysis, cut.sentences, tags)), customization)
+
+    def _analysis(self, sentence: Sequence[Token], tags: Sequence[str]) -> Analysis:
+        return analysis_of(sentence, tags, self.predictor.scheme, self._convention)
+
+    def _of_texts(
+        self, cut: CutTexts, analyses: Sequence[Analysis], customization: Optional[Customization]
+    ) -> List[Analysis]:
+        """Return the analyses of texts from those of their sentences."""
         texts = [joined(analyses[start:end]) for start, end in zip([0, *cut.ends], cut.ends)]
         if customization is None or self.pieces.kind == "words":
             return texts
         find = customization.find_as_baidu if self._convention == "baidu" else customization.find
         return [
-            with_entries(analysis, find("".join(analysis.words)), scheme, self._convention)
+            with_entries(
+                analysis, find("".join(analysis.words)), self.predictor.scheme, self._convention
+            )
             for analysis in texts
         ]
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading.of(self.predictor.tags, self.predictor.scheme, self._convention)
+
+    def _add_confidences(self, batch: "Batch", cut: CutTexts, done: Dict[int, Analysis]) -> None:
+        """Set the confidences of a batch of sentences, whose analyses are given by number."""
+        sentences = [cut.sentences[number] for number in batch.numbers]
+        places = [
+            _places(tokens, done[number]) for number, tokens in zip(batch.numbers, sentences)
+        ]
+        probabilities = self.predictor.word_probabilities(
+            batch,
+            [[place for place in own if place is not None] for own in places],
+            self._reading,
+            [fixed_borders(tokens, self._convention) for tokens in sentences],
+        )
+        for number, own, values in zip(batch.numbers, places, probabilities):
+            remaining = iter(values.tolist())
+            done[number].confidences[:] = [
+                None if place is None else next(remaining) for place in own
+            ]
 
     def margins(self, cut: CutTexts) -> List[float]:
         """Return how much better the model's tags of each text are than the second best.
@@ -185,3 +246,17 @@ class Analyser:
                 for number, part in enumerate(parts)
             ]
         return tokens
+
+
+def _places(tokens: Sequence[Token], analysis: Analysis) -> List[Optional[WordPlace]]:
+    """Return where each word of a sentence stands among the tokens that the model tagged.
+
+    It is None for white space and for words of the user dictionary, of which the model decides
+    nothing, or not all.
+    """
+    is_entry = [token.is_entry for token in tokens if not token.is_space]
+    ends = list(accumulate(analysis.sizes))
+    return [
+        None if word.isspace() or any(is_entry[start:end]) else WordPlace(start, end, kind)
+        for word, kind, start, end in zip(analysis.words, analysis.tags, [0, *ends], ends)
+    ]

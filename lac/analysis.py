@@ -1,6 +1,9 @@
 """From the tags of a text's tokens to its words: spans are joined, white space is kept."""
 
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from itertools import accumulate
+from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from lac.customization import Match
 from lac.tag_schemes import OUTSIDE, TagScheme
@@ -32,6 +35,24 @@ class Token(NamedTuple):
     continues: bool = False
 
 
+class Entity(NamedTuple):
+    """A word that names something.
+
+    Attributes:
+        text: Its characters.
+        type: Such as "nr".
+        start: Its first character's place in the text.
+        end: The place after its last character.
+        confidence: See `Analysis`.
+    """
+
+    text: str
+    type: str
+    start: int
+    end: int
+    confidence: Optional[float] = None
+
+
 class Analysis(NamedTuple):
     """The words and tags of a text.
 
@@ -41,6 +62,10 @@ class Analysis(NamedTuple):
         tokens: The tokens that the model tagged: no white space, spans not joined.
         token_tags: The model's tags; those of the spans if the user dictionary gave words.
         sizes: Number of tokens in each word, 0 for white space.
+        confidences: For each word the CRF's probability that a word with these borders and this
+            type stands here, whatever its other tags are: that of all paths that are read so.
+            None where it was not asked for, for white space, and where the user dictionary
+            decided.
     """
 
     words: List[str]
@@ -48,12 +73,69 @@ class Analysis(NamedTuple):
     tokens: List[str]
     token_tags: List[str]
     sizes: List[int]
+    confidences: List[Optional[float]]
 
-    def add_word(self, text: str, tag: str, size: int) -> None:
+    @classmethod
+    def of_tokens(cls, tokens: List[str], token_tags: List[str]) -> "Analysis":
+        """Return an analysis without words."""
+        return cls([], [], tokens, token_tags, [], [])
+
+    def add_word(
+        self, text: str, tag: str, size: int, confidence: Optional[float] = None
+    ) -> None:
         """Append a word of `size` tokens."""
         self.words.append(text)
         self.tags.append(tag)
         self.sizes.append(size)
+        self.confidences.append(confidence)
+
+    def offsets(self) -> List[Tuple[int, int]]:
+        """Return start and end of each word, in characters of the text.
+
+        White space counts. The text is that of the words, joined; of segmented text that is not
+        the white space between words.
+        """
+        ends = list(accumulate(map(len, self.words)))
+        return list(zip([0, *ends], ends))
+
+    def entities(self, types: Collection[str]) -> List[Entity]:
+        """Return the words of some types, in order."""
+        words = zip(self.words, self.tags, self.offsets(), self.confidences)
+        return [
+            Entity(word, kind, *places, confidence) for word, kind, places, confidence in words
+            if kind in types and not word.isspace()
+        ]
+
+
+class Reading(NamedTuple):
+    """How the tags of a tag set are read as words.
+
+    Attributes:
+        begins: Whether a word begins at a tag (column) that follows another (row), bool, shape
+            (tags, tags).
+        types: The type of a word that each tag decides.
+        by_last: Whether the last tag of a word decides its type, not the first.
+    """
+
+    begins: np.ndarray
+    types: List[str]
+    by_last: bool
+
+    @classmethod
+    def of(cls, tags: Sequence[str], scheme: TagScheme, convention: str) -> "Reading":
+        """Return how `analysis_of` reads tags.
+
+        Args:
+            tags: The tags in the order of their ids.
+            scheme: Their scheme.
+            convention: One of CONVENTIONS.
+        """
+        marks, types = zip(*map(scheme.parse, tags))
+        if convention == "baidu":
+            begins = np.tile([mark in "BS" for mark in marks], (len(tags), 1))
+            return cls(begins, list(types), by_last=True)
+        begins = np.array([[not _continues(scheme, one, tag) for tag in tags] for one in tags])
+        return cls(begins, [kind or OUTSIDE for kind in types], by_last=False)
 
 
 def analysis_of(
@@ -69,7 +151,8 @@ def analysis_of(
     """
     if convention == "baidu":
         return _baidu_analysis(tokens, tags, scheme)
-    analysis = Analysis([], [], [token.text for token in tokens if not token.is_space], [*tags], [])
+    pieces = [token.text for token in tokens if not token.is_space]
+    analysis = Analysis.of_tokens(pieces, [*tags])
     previous, space = OUTSIDE, ""
     remaining = iter(tags)
     for token in tokens:
@@ -77,15 +160,13 @@ def analysis_of(
             space += token.text
             continue
         tag = next(remaining)
-        mark, kind = scheme.parse(tag)
-        continues = mark in "IE" and not scheme.starts_span(previous, tag)
-        if token.continues or (continues and not token.is_entry):
+        if token.continues or (not token.is_entry and _continues(scheme, previous, tag)):
             analysis.words[-1] += space + token.text
             analysis.sizes[-1] += 1
         else:
             if space:
                 analysis.add_word(space, SPACE_TAG, 0)
-            analysis.add_word(token.text, token.type or kind or OUTSIDE, 1)
+            analysis.add_word(token.text, token.type or scheme.parse(tag)[1] or OUTSIDE, 1)
         previous, space = (OUTSIDE if token.is_entry else tag), ""
     if space:
         analysis.add_word(space, SPACE_TAG, 0)
@@ -94,10 +175,35 @@ def analysis_of(
     return analysis
 
 
+def _continues(scheme: TagScheme, previous: str, tag: str) -> bool:
+    """Return whether a word goes on at `tag` when the tag before it is `previous`."""
+    return scheme.parse(tag)[0] in "IE" and not scheme.starts_span(previous, tag)
+
+
+def fixed_borders(tokens: Sequence[Token], convention: str) -> List[int]:
+    """Return where words begin whatever the tags of tokens are.
+
+    Args:
+        tokens: The pieces of a sentence.
+        convention: One of CONVENTIONS.
+
+    Returns:
+        For each token that is not white space 1 if a word begins there, -1 if none does, and 0 if
+        the tags decide.
+    """
+    borders, is_after_entry = [], True  # the sentence's start
+    for token in tokens:
+        if not token.is_space:
+            begins = is_after_entry or (token.is_entry and convention == "spans")
+            borders.append(-1 if token.continues else int(begins))
+            is_after_entry = token.is_entry and convention == "spans"
+    return borders
+
+
 def _baidu_analysis(
     tokens: Sequence[Token], tags: Sequence[str], scheme: TagScheme
 ) -> Analysis:
-    analysis = Analysis([], [], [token.text for token in tokens], [*tags], [])
+    analysis = Analysis.of_tokens([token.text for token in tokens], [*tags])
     for token, tag in zip(tokens, tags):
         mark, kind = scheme.parse(tag)
         begins = mark in "BS" and not token.continues
@@ -163,7 +269,8 @@ def with_entries(
     whole = "".join(analysis.words)
     starts = [place for place, is_begin in enumerate(begins) if is_begin]
     tokens = _split_tokens(whole, analysis.tokens, begins)
-    changed = Analysis([], [], [token for _, token in tokens], [], [])
+    changed = Analysis.of_tokens([token for _, token in tokens], [])
+    confidences = _confidences_beside(analysis, matches)
     places = iter([*(place for place, _ in tokens), len(whole)])
     place = next(places)
     for start, end in zip(starts, [*starts[1:], len(whole)]):
@@ -172,11 +279,24 @@ def with_entries(
             place, size = next(places), size + 1
         word = whole[start:end]
         core = word.rstrip() if convention == "spans" else word
-        changed.add_word(core or word, types[end - 1] if size else SPACE_TAG, size)
+        confidence = confidences.get((start, start + len(core)))
+        changed.add_word(core or word, types[end - 1] if size else SPACE_TAG, size, confidence)
         if core and core != word:  # an entry begins after white space within a word
             changed.add_word(word[len(core) :], SPACE_TAG, 0)
     _encode_tags(changed, scheme)
     return changed
+
+
+def _confidences_beside(
+    analysis: Analysis, matches: Iterable[Match]
+) -> Dict[Tuple[int, int], Optional[float]]:
+    """Return the confidences of the words that no entry touches, by their offsets."""
+    touched = {place for match in matches for place in range(match.start, match.end)}
+    return {
+        offsets: confidence
+        for offsets, confidence in zip(analysis.offsets(), analysis.confidences)
+        if touched.isdisjoint(range(*offsets))
+    }
 
 
 def _split_tokens(
@@ -195,11 +315,12 @@ def _split_tokens(
 
 def joined(sentences: Sequence[Analysis]) -> Analysis:
     """Return the analysis of a text from those of its sentences."""
-    whole = Analysis([], [], [], [], [])
+    whole = Analysis.of_tokens([], [])
     for sentence in sentences:
         whole.words.extend(sentence.words)
         whole.tags.extend(sentence.tags)
         whole.tokens.extend(sentence.tokens)
         whole.token_tags.extend(sentence.token_tags)
         whole.sizes.extend(sentence.sizes)
+        whole.confidences.extend(sentence.confidences)
     return whole

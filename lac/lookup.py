@@ -117,14 +117,17 @@ class Lookup:
         """Return the words in the widths of the tagger's vocabulary."""
         return list(tokens) if self.folder is None else [self.folder.fold(word) for word in tokens]
 
-    def knows(self, word: str) -> bool:
-        """Return whether ELMo, or a tagger without ELMo, knows a word.
+    def knows(self, piece: str) -> bool:
+        """Return whether the tagger, or ELMo where it reads pieces, knows a piece."""
+        return self.fold([piece])[0] in self.words or (
+            self._elmo_cut is None and self.elmo_knows(piece)
+        )
 
-        A biLM that reads characters knows every word.
-        """
+    def elmo_knows(self, word: str) -> bool:
+        """Return whether ELMo knows a word; a biLM that reads characters knows every word."""
         if self._elmo is not None:
             return self._elmo.known_form(word) in self._elmo.vocabulary
-        return bool(self._elmo_characters) or self.fold([word])[0] in self.words
+        return bool(self._elmo_characters)
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenIds:
         """Return the ids of sentences, which are lists of pieces, none empty."""

@@ -2,7 +2,7 @@
 
 import threading
 from itertools import chain
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -10,11 +10,27 @@ import paddle
 from bilm.errors import InputError
 from bilm.inference.batching import plan_blocks
 from bilm.paddle_compat import as_tensor
+from lac.analysis import Reading
 from lac.layer_cache import LayerCache, computed_layers
 from lac.lookup import Lookup, TokenIds
 from lac.network.model import Tagger
+from lac.network.posteriors import WordPlace, word_probabilities
 from lac.network.viterbi import FORBIDDEN, TransitionScores, best_paths, margins
 from lac.tag_schemes import TagScheme
+
+
+class Batch(NamedTuple):
+    """Sentences that are computed together.
+
+    Attributes:
+        numbers: Their numbers.
+        emissions: Shape (batch, steps, tags).
+        lengths: Pieces in each, shape (batch,).
+    """
+
+    numbers: List[int]
+    emissions: np.ndarray
+    lengths: np.ndarray
 
 
 class Predictor:
@@ -71,17 +87,62 @@ class Predictor:
             InputError: A sentence is no list of strings.
         """
         tags: List[List[str]] = [[] for _ in sentences]
-        for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
-            ids = self.lookup([sentences[number] for number in batch])
-            layers = None if cache is None else cache.layers(batch)
-            fixed = None
-            if continues is not None and any(any(continues[number]) for number in batch):
-                fixed = [continues[number] for number in batch]
-            for number, path in zip(batch, self.decode(ids, layers, fixed)):
-                tags[number] = [self.tags[tag] for tag in path]
+        for batch in self.batches(sentences, cache, continues):
+            for number, of_sentence in zip(batch.numbers, self.best_tags(batch)):
+                tags[number] = of_sentence
             if progress is not None:
-                progress(len(batch))
+                progress(len(batch.numbers))
         return tags
+
+    def batches(
+        self,
+        sentences: Sequence[Sequence[str]],
+        cache: Optional[LayerCache] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> Iterator[Batch]:
+        """Yield the emissions of sentences, without empty ones, in batches of similar length.
+
+        Args:
+            sentences: Lists of pieces.
+            cache: See `predict`.
+            continues: See `predict`.
+
+        Raises:
+            InputError: A sentence is no list of strings.
+        """
+        for numbers in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
+            ids = self.lookup([sentences[number] for number in numbers])
+            layers = None if cache is None else cache.layers(numbers)
+            fixed = None
+            if continues is not None and any(any(continues[number]) for number in numbers):
+                fixed = [continues[number] for number in numbers]
+            yield Batch(numbers, self._emissions(ids, layers, fixed), ids.lengths)
+
+    def best_tags(self, batch: Batch) -> List[List[str]]:
+        """Return the tags of each sentence of a batch."""
+        paths = best_paths(batch.emissions, batch.lengths, self._scores)
+        return [[self.tags[tag] for tag in path] for path in paths]
+
+    def word_probabilities(
+        self, batch: Batch, words: Sequence[Sequence[WordPlace]], reading: Reading,
+        borders: Sequence[Sequence[int]],
+    ) -> List[np.ndarray]:
+        """Return the probabilities of words of each sentence, an array (its words,) each.
+
+        See `lac.network.posteriors.word_probabilities`.
+
+        Args:
+            batch: The sentences.
+            words: Words of each.
+            reading: How tags are read as words.
+            borders: See `lac.analysis.fixed_borders`.
+        """
+        padded = np.zeros(batch.emissions.shape[:2], np.int64)
+        for row, own in zip(padded, borders):
+            row[: len(own)] = own
+        return word_probabilities(
+            batch.emissions, batch.lengths, self._scores, words, reading, padded
+        )
 
     def margins(
         self,
@@ -100,11 +161,8 @@ class Predictor:
             InputError: A sentence is no list of strings.
         """
         of_sentences = np.full(len(sentences), np.inf)
-        for batch in chain.from_iterable(plan_blocks(map(len, sentences), self.batch_size)):
-            ids = self.lookup([sentences[number] for number in batch])
-            fixed = None if continues is None else [continues[number] for number in batch]
-            emissions = self._emissions(ids, None, fixed)
-            of_sentences[batch] = margins(emissions, ids.lengths, self._scores)
+        for batch in self.batches(sentences, None, continues):
+            of_sentences[batch.numbers] = margins(batch.emissions, batch.lengths, self._scores)
         return of_sentences
 
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
@@ -130,21 +188,6 @@ class Predictor:
                 for row, number in enumerate(batch):
                     of_sentences[number] = layers[:, row, : len(sentences[number])]
         return of_sentences
-
-    def decode(
-        self,
-        ids: TokenIds,
-        layers: Optional[np.ndarray] = None,
-        continues: Optional[Sequence[Sequence[bool]]] = None,
-    ) -> List[np.ndarray]:
-        """Return the tag ids of each row, each of shape (length of the row,).
-
-        Args:
-            ids: The sentences.
-            layers: Result of `LayerCache.layers`, in place of ELMo's ids.
-            continues: See `predict`.
-        """
-        return best_paths(self._emissions(ids, layers, continues), ids.lengths, self._scores)
 
     def _emissions(
         self,

@@ -3,7 +3,7 @@
 Source: the table of tags in the README of Baidu's LAC, names shortened.
 """
 
-from typing import Dict, NamedTuple
+from typing import Collection, Dict, FrozenSet, NamedTuple
 
 from lac.tag_schemes import OUTSIDE
 
@@ -51,3 +51,21 @@ TAG_NAMES: Dict[str, TagName] = {
     "TIME": TagName("时间", "time"),
     OUTSIDE: TagName("无", "none"),
 }
+
+# persons, places, organisations, works and other names; TIME, but not t, which also is 今天
+ENTITY_TYPES = frozenset(["nr", "ns", "nt", "nw", "nz", "PER", "LOC", "ORG", "TIME"])
+
+
+def entity_types(types: Collection[str]) -> FrozenSet[str]:
+    """Return the types of words that are entities.
+
+    They are ENTITY_TYPES; where words may have no type, O, and none is a part of speech of LAC,
+    all other types, too.
+
+    Args:
+        types: The types that a tagger knows, O among them if words may have none.
+    """
+    parts_of_speech = TAG_NAMES.keys() - ENTITY_TYPES - {OUTSIDE}
+    if OUTSIDE in types and parts_of_speech.isdisjoint(types):
+        return ENTITY_TYPES | (frozenset(types) - {OUTSIDE})
+    return ENTITY_TYPES

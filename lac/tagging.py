@@ -1,8 +1,9 @@
 """Raw Chinese text to words with part-of-speech and entity tags."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import chain
-from typing import Iterable, List, Sequence, Union
+from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from lac.analysis import Analysis
 from lac.customization import Customization, Source
 from lac.pretrained import analyser_of, load_ranking, load_tagger, save_tagger
 from lac.ranking import ranks_of_words
+from lac.tag_names import entity_types
+from lac.tag_schemes import OUTSIDE, TagScheme
 
 
 class LAC:
@@ -108,6 +111,44 @@ class LAC:
         ]
         return words[0] if isinstance(text, str) else words
 
+    @cached_property
+    def types(self) -> FrozenSet[str]:
+        """The types of words that the tagger knows; O among them if words may have none."""
+        scheme = TagScheme(self.stored.config.scheme)
+        return frozenset(scheme.parse(tag)[1] or OUTSIDE for tag in self.stored.tags)
+
+    @property
+    def entity_types(self) -> FrozenSet[str]:
+        """The types that `entities` looks for by default.
+
+        These are nr, ns, nt, nw, nz, PER, LOC, ORG and TIME; with a tagger of entities alone, all
+        others but O, too.
+        """
+        return entity_types(self.types)
+
+    def entities(
+        self, text: Union[str, Iterable[str]], types: Optional[Collection[str]] = None,
+        confidence: bool = False,
+    ) -> list:
+        """Return the entities of a text, `lac.analysis.Entity`; of several texts, a list of these.
+
+        Args:
+            text: A string, or several.
+            types: Types of words, such as ["nr", "t"]; None: see `entity_types`. Those that only
+                the user dictionary gives may be among them.
+            confidence: Whether to compute how sure the model is of each entity.
+
+        Raises:
+            InputError: The text is neither, or `types` is one string.
+        """
+        if isinstance(types, str):
+            raise InputError(f"expected several types, such as [{types!r}], found {types!r}")
+        wanted = self.entity_types if types is None else frozenset(types)
+        texts = [text] if isinstance(text, str) else text
+        analyses = self.analyse(texts, confidence=confidence)
+        entities = [analysis.entities(wanted) for analysis in analyses]
+        return entities[0] if isinstance(text, str) else entities
+
     def rank(self, text: Union[str, Iterable[str]]) -> list:
         """Return [words, tags, ranks] of a text; of several texts, a list of these.
 
@@ -143,11 +184,28 @@ class LAC:
         """Return the pieces of a text that the tagger tags, without white space."""
         return [piece for piece in self._analyser.pieces.cut(text) if not piece.isspace()]
 
+    def elmo_words(self, text: str) -> List[str]:
+        """Return the words of a text that ELMo reads, without white space.
+
+        These are the tagger's pieces, or words of the biLM's own segmentation.
+
+        Raises:
+            InputError: The tagger has no ELMo.
+        """
+        if self.tagger.elmo is None:
+            raise InputError("the tagger has no ELMo")
+        return list(self._predictor.lookup.elmo_words(self.pieces(text)))
+
+    @property
+    def elmo_reads_words(self) -> bool:
+        """Whether the words that ELMo reads are a segmenter's, not characters or other pieces."""
+        return "words" in (self.stored.config.elmo_reads, self._analyser.pieces.kind)
+
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:
         """Return ELMo's layers of sentences.
 
         Args:
-            sentences: Lists of pieces, as `pieces` returns them.
+            sentences: Lists of the words that ELMo reads, as `elmo_words` returns them.
 
         Returns:
             A float32 array (layers, words, features) for each sentence: the token layer, then the
@@ -158,11 +216,17 @@ class LAC:
         """
         return self._predictor.layers(sentences)
 
-    def knows(self, word: str) -> bool:
-        """Return whether ELMo, or a tagger without ELMo, knows a word."""
-        return self._predictor.lookup.knows(word)
+    def knows(self, piece: str) -> bool:
+        """Return whether the tagger, or ELMo where it reads pieces, knows a piece."""
+        return self._predictor.lookup.knows(piece)
 
-    def analyse(self, texts: Iterable[str], segmented: bool = False) -> List[Analysis]:
+    def elmo_knows(self, word: str) -> bool:
+        """Return whether ELMo knows a word; a biLM that reads characters knows every word."""
+        return self._predictor.lookup.elmo_knows(word)
+
+    def analyse(
+        self, texts: Iterable[str], segmented: bool = False, confidence: bool = False
+    ) -> List[Analysis]:
         """Return the words and tags of each text, with the tokens that they are made of.
 
         Args:
@@ -170,11 +234,13 @@ class LAC:
             segmented: Whether words are already separated by ASCII white space, which then is
                 no part of the text; the tagger may join these words, but not cut them, and the
                 user dictionary decides tags only.
+            confidence: Whether to compute `Analysis.confidences`.
 
         Raises:
             InputError: A text is not a string.
         """
-        return self._analyser.analyse(_checked(texts), self._customization, segmented)
+        texts = _checked(texts)
+        return self._analyser.analyse(texts, self._customization, segmented, confidence)
 
     def margins(self, texts: Iterable[str], segmented: bool = False) -> List[float]:
         """Return how sure the model is of each text's tags: the margin of its CRF.

@@ -1,29 +1,28 @@
 """Probabilities of tags and of words, given the sentence, in NumPy and float64."""
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from lac.analysis import Reading
 from lac.network.viterbi import TransitionScores
 
 _SAFE_SUM = 1e-200  # in a larger sum, no term that counts has underflowed
+_LOWEST = -1e300  # in place of -inf where it would be taken from itself
 
 
-class TaggedSpan(NamedTuple):
-    """Consecutive steps of a sentence and their tags.
+class WordPlace(NamedTuple):
+    """A word of a sentence.
 
     Attributes:
-        start: The first step.
-        tags: The ids of the tags from there on, at least one.
+        start: Its first step.
+        end: The step after its last.
+        type: Its type.
     """
 
     start: int
-    tags: Sequence[int]
-
-    @property
-    def end(self) -> int:
-        """The step after the last."""
-        return self.start + len(self.tags)
+    end: int
+    type: str
 
 
 def marginals(
@@ -48,53 +47,66 @@ def marginals(
     return np.exp(np.where(inside[..., None], logarithms, -np.inf))
 
 
-def span_probabilities(
+def word_probabilities(
     emissions: np.ndarray,
     lengths: Optional[np.ndarray],
     scores: TransitionScores,
-    spans: Sequence[Sequence[TaggedSpan]],
-    begins: np.ndarray,
+    words: Sequence[Sequence[WordPlace]],
+    reading: Reading,
+    borders: Optional[np.ndarray] = None,
 ) -> List[np.ndarray]:
-    """Return the probabilities of spans as whole units, for each row an array (its spans,).
+    """Return the probabilities of words, for each row an array (its words,).
 
-        p(span | x) = p(y_start ... y_(end-1) = its tags, and y_end begins a unit | x)
+        p(word | x) = sum over the paths y that are read with this word of p(y | x)
 
-    where the end of the sentence begins a unit, too: with the tags of a word, the probability
-    that a word of this type stands exactly there.
+    which are the paths by which a word begins at its start, none within it, and one at its end or
+    the sentence ends there, and by which it has its type.
 
     Args:
         emissions: Shape (batch, steps, tags).
         lengths: Shape (batch,), from 0 on; None: all rows are full.
         scores: Scores of the chain.
-        spans: Those of each row, within its length.
-        begins: bool, shape (tags,): whether a tag begins a unit, such as B, S and O, and does not
-            continue one.
+        words: Those of each row, within its length.
+        reading: How tags are read as words.
+        borders: 1 where a word begins whatever the tags are, -1 where none does, 0 where they
+            decide, shape (batch, steps); None: they decide everywhere.
     """
-    counts = [len(of_row) for of_row in spans]
+    counts = [len(of_row) for of_row in words]
     if not sum(counts):
-        return [np.zeros(0) for _ in spans]
+        return [np.zeros(0) for _ in words]
     chains = _Chains.of(emissions, lengths, scores)
-    every = [span for of_row in spans for span in of_row]
-    rows = np.repeat(np.arange(len(spans)), counts)
-    starts, ends, first, last = (np.array(values) for values in zip(*(
-        (span.start, span.end, span.tags[0], span.tags[-1]) for span in every
+    if borders is None:
+        borders = np.zeros(emissions.shape[:2], np.int64)
+    rows = np.repeat(np.arange(len(words)), counts)
+    starts, ends, types = (np.array(each) for each in zip(*(
+        word for of_row in words for word in of_row
     )))
-    sizes = ends - starts
-    owners = np.repeat(np.arange(len(every)), sizes)  # of each step of each span
-    tags = np.concatenate([span.tags for span in every])
-    steps = np.arange(len(tags)) - np.repeat(np.cumsum(sizes) - sizes - starts, sizes)
-    within = np.flatnonzero(steps > starts[owners])  # the steps after a span's first
-    inner = np.bincount(
-        owners[within],
-        chains.emissions[rows[owners[within]], steps[within], tags[within]]
-        + chains.transitions[tags[within - 1], tags[within]],
-        minlength=len(every),
-    )
-    logarithms = (
-        chains.forward[rows, starts, first] + inner + chains.after(rows, ends, last, begins)
-        - chains.log_partition[rows]
-    )
-    return np.split(np.exp(logarithms), np.cumsum(counts)[:-1])
+    is_type = types[:, None] == np.array(reading.types)  # (words, tags)
+    begin = {0: np.where(reading.begins, chains.transitions, -np.inf), 1: chains.transitions}
+    within = {0: np.where(reading.begins, -np.inf, chains.transitions), -1: chains.transitions}
+    paths = chains.forward[rows, starts]  # log of the summed exp(score), (words, tags)
+    later = np.flatnonzero(starts)
+    place = rows[later], starts[later]
+    before = chains.forward[rows[later], starts[later] - 1]
+    paths[later] = _log_sums_by(borders[place], before, begin) + chains.emissions[place]
+    if not reading.by_last:
+        paths[~is_type] = -np.inf
+    for size in range(1, (ends - starts).max()):
+        going = np.flatnonzero(starts + size < ends)
+        place = rows[going], starts[going] + size
+        paths[going] = _log_sums_by(borders[place], paths[going], within)
+        paths[going] += chains.emissions[place]
+    after = chains.backward[rows, ends - 1]  # where the sentence ends
+    going = np.flatnonzero(ends < chains.lengths[rows])
+    place = rows[going], ends[going]
+    following = chains.emissions[place] + chains.backward[place]
+    into = {kind: transitions.T for kind, transitions in begin.items()}
+    after[going] = _log_sums_by(borders[place], following, into)
+    if reading.by_last:
+        paths[~is_type] = -np.inf
+    logarithms = np.logaddexp.reduce(paths + after, axis=-1) - chains.log_partition[rows]
+    probabilities = np.minimum(np.exp(logarithms), 1.0)  # whatever the rounding
+    return np.split(probabilities, np.cumsum(counts)[:-1])
 
 
 class _Chains(NamedTuple):
@@ -140,36 +152,42 @@ class _Chains(NamedTuple):
             log_partition = np.logaddexp.reduce(forward[:, 0] + backward[:, 0], axis=-1)
         return cls(emissions, transitions, lengths, forward, backward, log_partition)
 
-    def after(
-        self, rows: np.ndarray, ends: np.ndarray, last: np.ndarray, begins: np.ndarray
-    ) -> np.ndarray:
-        """Return the log of the summed exp(score) of paths after spans, shape (spans,).
 
-        Args:
-            rows: The row of each span.
-            ends: The step after each span.
-            last: The last tag of each span.
-            begins: Whether each tag may follow a span.
-        """
-        logarithms = self.backward[rows, ends - 1, last]  # where the sentence ends
-        going = np.flatnonzero(ends < self.lengths[rows])
-        place = rows[going], ends[going]
-        following = self.transitions[last[going]] + self.emissions[place] + self.backward[place]
-        logarithms[going] = np.logaddexp.reduce(np.where(begins, following, -np.inf), axis=-1)
-        return logarithms
+def _log_sums_by(
+    kinds: np.ndarray, scores: np.ndarray, transitions: Dict[int, np.ndarray]
+) -> np.ndarray:
+    """Return `_log_sums` with the transitions of each row's kind; -inf if it has none.
+
+    Args:
+        kinds: Shape (rows,).
+        scores: Shape (rows, from).
+        transitions: Shape (from, to), by kind.
+    """
+    logarithms = np.full(scores.shape, -np.inf)
+    for kind, of_kind in transitions.items():
+        chosen = np.flatnonzero(kinds == kind)
+        if len(chosen):
+            logarithms[chosen] = _log_sums(scores[chosen], of_kind)
+    return logarithms
 
 
 def _log_sums(scores: np.ndarray, transitions: np.ndarray) -> np.ndarray:
-    """Return log(exp(scores) @ exp(transitions)), shape (rows, to).
+    """Return log(exp(scores) @ exp(transitions)), shape (rows, to); -inf where nothing leads.
 
     Args:
         scores: Shape (rows, from).
         transitions: Shape (from, to).
     """
-    top, highest = scores.max(axis=-1, keepdims=True), transitions.max()
+    top = scores.max(axis=-1, keepdims=True).clip(_LOWEST)
+    highest = transitions.max().clip(_LOWEST)
     sums = np.exp(scores - top) @ np.exp(transitions - highest)
-    rows, to = np.nonzero(sums < _SAFE_SUM)  # only forbidden transitions lead there
-    sums[rows, to] = 1.0
+    is_small = sums < _SAFE_SUM
+    if not is_small.any():
+        return np.log(sums) + (top + highest)
+    leads = np.isfinite(scores).astype(float) @ np.isfinite(transitions).astype(float) > 0
+    sums[is_small] = 1.0
     logarithms = np.log(sums) + (top + highest)
+    logarithms[~leads] = -np.inf
+    rows, to = np.nonzero(is_small & leads)  # only forbidden transitions lead there
     logarithms[rows, to] = np.logaddexp.reduce(scores[rows] + transitions.T[to], axis=-1)
     return logarithms

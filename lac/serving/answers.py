@@ -10,7 +10,6 @@ from bilm.files import PathLike
 from bilm.network.mixes import MixWeights
 from lac.analysis import SPACE_TAG, Analysis
 from lac.tag_names import TAG_NAMES, TagName
-from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagging import LAC
 
 Layer = Literal["mix", "average", "first", "top", "static"]
@@ -22,20 +21,27 @@ class Word(NamedTuple):
     Attributes:
         text: Its characters.
         tag: Its type.
-        known: Whether the model knows each part of it. Unknown parts are read by their
+        start: Its first character's place in the text.
+        end: The place after its last character.
+        known: Whether the model knows each piece of it. Unknown pieces are read by their
             characters, or as `<UNK>`.
+        confidence: See `lac.analysis.Analysis`; None if it was not asked for.
     """
 
     text: str
     tag: str
+    start: int
+    end: int
     known: bool
+    confidence: Optional[float] = None
 
 
 class Vectors(NamedTuple):
     """The words of a text and a vector for each.
 
     Attributes:
-        words: The words, as the segmenter cuts the text.
+        words: The words that ELMo reads: the tagger's pieces, or words of the biLM's own
+            segmentation.
         known: Whether the biLM knows each word.
         vectors: Shape (words, features).
     """
@@ -49,8 +55,8 @@ class Meanings(NamedTuple):
     """One word in several sentences.
 
     Attributes:
-        known: Whether the biLM knows the word.
-        sentences: The words of each sentence.
+        known: Whether the biLM knows the word, or all pieces of it.
+        sentences: The words that ELMo reads in each sentence; the one that is compared is whole.
         positions: The word's place in each sentence.
         contextual: Cosines of the word's contextual vectors, shape (sentences, sentences).
         static: Cosines of its vectors without context, the biLM's token layer; the same shape.
@@ -126,8 +132,7 @@ class Answers:
 
     def describe(self) -> Dict[str, Any]:
         """Return the types with their names, sizes, and the weights of ELMo's layers."""
-        scheme = TagScheme(self._lac.stored.config.scheme)
-        types = {scheme.parse(tag)[1] or OUTSIDE for tag in self._lac.stored.tags} | {SPACE_TAG}
+        types = self._lac.types | {SPACE_TAG}
         names = {
             kind: TAG_NAMES.get(kind, TagName(kind, kind))._asdict() for kind in sorted(types)
         }
@@ -140,11 +145,22 @@ class Answers:
             }
         return {"types": names, "elmo": elmo}
 
-    def tag(self, texts: Sequence[str]) -> List[List[Word]]:
-        """Return the words of each text with their tags; joined, they are the text."""
+    def tag(self, texts: Sequence[str], confidence: bool = False) -> List[List[Word]]:
+        """Return the words of each text with their tags; joined, they are the text.
+
+        Args:
+            texts: Raw text.
+            confidence: Whether to compute how sure the model is of each word.
+        """
         return [
-            list(map(Word, analysis.words, analysis.tags, self._are_known(analysis)))
-            for analysis in self._lac.analyse(texts)
+            [
+                Word(text, tag, start, end, known, sure)
+                for text, tag, (start, end), known, sure in zip(
+                    analysis.words, analysis.tags, analysis.offsets(), self._are_known(analysis),
+                    analysis.confidences,
+                )
+            ]
+            for analysis in self._lac.analyse(texts, confidence=confidence)
         ]
 
     def _are_known(self, analysis: Analysis) -> Iterator[bool]:
@@ -157,7 +173,7 @@ class Answers:
     def embed(
         self, texts: Sequence[str], layer: Layer = "mix", max_numbers: Optional[int] = None
     ) -> List[Vectors]:
-        """Return the words of each text and their vectors.
+        """Return the words of each text that ELMo reads, and their vectors.
 
         Args:
             texts: Raw text; each is read as one sentence.
@@ -168,17 +184,20 @@ class Answers:
         Raises:
             TooManyNumbers: The answer would be too large.
         """
-        sentences = [self._lac.cut(text) for text in texts]
+        sentences = [self._lac.elmo_words(text) for text in texts]
         count = sum(map(len, sentences)) * self._lac.tagger.elmo_size
         if max_numbers is not None and count > max_numbers:
             raise TooManyNumbers(max_numbers, count)
         return [
-            Vectors(words, [self._lac.knows(word) for word in words], self._reduce(layers, layer))
+            Vectors(words, [*map(self._lac.elmo_knows, words)], self._reduce(layers, layer))
             for words, layers in zip(sentences, self._lac.layers(sentences))
         ]
 
     def compare(self, word: str, texts: Sequence[str], layer: Layer = "first") -> Meanings:
         """Return how similar a word's vectors are in several sentences.
+
+        Where ELMo reads words, the word is one of them, however the sentence would be cut. Where
+        it reads characters or other pieces, the word's vector is the mean of its pieces' vectors.
 
         Args:
             word: The word, which is cut out of each sentence at its first place.
@@ -188,23 +207,29 @@ class Answers:
         Raises:
             WordNotFound: A sentence does not contain the word.
         """
-        sentences, positions = [], []
+        cut = self._lac.elmo_words
+        pieces = [word] if self._lac.elmo_reads_words else cut(word) or [word]
+        heads, tails = [], []
         for number, text in enumerate(texts):
             before, match, after = text.partition(word)
             if not match:
                 raise WordNotFound(word, number)
-            head = self._lac.cut(before)
-            sentences.append([*head, word, *self._lac.cut(after)])
-            positions.append(len(head))
+            heads.append(cut(before))
+            tails.append(cut(after))
+        of_sentences = self._lac.layers(
+            [[*head, *pieces, *tail] for head, tail in zip(heads, tails)]
+        )
         of_word = [
-            layers[:, place] for layers, place in zip(self._lac.layers(sentences), positions)
+            layers[:, len(head) : len(head) + len(pieces)].mean(axis=1)
+            for layers, head in zip(of_sentences, heads)
         ]
         contextual = np.stack([self._reduce(layers, layer) for layers in of_word])
         static = np.stack([self._reduce(layers, "static") for layers in of_word])
         points, explained = _on_a_plane(contextual)
         return Meanings(
-            self._lac.knows(word), sentences, positions, _cosines(contextual), _cosines(static),
-            points, explained,
+            all(map(self._lac.elmo_knows, pieces)),
+            [[*head, word, *tail] for head, tail in zip(heads, tails)], [*map(len, heads)],
+            _cosines(contextual), _cosines(static), points, explained,
         )
 
     def _reduce(self, layers: np.ndarray, layer: Layer) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
@@ -53,12 +54,19 @@ class TaggedWord(BaseModel):
     Attributes:
         text: Its characters.
         tag: Its type.
-        known: Whether the model knows each part of it.
+        start: Its first character's place in the text, from 0; characters are code points.
+        end: The place after its last character.
+        known: Whether the model knows each piece of it.
+        confidence: The model's probability of a word with these borders and this type, if asked
+            for; null for white space, and where a user dictionary decided.
     """
 
     text: str
     tag: str
+    start: int
+    end: int
     known: bool
+    confidence: Optional[float] = None
 
 
 class Tagged(BaseModel):
@@ -75,7 +83,7 @@ class Embedded(BaseModel):
     """A text's vectors.
 
     Attributes:
-        words: As the segmenter cuts the text.
+        words: Those that ELMo reads: words of a segmenter, characters or other pieces.
         known: Whether the biLM knows each.
         vectors: One a word.
     """
@@ -101,7 +109,7 @@ class Similarities(BaseModel):
     Attributes:
         word: The word.
         known: Whether the biLM knows it.
-        sentences: Their words.
+        sentences: Their words, or the pieces that ELMo reads, the compared word whole.
         positions: Where the word stands in each, from 0.
         contextual: Cosines of its contextual vectors, a row a sentence.
         static: The same of its vectors without context.
@@ -191,17 +199,18 @@ def _add_routes(app: FastAPIOffline, answers: Answers, limits: Limits) -> None:
 
 def _add_tag(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Turns) -> None:
     class TagRequest(_Request):
-        """Raw texts."""
+        """Raw texts, and whether the words' confidences are wanted."""
 
         texts: Annotated[
             List[Annotated[str, StringConstraints(max_length=limits.max_characters)]],
             Field(min_length=1, max_length=limits.max_texts, examples=[["我爱北京天安门。"]]),
         ]
+        confidence: bool = False
 
     @app.post("/tag", response_model=Tagged)
     async def tag(request: TagRequest) -> Response:
         """Cut texts into words and tag them."""
-        return await turns.answer(_tagged, answers, request.texts)
+        return await turns.answer(_tagged, answers, request.texts, request.confidence)
 
 
 def _add_embed(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Turns) -> None:
@@ -216,7 +225,7 @@ def _add_embed(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _Tu
 
     @app.post("/embed", response_model=Embeddings)
     async def embed(request: EmbedRequest) -> Response:
-        """Give each word of each text its vector."""
+        """Give each word or piece that ELMo reads its vector."""
         most = limits.max_numbers
         return await turns.answer(_embedded, answers, request.texts, request.layer, most)
 
@@ -245,8 +254,13 @@ def _add_similar(app: FastAPIOffline, answers: Answers, limits: Limits, turns: _
         )
 
 
-def _tagged(answers: Answers, texts: List[str]) -> Json:
-    return {"results": [[word._asdict() for word in words] for words in answers.tag(texts)]}
+def _tagged(answers: Answers, texts: List[str], confidence: bool) -> Json:
+    results = [[word._asdict() for word in words] for words in answers.tag(texts, confidence)]
+    for word in chain.from_iterable(results):
+        sure = word.pop("confidence")
+        if confidence:
+            word["confidence"] = None if sure is None else round(sure, _DECIMALS)
+    return {"results": results}
 
 
 def _embedded(answers: Answers, texts: List[str], layer: Layer, max_numbers: int) -> Json:

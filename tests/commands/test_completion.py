@@ -57,7 +57,7 @@ def test_bash_takes_the_script(program):
     (["bilm", "inspect", "mod"], ["model.npz"]), (["bilm", "inspect", "che"], ["checkpoints"]),
     (["bilm", "segment", "a.txt", "--output", "c"], ["checkpoints"]),
     (["bilm", "segment", "a.txt", "--output", "mod"], []),
-    (["lac", "tag", "--format", "c"], ["conll"]), (["lac", "train", "--elmo", "m"], ["model.npz"]),
+    (["lac", "tag", "--format", "co"], ["conll"]), (["lac", "train", "--elmo", "m"], ["model.npz"]),
 ])
 def test_completion_in_bash(tmp_path, words, offered):
     (tmp_path / "model.npz").touch()

@@ -134,7 +134,7 @@ def test_the_given_words_of_segmented_text_are_not_in_doubt(run):
 
 def test_white_space_is_no_word_and_a_word_with_it_is_a_span_of_several():
     analysis = Analysis(
-        [" ", "New York", "\u3000", "好", "x y"], ["w", "ns", "w", "a", "O"], [], [], []
+        [" ", "New York", "\u3000", "好", "x y"], ["w", "ns", "w", "a", "O"], [], [], [], []
     )
     assert to_line(words_as_tokens(analysis)) == "New York 好 x y\tns-B ns-I a-B O O"
 

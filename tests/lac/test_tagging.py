@@ -7,16 +7,21 @@ import sys
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bilm.errors import InputError
 from lac import LAC
+from lac.analyser import Analyser, CutTexts
+from lac.analysis import Token, analysis_of
 from lac.commands.tag import main
+from lac.tag_names import entity_types
 from lac.tagged_files import TaggedSentence, read_tagged, to_line
+from tests.reference.chains import all_scores
 from tests.reference.refusals import refusal_of
-from tests.reference.taggers import LINES, small_bilm, trained
+from tests.reference.taggers import LINES, small_bilm, trained, write_text
 
 ODD = (
     "小林　去了\t青石镇。\u200b😀👨\u200d👩\u200d👧  ＡＢＣ１２３\ufeff…\r"
@@ -33,6 +38,13 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lac(run):
     return LAC(run)
+
+
+@pytest.fixture(scope="module")
+def of_words(tmp_path_factory):
+    """Return the run of a tagger of words, which a segmenter cuts."""
+    folder = tmp_path_factory.mktemp("words")
+    return trained(folder, elmo=str(small_bilm(folder)), pieces="words")
 
 
 def fresh(run):
@@ -69,9 +81,32 @@ def test_a_list_gives_a_list_and_is_not_touched(lac):
 
 def test_a_tagger_without_elmo_has_no_layers(tmp_path):
     lac = fresh(trained(tmp_path, max_epochs=1))
-    assert lac.knows("春") and not lac.knows("薛")
-    with pytest.raises(InputError, match="the tagger has no ELMo"):
-        lac.layers([["春天"]])
+    assert lac.knows("春") and not lac.knows("薛") and not lac.elmo_knows("春天")
+    for ask in (lambda: lac.layers([["春天"]]), lambda: lac.elmo_words("春天")):
+        with pytest.raises(InputError, match="the tagger has no ELMo"):
+            ask()
+
+
+def test_elmo_reads_pieces_or_words_of_its_own(of_words, tmp_path):
+    lac = LAC(of_words)
+    assert lac.elmo_words(" 我们喜欢 春天\n") == ["我们", "喜欢", "春天"]
+    assert lac.elmo_reads_words and lac.knows("春天") and lac.elmo_knows("春天")
+    bilm = str(small_bilm(tmp_path))
+    taggers = []
+    for reads in ("words", "pieces"):
+        (tmp_path / reads).mkdir()
+        taggers.append(
+            LAC(trained(tmp_path / reads, elmo=bilm, elmo_reads=reads, max_epochs=1))
+        )
+    characters, stepwise = taggers
+    assert characters.elmo_words("我们喜欢 春天") == ["我们", "喜欢", "春天"]
+    assert characters.pieces("我们 喜欢") == ["我", "们", "喜", "欢"]
+    assert characters.elmo_reads_words
+    assert characters.elmo_knows("喜欢") and not characters.knows("喜欢") and characters.knows("喜")
+    (layers,) = characters.layers([characters.elmo_words("我们喜欢")])
+    assert layers.shape[:2] == (3, 2)
+    assert stepwise.elmo_words("我们喜欢") == ["我", "们", "喜", "欢"]
+    assert not stepwise.elmo_reads_words and not stepwise.elmo_knows("喜")
 
 
 @pytest.mark.parametrize("wrong", [5, None, [1], ["好", None], b"\xe5\xa5\xbd", {"好": 1}])
@@ -125,6 +160,143 @@ def test_several_threads_find_what_one_finds(lac):
     for thread in threads:
         thread.join()
     assert [found[number] for number in range(4)] == [expected] * 4
+
+
+def read_as(run, convention, **changes):
+    """Return a tagger whose tags are read by a convention."""
+    tagger = LAC(run, **changes)
+    tagger._analyser = Analyser(tagger._predictor, tagger._analyser.pieces, convention)
+    return tagger
+
+
+TEXT = "小林，去了 青石镇😀。\n他说：好！\u3000"
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("convention", ["spans", "baidu"])
+def test_offsets_are_places_in_the_text(run, of_words, convention):
+    for tagger in (read_as(run, convention), read_as(of_words, convention)):
+        for text in (TEXT, "", "\u3000", "  小林", ODD):
+            analysis, = tagger.analyse([text])
+            assert [text[start:end] for start, end in analysis.offsets()] == analysis.words
+            assert [end for _, end in analysis.offsets()][-1:] == [len(text)] * bool(analysis.words)
+            assert analysis.confidences == [None] * len(analysis.words)
+    joined, = tagger.analyse(["小林 去\t了"], segmented=True)
+    assert joined.offsets()[-1][1] == 4  # without the white space that separates words
+
+
+def enumerated(tagger, tokens, convention="spans"):
+    """Return {(start, end, type): probability} from the words of every path of a sentence."""
+    predictor = tagger._predictor
+    cut = CutTexts([""], [tokens], [1])
+    (batch,) = predictor.batches(cut.tokens(), None, cut.continues())
+    scores = all_scores(batch.emissions[0], predictor._scores)
+    total = np.logaddexp.reduce(list(scores.values()))
+    words = {}
+    for path, score in scores.items():
+        tags = [predictor.tags[tag] for tag in path]
+        analysis = analysis_of(tokens, tags, predictor.scheme, convention)
+        for word in zip(analysis.offsets(), analysis.tags):
+            words[word] = words.get(word, 0) + np.exp(score - total)
+    return words
+
+
+@pytest.mark.parametrize("convention", ["spans", "baidu"])
+@pytest.mark.parametrize("constrained", [True, False])
+def test_confidences_are_sums_over_all_taggings(run, convention, constrained):
+    tagger = read_as(run, convention)
+    predictor = tagger._predictor
+    scores = tagger.tagger.crf.scores()
+    predictor._scores = (
+        scores.constrained(predictor.scheme, predictor.tags) if constrained else scores
+    )
+    sentences = [["小", "林"], ["青", " ", "镇"], ["说"], ["书", "走", "。"]]
+    for pieces, analysis in zip(sentences, tagger.analyse(map("".join, sentences), False, True)):
+        tokens = [Token(piece, is_space=piece == " " and convention == "spans") for piece in pieces]
+        true = enumerated(tagger, tokens, convention)
+        for word, kind, offsets, value in zip(
+            analysis.words, analysis.tags, analysis.offsets(), analysis.confidences
+        ):
+            expected = None if word.isspace() else pytest.approx(true[offsets, kind], abs=1e-6)
+            assert value == expected
+        for place in range(len(pieces)):  # exactly one word holds each character
+            share = sum(p for ((start, end), _), p in true.items() if start <= place < end)
+            assert share == pytest.approx(1, abs=1e-6)
+
+
+def test_confidences_of_several_sentences_and_texts_stand_beside_their_words(run):
+    tagger = LAC(run, batch_size=2)
+    together = tagger.analyse([TEXT, "", "\u3000", "小林。去。"], confidence=True)
+    assert [len(each.confidences) for each in together] == [len(each.words) for each in together]
+    alone = tagger.analyse(["他说：好！", "去。"], confidence=True)
+    for whole, part in ((together[0], alone[0]), (together[3], alone[1])):
+        end = len(whole.words) - whole.words[::-1].index(part.words[-1])
+        assert whole.words[end - len(part.words) : end] == part.words
+        assert whole.confidences[end - len(part.words) : end] == pytest.approx(part.confidences)
+    for analysis in together:
+        assert [value is None for value in analysis.confidences] == [
+            word.isspace() for word in analysis.words
+        ]
+        assert all(0 < value <= 1 for value in analysis.confidences if value is not None)
+
+
+def test_given_words_are_certain_and_joined_ones_are_sums(run):
+    tagger = LAC(run)
+    analysis, = tagger.analyse(["青石 好"], segmented=True, confidence=True)
+    tokens = [Token("青"), Token("石", continues=True), Token("好")]
+    true = enumerated(tagger, tokens)
+    expected = [true[word] for word in zip(analysis.offsets(), analysis.tags)]
+    assert analysis.confidences == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_user_dictionary_has_no_confidence(run, of_words):
+    for tagger in (LAC(run), LAC(of_words)):
+        before, = tagger.analyse(["小林昨天去了青石镇。"], confidence=True)
+        tagger.load_customization(["青石/nz", "林昨/t"])
+        after, = tagger.analyse(["小林昨天去了青石镇。"], confidence=True)
+        values = dict(zip(after.words, after.confidences))
+        assert values["青石"] is None and values["林昨"] is None
+        assert values["。"] is not None
+        if tagger._analyser.pieces.kind == "characters":  # what the entries leave is not in doubt
+            kept = dict(zip(zip(before.offsets(), before.words), before.confidences))
+            beside = [
+                (word, value) for word, value in zip(zip(after.offsets(), after.words),
+                                                     after.confidences) if value is not None
+            ]
+            assert beside and all(kept[word] == value for word, value in beside)
+            assert values["小"] is values["镇"] is None
+
+
+@pytest.mark.smoke
+def test_entities_are_words_of_their_types(lac):
+    text = "老周说，\n小林 昨天去了青石镇。"
+    names = lac.entities(text)
+    assert names == [
+        ("老周", "nr", 0, 2, None), ("小林", "nr", 5, 7, None), ("青石镇", "ns", 12, 15, None),
+    ]
+    assert lac.entities([text, "", "春天到了"]) == [names, [], []]
+    assert [entity.text for entity in lac.entities(text, types=["t", "ns"])] == ["昨天", "青石镇"]
+    assert all(entity.confidence > 0.5 for entity in lac.entities(text, confidence=True))
+    assert lac.entities(text, types=[]) == []
+    with pytest.raises(InputError, match=r"expected several types, such as \['nr'\]"):
+        lac.entities(text, types="nr")
+    with pytest.raises(InputError, match="expected texts, found int"):
+        lac.entities(5)
+
+
+def test_all_types_of_a_tagger_of_entities_are_entities(tmp_path):
+    write_text(tmp_path, [
+        "小林 去 了 青石镇 。\tB-人 O O B-地 O",
+        "老周 说 云溪 大学 很 大 。\tB-人 O B-校 I-校 O O O",
+    ])
+    tagger = LAC(trained(tmp_path))
+    assert tagger.types == {"人", "地", "校", "O"}
+    assert tagger.entity_types >= {"人", "地", "校"} and "O" not in tagger.entity_types
+    assert [entity[:4] for entity in tagger.entities("小林 去了青石镇。")] == [
+        ("小林", "人", 0, 2), ("青石镇", "地", 5, 8),
+    ]
+    of_lac = {"n", "v", "nr", "ns", "nt", "nw", "nz", "PER", "LOC", "ORG", "TIME", "t", "O"}
+    assert entity_types(of_lac) == of_lac - {"n", "v", "t", "O"}  # it has an O, too
 
 
 def test_nothing_is_logged_or_printed(run, capsys):
@@ -287,6 +459,42 @@ def test_formats_of_the_command(run, tmp_path, monkeypatch, capsys):
     (tmp_path / "in.txt").write_text(text, encoding="utf-8")
     assert tag([*common, str(tmp_path / "in.txt")], "", monkeypatch, capsys).split("\n") == words
     assert tag(common, text, monkeypatch, capsys, is_live=True).split("\n") == words
+
+
+def test_words_alone_and_entities_alone(run, lac, monkeypatch, capsys):
+    text = "小林昨天 去了青石镇。\n\n你喜欢这本书吗？\n"
+    common = ["--model", str(run), "--format"]
+    cut = tag([*common, "cut"], text, monkeypatch, capsys).split("\n")
+    assert cut[:3] == [" ".join(words) for words in lac.cut(text.split("\n")[:3])]
+    assert cut[0] == "小林 昨天 去 了 青石镇 。"
+    lines = tag([*common, "entities"], text, monkeypatch, capsys).splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"text": "小林昨天 去了青石镇。", "entities": [
+            {"text": "小林", "type": "nr", "start": 0, "end": 2},
+            {"text": "青石镇", "type": "ns", "start": 7, "end": 10}]},
+        {"text": "", "entities": []}, {"text": "你喜欢这本书吗？", "entities": []},
+    ]
+    sure = tag([*common, "entities", "--confidence"], text, monkeypatch, capsys).splitlines()
+    expected = lac.entities("小林昨天 去了青石镇。", confidence=True)
+    assert [entity["confidence"] for entity in json.loads(sure[0])["entities"]] == pytest.approx(
+        [entity.confidence for entity in expected], abs=1e-6)
+
+
+def test_json_has_offsets_and_confidences_if_asked_for(run, lac, monkeypatch, capsys):
+    text = "小林昨天 去了😀青石镇。"
+    common = ["--model", str(run), "--format", "json"]
+    plain = json.loads(tag(common, text, monkeypatch, capsys))
+    assert [text[start:end] for start, end in plain["offsets"]] == plain["words"]
+    assert "confidences" not in plain
+    sure = json.loads(tag([*common, "--confidence"], text, monkeypatch, capsys))
+    analysis, = lac.analyse([text], confidence=True)
+    assert sure.pop("confidences") == [
+        value if value is None else pytest.approx(value, abs=1e-6)
+        for value in analysis.confidences
+    ]
+    assert sure == plain
+    told = refusal_of(main, ["--model", str(run), "--confidence"], capsys)
+    assert "--confidence needs --format json or entities, not words" in told
 
 
 def test_segmented_input_and_a_dictionary(run, tmp_path, monkeypatch, capsys):

@@ -7,8 +7,9 @@ const FAMILIES = {
   name: ["nz"], time: ["t", "TIME"], noun: ["n", "f", "s", "an", "vn"], verb: ["v", "vd"],
   adjective: ["a", "ad", "d"],
 };
+const DOUBT = 0.5; // words of less confidence are marked
 const ENTITIES = ["person", "place", "organisation", "work", "name", "time"];
-const state = { language: "zh", model: null, tagged: null, meanings: null, failures: {} };
+const state = { language: "zh", model: null, text: "", tagged: null, meanings: null, failures: {} };
 
 const text = (key) => TEXTS[state.language][key];
 
@@ -79,14 +80,22 @@ function nameOf(tag) {
   return state.language === "zh" ? names.chinese : names.english;
 }
 
+// null, which is not computed, is not doubtful
+const isDoubtful = (word) => word.confidence !== null && word.confidence < DOUBT;
+
 function showTagged() {
   const words = state.tagged;
   if (!words || state.failures.tag) return;
+  const characters = [...state.text]; // code points, as the server counts
   find("tagged").replaceChildren(...words.map((word) => {
-    if (!word.text.trim()) return word.text;
-    const about = nameOf(word.tag) + (word.known ? "" : `; ${text("unknown")}`);
-    const shown = make("span", { textContent: word.text, className: word.known ? "" : "unknown" });
-    return make("span", { className: `word ${classesOf(word.tag)}`, title: about },
+    const textContent = characters.slice(word.start, word.end).join("");
+    if (!textContent.trim()) return textContent;
+    const about = [nameOf(word.tag)];
+    if (word.confidence !== null) about.push(text("confidence")(Math.floor(word.confidence * 100)));
+    if (!word.known) about.push(text("unknown"));
+    const marks = [word.known ? "" : "unknown", isDoubtful(word) ? "doubtful" : ""];
+    const shown = make("span", { textContent, className: marks.join(" ").trim() });
+    return make("span", { className: `word ${classesOf(word.tag)}`, title: about.join("; ") },
       [shown, make("small", { textContent: word.tag })]);
   }));
   const counts = new Map();
@@ -94,11 +103,9 @@ function showTagged() {
     counts.set(word.tag, (counts.get(word.tag) || 0) + 1));
   const entries = [...counts].sort((one, other) => other[1] - one[1]).map(([tag, count]) =>
     make("li", { className: classesOf(tag), textContent: `${tag} ${nameOf(tag)} × ${count}` }));
-  if (words.some((word) => !word.known)) {
-    entries.push(make("li", {}, [
-      make("span", { className: "unknown", textContent: text("unknown") }),
-    ]));
-  }
+  const legend = { unknown: (word) => !word.known, doubtful: isDoubtful };
+  Object.keys(legend).filter((mark) => words.some(legend[mark])).forEach((mark) =>
+    entries.push(make("li", {}, [make("span", { className: mark, textContent: text(mark) })])));
   find("legend").replaceChildren(...entries);
   find("tag-result").hidden = false;
 }
@@ -230,8 +237,9 @@ function showTexts() {
 
 const tag = () => run("tag", async () => {
   if (!find("tag-text").value.trim()) throw { code: "emptyText", error: text("emptyText") };
-  const answer = await ask("tag", { texts: [find("tag-text").value] });
-  [state.tagged] = answer.results;
+  const given = find("tag-text").value;
+  const answer = await ask("tag", { texts: [given], confidence: true });
+  [state.text, [state.tagged]] = [given, answer.results];
   showTagged();
 });
 

@@ -5,12 +5,13 @@ export const TEXTS = {
     subtitle: "中文分词、词性、实体与 ELMo 词向量",
     tagHeading: "分词与标注", tagLabel: "文本", tagButton: "分析",
     tagHint: "Ctrl + Enter 也可提交；最多 10,000 个字。",
-    legend: "图例", unknown: "模型不认识的词",
+    legend: "图例", unknown: "模型不认识的词", doubtful: "模型没有把握的词（概率低于 50 %）",
+    confidence: (percent) => `概率 ${percent} %`,
     meaningsHeading: "一个词，多种意思",
     meaningsIntroduction:
       "同一个词在不同句子里有不同的 ELMo 向量；静态词向量只有一个，分不清意思。下面的数是余弦相似度："
       + "模型越好，同一意思的句子之间越高，不同意思之间越低。句子里的空格不起作用。",
-    cutSentences: "句子切成的词", emptyText: "请输入文本。",
+    cutSentences: "句子的切分", emptyText: "请输入文本。",
     wordLabel: "词", layerLabel: "层",
     layerFirst: "第 1 层 LSTM", layerTop: "顶层 LSTM", layerAverage: "各层平均", layerMix: "标注器学到的混合",
     addButton: "添加句子", meaningsButton: "比较", sentence: "句子", remove: "删除",
@@ -40,6 +41,8 @@ export const TEXTS = {
     tagHeading: "Words and tags", tagLabel: "Text", tagButton: "Analyse",
     tagHint: "Ctrl + Enter submits, too; at most 10,000 characters.",
     legend: "Legend", unknown: "words unknown to the model",
+    doubtful: "words that the model doubts (less than 50 % probable)",
+    confidence: (percent) => `${percent} % probable`,
     meaningsHeading: "One word, several meanings",
     meaningsIntroduction:
       "A word has another ELMo vector in every sentence; its static vector is one and cannot tell "

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lac.network.posteriors import TaggedSpan, marginals, span_probabilities
+from lac.analysis import CONVENTIONS, Reading, Token, analysis_of
+from lac.network.posteriors import WordPlace, marginals, word_probabilities
 from lac.network.viterbi import TransitionScores, best_paths, margins
 from lac.tag_schemes import TagScheme
 from tests.reference.chains import all_scores, path_score, random_case
@@ -11,7 +12,7 @@ from tests.reference.chains import all_scores, path_score, random_case
 pytestmark = pytest.mark.smoke
 
 TAGS = ["nr-B", "nr-I", "v-B", "O"]
-BEGINS = np.array([True, False, True, True])
+MORE_TAGS = ["nr-B", "nr-I", "v-B", "v-I"]
 
 
 def probabilities(emissions, scores):
@@ -22,14 +23,31 @@ def probabilities(emissions, scores):
     return {path: np.exp(score - total) for path, score in every.items()}
 
 
-def every_span(length, tags):
-    """Return all spans of up to three steps."""
+def reading(tags=TAGS, convention="spans"):
+    return Reading.of(tags, TagScheme.of(tags), convention)
+
+
+def every_word(length, types):
+    """Return all words that may stand in a sentence."""
     return [
-        TaggedSpan(start, span)
-        for start in range(length)
-        for size in range(1, min(3, length - start) + 1)
-        for span in np.ndindex((tags,) * size)
+        WordPlace(start, end, kind)
+        for start in range(length) for end in range(start + 1, length + 1) for kind in types
     ]
+
+
+def words_by_enumeration(emissions, scores, tags, convention, tokens=None):
+    """Return {word: probability} of one sentence, from the words of every path of tags."""
+    tokens = tokens or [Token(character) for character in "一二三四五六"[: len(emissions)]]
+    of_words = {}
+    for path, probability in probabilities(emissions, scores).items():
+        names = [tags[tag] for tag in path]
+        analysis = analysis_of(tokens, names, TagScheme.of(tags), convention)
+        end = 0
+        for size, kind in zip(analysis.sizes, analysis.tags):
+            word = WordPlace(end, end + size, kind)
+            of_words[word] = of_words.get(word, 0) + probability
+            end += size
+    return of_words
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -100,50 +118,70 @@ def test_scores_far_apart_give_the_marginals_of_logarithms():
     np.testing.assert_allclose(marginals(emissions, None, scores)[0], expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_spans_probability_is_that_of_all_paths_with_it(seed):
-    emissions, lengths, scores = random_case(seed, steps=4, tags=4)
-    spans = [every_span(length, 4) for length in lengths]
-    for row, values in enumerate(span_probabilities(emissions, lengths, scores, spans, BEGINS)):
-        paths = probabilities(emissions[row, : lengths[row]], scores)
-        for span, value in zip(spans[row], values):
-            expected = sum(
-                probability for path, probability in paths.items()
-                if path[span.start : span.end] == span.tags
-                and (span.end == lengths[row] or BEGINS[path[span.end]])
-            )
-            assert value == pytest.approx(expected, abs=1e-9)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("tags", [TAGS, MORE_TAGS, ["nr-B", "nr-I", "nr-E", "nr-S"], ["n", "v"]])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_a_words_probability_is_that_of_all_paths_with_it(seed, convention, tags, constrained):
+    emissions, lengths, scores = random_case(seed, steps=4, tags=len(tags))
+    if constrained:
+        scores = scores.constrained(TagScheme.of(tags), tags)
+    read = reading(tags, convention)
+    words = [every_word(length, set(read.types)) for length in lengths]
+    for row, values in enumerate(word_probabilities(emissions, lengths, scores, words, read)):
+        true = words_by_enumeration(emissions[row, : lengths[row]], scores, tags, convention)
+        assert true.keys() <= set(words[row])
+        expected = [true.get(word, 0) for word in words[row]]
+        np.testing.assert_allclose(values, expected, atol=1e-9)
+        first = sum(value for word, value in zip(words[row], values) if word.start == 0)
+        assert first == pytest.approx(1, abs=1e-9)
 
 
-def test_the_words_that_may_start_a_sentence_share_all_probability():
-    emissions, _, scores = random_case(8, batch=1, steps=4, tags=4)
-    bound = scores.constrained(TagScheme("suffix"), TAGS)
-    words = [TaggedSpan(0, tags) for tags in
-             ([0], [0, 1], [0, 1, 1], [0, 1, 1, 1], [2], [3])]
-    (values,) = span_probabilities(emissions, None, bound, [words], BEGINS)
-    assert values.sum() == pytest.approx(1, abs=1e-9)
-    assert (values > 0).all()
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_borders_that_are_given_are_in_every_path(convention):
+    tokens = [
+        Token("一"), Token("二", continues=True), Token("三", is_entry=convention == "spans"),
+        Token("四"), Token("五", continues=True),
+    ]
+    borders = np.array([[1, -1, int(convention == "spans"), int(convention == "spans"), -1]])
+    emissions, _, scores = random_case(3, batch=1, steps=5, tags=4)
+    true = words_by_enumeration(emissions[0], scores, MORE_TAGS, convention, tokens)
+    read = reading(MORE_TAGS, convention)
+    words = every_word(5, ["nr", "v"])
+    (values,) = word_probabilities(emissions, None, scores, [words], read, borders)
+    np.testing.assert_allclose(values, [true.get(word, 0) for word in words], atol=1e-9)
+    assert (values == 0).any()
+
+
+def test_a_long_word_of_rare_tags_has_a_probability():
+    """Scores so far apart that sums of exponentials underflow."""
+    emissions = np.zeros((1, 30, 4), np.float32)
+    emissions[..., 1] = 300.0  # nr-I
+    scores = TransitionScores(*(np.zeros(shape, np.float32) for shape in (4, 4, (4, 4))))
+    words = [WordPlace(0, 30, "nr"), WordPlace(0, 30, "v"), WordPlace(3, 5, "v")]
+    (values,) = word_probabilities(emissions, None, scores, [words], reading(MORE_TAGS))
+    np.testing.assert_allclose(values, [1, 0, 0], atol=1e-9)
 
 
 def test_a_batch_is_its_sentences_one_by_one():
     emissions, lengths, scores = random_case(11, batch=7, steps=9, tags=4)
     lengths[3] = 0
     emissions[np.arange(9) >= lengths[:, None]] = 1e30  # beyond a row's length
-    spans = [every_span(min(length, 3), 4) for length in lengths]
+    words = [every_word(length, ["nr", "v", "O"]) for length in lengths]
     one_by_one = marginals(emissions, lengths, scores)
-    of_spans = span_probabilities(emissions, lengths, scores, spans, BEGINS)
+    of_words = word_probabilities(emissions, lengths, scores, words, reading())
     of_rows = margins(emissions, lengths, scores)
-    assert [len(values) for values in of_spans] == [len(of_row) for of_row in spans]
+    assert [len(values) for values in of_words] == [len(of_row) for of_row in words]
     for row, length in enumerate(lengths):
         alone = emissions[row : row + 1, :length]
         np.testing.assert_allclose(
             one_by_one[row, :length], marginals(alone, None, scores)[0], rtol=1e-12
         )
         assert not one_by_one[row, length:].any()
-        (values,) = span_probabilities(alone, None, scores, [spans[row]], BEGINS)
-        np.testing.assert_allclose(of_spans[row], values, rtol=1e-12)
+        (values,) = word_probabilities(alone, None, scores, [words[row]], reading())
+        np.testing.assert_allclose(of_words[row], values, rtol=1e-9)
         assert of_rows[row] == margins(alone, None, scores)[0]
-    nothing = span_probabilities(emissions, lengths, scores, [[]] * 7, BEGINS)
+    nothing = word_probabilities(emissions, lengths, scores, [[]] * 7, reading())
     assert [len(values) for values in nothing] == [0] * 7
 
 

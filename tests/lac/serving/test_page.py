@@ -15,6 +15,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from playwright.sync_api import expect, sync_playwright
 
 from tests.endurance.serving_load import serving
+from tests.reference.taggers import small_bilm, trained
 
 CHROMIUM = os.environ.get("BILM_CHROMIUM", "/usr/bin/chromium")
 SCREENSHOTS = os.environ.get("BILM_SCREENSHOTS")
@@ -26,6 +27,15 @@ def address():
     with serving("sample") as (process, port):
         yield f"http://127.0.0.1:{port}"
     assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def address_of_characters(tmp_path_factory):
+    """Serve a tagger that decides itself what words are; its ELMo reads characters, too."""
+    folder = tmp_path_factory.mktemp("tagger")
+    run = trained(folder, elmo=str(small_bilm(folder)), elmo_reads="pieces")
+    with serving(str(run)) as (_, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def open_page(browser, address):
     """Return a function that opens the page; nothing that the browser complains of passes."""
     contexts, complaints = [], []
 
-    def open_(language="zh-CN", **settings):
+    def open_(language="zh-CN", address=address, **settings):
         context = browser.new_context(locale=language, **{"viewport": DESKTOP, **settings})
         contexts.append(context)
         page = context.new_page()
@@ -128,6 +138,55 @@ def test_words_unknown_to_the_model_are_marked(open_page):
         page.get_by_label(f"句子 {number}", exact=True).fill(f"饕餮来了{number}次")
     page.click("text=比较")
     expect(page.locator("#meanings-summary")).to_contain_text("模型不认识“饕餮”")
+
+
+def test_doubtful_words_are_marked(open_page):
+    page = open_page()
+    words = [("😀看", 0.2), ("来", 0.5), (" ", None), ("小川", 0.498), ("。", 1.0)]
+    ends = [2, 3, 4, 6, 7]
+    answer = {"results": [[
+        {"text": word, "tag": "v", "start": start, "end": end, "known": word != "来",
+         "confidence": value}
+        for (word, value), start, end in zip(words, [0, *ends], ends)
+    ]]}
+    page.route("**/tag", lambda route: route.fulfill(json=answer))
+    page.fill("#tag-text", "😀看来 小川。")
+    page.click("text=分析")
+    expect(page.locator("#tagged .doubtful")).to_have_text(["😀看", "小川"])
+    expect(page.locator("#tagged .unknown")).to_have_text(["来"])
+    wave = "element => getComputedStyle(element).textDecorationStyle"
+    assert page.locator("#tagged .doubtful").first.evaluate(wave) == "wavy"
+    titles = [word.get_attribute("title") for word in page.locator("#tagged .word").all()]
+    assert titles == [
+        "动词; 概率 20 %", "动词; 概率 50 %; 模型不认识的词", "动词; 概率 49 %", "动词; 概率 100 %",
+    ]
+    expect(page.locator("#legend .doubtful")).to_have_text("模型没有把握的词（概率低于 50 %）")
+    page.click("#language")
+    expect(page.locator("#legend .doubtful")).to_contain_text("words that the model doubts")
+    page.unroute("**/tag")
+    page.fill("#tag-text", "我们。")
+    page.click("text=Analyse")
+    expect(page.locator("#tagged .word").first).to_have_attribute(
+        "title", re.compile(r"pronoun; (9[5-9]|100) % probable"))
+    expect(page.locator("#legend .doubtful")).to_have_count(0)
+
+
+def test_words_of_a_tagger_of_characters_are_shown(open_page, address_of_characters):
+    page = open_page(address=address_of_characters)
+    page.fill("#tag-text", "😀小林 去了\n青石镇。")
+    page.click("text=分析")
+    expect(page.locator("#tagged .place > span")).to_have_text("青石镇")
+    assert "".join(words_of(page)) == "😀小林去了青石镇。"
+    assert page.locator("#tagged").evaluate(
+        "element => [...element.childNodes].map((node) => node.firstChild"
+        " ? node.firstChild.textContent : node.textContent).join('')"
+    ) == "😀小林 去了\n青石镇。"
+    page.fill("#word", "春天")
+    for number in (1, 2, 3, 4):
+        page.get_by_label(f"句子 {number}", exact=True).fill(f"春天来了{number}次")
+    page.click("text=比较")
+    expect(page.locator("#cut li").first).to_have_text("春天 / 来 / 了 / 1 / 次")
+    expect(page.locator("#cut mark").first).to_have_text("春天")
 
 
 def test_text_is_never_html(open_page):

@@ -30,7 +30,7 @@ from lac.serving.limits import Limits
 from lac.serving.server import new_server
 from tests.endurance.serving_load import measure
 from tests.reference.refusals import refusal_of
-from tests.reference.taggers import small_bilm, trained
+from tests.reference.taggers import WORDS, small_bilm, trained
 
 TEXT = "陈晨昨天在云溪大学读书，\n喜欢 薛定谔😀。"
 IMPATIENT = Limits(read_seconds=0.5, answer_seconds=5, write_seconds=1, max_connections=30)
@@ -39,7 +39,15 @@ IMPATIENT = Limits(read_seconds=0.5, answer_seconds=5, write_seconds=1, max_conn
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagger")
-    return trained(folder, elmo=str(small_bilm(folder)))
+    return trained(folder, elmo=str(small_bilm(folder)), pieces="words")
+
+
+@pytest.fixture(scope="module", params=["words", "pieces"])
+def of_characters(request, tmp_path_factory):
+    """Return the answers of a tagger of characters, whose ELMo reads words or characters."""
+    folder = tmp_path_factory.mktemp("characters")
+    bilm = str(small_bilm(folder))
+    return Answers(trained(folder, elmo=bilm, elmo_reads=request.param, elmo_unknown="unk"))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +90,62 @@ def test_tagged_words_are_those_of_the_library(client, run):
     known = {word["text"]: word["known"] for word in found[0]}
     assert known["喜欢"] and not known["薛定谔"] and known["云溪大学"]
     assert found[1] == []
+
+
+def test_words_have_places_and_if_asked_for_confidences(client, run):
+    plain = client.post("/tag", json={"texts": [TEXT]}).json()["results"][0]
+    assert [TEXT[word["start"] : word["end"]] for word in plain] == [w["text"] for w in plain]
+    assert all(set(word) == {"text", "tag", "start", "end", "known"} for word in plain)
+    no = client.post("/tag", json={"texts": [TEXT], "confidence": False}).json()["results"][0]
+    sure = client.post("/tag", json={"texts": [TEXT], "confidence": True}).json()["results"][0]
+    assert no == plain == [
+        {name: value for name, value in word.items() if name != "confidence"} for word in sure
+    ]
+    analysis, = LAC(run).analyse([TEXT], confidence=True)
+    for word, value in zip(sure, analysis.confidences):
+        assert word["confidence"] == (None if value is None else pytest.approx(value, abs=1e-5))
+    assert None in analysis.confidences and any(analysis.confidences)
+    refused = client.post("/tag", json={"texts": [TEXT], "confidence": "yes"})
+    assert refused.status_code == 422 and "confidence" in refused.json()["error"]
+
+
+def test_a_word_of_characters_is_known_if_its_characters_are(of_characters):
+    (words,) = of_characters.tag(["我们喜欢饕餮。"])
+    characters = set("".join(WORDS))
+    assert [word.known for word in words] == [set(word.text) <= characters for word in words]
+    assert {word.known for word in words} == {True, False}
+
+
+def test_vectors_are_those_of_the_words_that_elmo_reads(of_characters):
+    """The biLM knows words, and of characters those that are words."""
+    lac = of_characters._lac
+    units = lac.elmo_words("我们喜欢春天")
+    (result,) = of_characters.embed(["我们 喜欢春天"], "top")
+    assert result.words == units
+    assert result.known == [unit in WORDS for unit in units]
+    assert units == ["我们", "喜欢", "春天"] if lac.elmo_reads_words else units == [*"我们喜欢春天"]
+    (layers,) = lac.layers([units])
+    assert np.allclose(result.vectors, layers[-1], atol=1e-6)
+
+
+def test_a_word_of_several_pieces_has_the_mean_of_their_vectors(of_characters):
+    lac = of_characters._lac
+    texts = ["我们 喜欢春天", "春天到了，花都开了。", "昨天春天"]
+    found = of_characters.compare("春天", texts, "first")
+    assert [words[place] for words, place in zip(found.sentences, found.positions)] == ["春天"] * 3
+    assert [len("".join(words[:place])) for words, place in
+            zip(found.sentences, found.positions)] == [4, 0, 2]
+    pieces = ["春天"] if lac.elmo_reads_words else ["春", "天"]
+    means = []
+    for words, place in zip(found.sentences, found.positions):
+        (layers,) = lac.layers([[*words[:place], *pieces, *words[place + 1 :]]])
+        means.append(layers[1, place : place + len(pieces)].mean(axis=0))
+    directions = means / np.linalg.norm(means, axis=1, keepdims=True)
+    assert np.allclose(found.contextual, directions @ directions.T, atol=1e-6)
+    assert np.allclose(found.static, 1, atol=1e-6)
+    assert found.known == lac.elmo_reads_words  # no character of it is a word of the biLM
+    blank = of_characters.compare(" ", ["我 们", "好 吗"])
+    assert blank.sentences[0][blank.positions[0]] == " "
 
 
 def test_vectors_are_those_of_the_biLM(client, run, answers):
@@ -207,7 +271,7 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere(client):
 
 
 def test_what_fails_inside_is_no_traceback(answers, monkeypatch):
-    def fail(_texts):
+    def fail(_texts, _confidence):
         raise RuntimeError("secret")
 
     monkeypatch.setattr(answers, "tag", fail)
@@ -218,7 +282,7 @@ def test_what_fails_inside_is_no_traceback(answers, monkeypatch):
 
 def test_a_busy_server_says_so(answers, monkeypatch):
     release = threading.Event()
-    monkeypatch.setattr(answers, "tag", lambda texts: release.wait(10) and [])
+    monkeypatch.setattr(answers, "tag", lambda *_: release.wait(10) and [])
     limits = Limits(answer_seconds=0.5)
     with server(create_app(answers, limits), limits) as port, ThreadPoolExecutor(2) as pool:
         first = pool.submit(post, port, "/tag", {"texts": ["春天"]})
@@ -281,7 +345,8 @@ def test_slow_clients_are_given_up(port, sent, answer):
 
 @pytest.mark.slow
 def test_a_client_that_does_not_take_its_answer_is_given_up(answers, monkeypatch):
-    monkeypatch.setattr(answers, "tag", lambda texts: [[Word("字" * 20_000_000, "n", True)]])
+    word = Word("字" * 20_000_000, "n", 0, 20_000_000, True)
+    monkeypatch.setattr(answers, "tag", lambda *_: [[word]])
     body = b'{"texts": ["a"]}'
     head = (b"POST /tag HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: %d\r\n\r\n" % len(body))
