@@ -10,6 +10,7 @@ _HOME_OF = {
     "Customization": "lac.customization",
     "LAC": "lac.tagging",
     "LinearChainCRF": "lac.network.crf",
+    "OnnxTagger": "lac.onnx_tagger",
     "Tagger": "lac.network.model",
     "TaggerConfig": "lac.network.config",
     "TagScheme": "lac.tag_schemes",

@@ -1,6 +1,6 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
-from typing import Callable, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -8,9 +8,11 @@ from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
 from lac.analysis import Analysis, Token, analysis_of, joined, with_entries
 from lac.customization import Customization
-from lac.layer_cache import LayerCache
 from lac.pieces import Pieces
-from lac.prediction import Predictor
+
+if TYPE_CHECKING:  # both import Paddle, without which exported taggers run
+    from lac.layer_cache import LayerCache
+    from lac.prediction import Predictor
 
 
 class CutTexts(NamedTuple):
@@ -49,7 +51,7 @@ class Analyser:
         convention: One of `lac.analysis.CONVENTIONS`.
     """
 
-    def __init__(self, predictor: Predictor, pieces: Pieces, convention: str = "spans"):
+    def __init__(self, predictor: "Predictor", pieces: Pieces, convention: str = "spans"):
         self.predictor, self.pieces, self._convention = predictor, pieces, convention
 
     def analyse(
@@ -86,7 +88,7 @@ class Analyser:
 
     def tag(
         self, cut: CutTexts, customization: Optional[Customization] = None,
-        cache: Optional[LayerCache] = None, progress: Optional[Callable[[int], object]] = None,
+        cache: Optional["LayerCache"] = None, progress: Optional[Callable[[int], object]] = None,
     ) -> List[Analysis]:
         """Return the words and tags of texts.
 

@@ -1,32 +1,29 @@
-"""A tagger for other runtimes: a model of one graph, and the files that turn words into its ids.
+"""A tagger for other runtimes: a model of one graph, and the files around it.
 
-    OUT/model...                  the network: `lac.static_model`, `lac.onnx_model`
-    OUT/tags.txt, words.txt, ...  the files of the tagger's folder that turn words into ids;
-                                  elmo_vocab.txt is the biLM's vocabulary
-    OUT/signature.json            its inputs, in order, and its outputs
+    OUT/model...             the network: `lac.static_model`, `lac.onnx_model`
+    OUT/signature.json ...   what leads from text to ids and from tags to words:
+                             `lac.exported_files`
 
-Inputs are `words` and `lengths`, then `elmo` and `characters` if the tagger has them, as
-`lac.lookup.Lookup` makes them. Outputs are tag ids (batch, steps), 0 beyond a row's length,
-and the emissions (batch, steps, tags).
+Inputs are `words` and `lengths`, then as far as the tagger has them `elmo`, `characters`,
+`elmo_lengths` and `elmo_places`, as `lac.lookup.Lookup` makes them. Outputs are tag ids
+(batch, steps), 0 beyond a row's length, and the emissions (batch, steps, tags).
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from bilm.errors import InputError
 from bilm.files import PathLike, atomic_folder, check_new_folder
-from bilm.storage.side_files import VOCABULARY_FILE
-from lac.model_folder import CHARACTERS_FILE, ELMO_FOLDER, TAGS_FILE, WORDS_FILE, tagger_path
+from lac.exported_files import SIGNATURE_FILE, copy_files
+from lac.model_folder import tagger_path
 from lac.network.model import Tagger
 from lac.network.viterbi import TransitionScores
 from lac.prediction import decoding_scores
 from lac.pretrained import load_tagger
 from lac.tag_schemes import TagScheme
-from lac.width import WIDTH_FILE
 
-SIGNATURE_FILE, OUTPUTS = "signature.json", ("tags", "emissions")
+OUTPUTS = "tags", "emissions"
 
 
 def write_exported(
@@ -62,7 +59,7 @@ def write_exported(
     try:
         with atomic_folder(target) as folder:
             write_model(folder, tagger, scores)
-            _copy_side_files(tagger_path(path), folder)
+            copy_files(stored, tagger_path(path), folder)
             (folder / SIGNATURE_FILE).write_text(json.dumps(signature) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
@@ -72,23 +69,17 @@ def write_exported(
 def input_shapes(tagger: Tagger) -> Dict[str, List[Optional[int]]]:
     """Return the shapes of the inputs by name, in their order; None stands for any size."""
     shapes: Dict[str, List[Optional[int]]] = {"words": [None, None], "lengths": [None]}
+    config = tagger.config
     if tagger.elmo is not None:
-        config = tagger.elmo.bilm.config
+        of_bilm = tagger.elmo.bilm.config
         tail: List[Optional[int]] = []
-        if config.char_cnn is not None:  # the convolutions need the number of characters
-            tail = [config.max_characters]
-        elif tagger.config.elmo_unknown == "characters":
+        if of_bilm.char_cnn is not None:  # the convolutions need the number of characters
+            tail = [of_bilm.max_characters]
+        elif config.elmo_unknown == "characters":
             tail = [None]
         shapes["elmo"] = [None, None, *tail]
     if tagger.character_features is not None:
         shapes["characters"] = [None, None, None]
+    if tagger.elmo is not None and config.elmo_reads == "words":
+        shapes.update(elmo_lengths=[None], elmo_places=[None, None, 2])
     return shapes
-
-
-def _copy_side_files(source: Path, target: Path) -> None:
-    for name in (TAGS_FILE, WORDS_FILE, CHARACTERS_FILE, WIDTH_FILE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
-    words = source / ELMO_FOLDER / VOCABULARY_FILE
-    if words.is_file():
-        shutil.copyfile(words, target / "elmo_vocab.txt")

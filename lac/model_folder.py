@@ -197,7 +197,7 @@ def read_tagger(path: PathLike) -> StoredTagger:
         optional(CUSTOMIZATION_FILE, Customization.load),
         as_float32(read_safetensors(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE)),
         folder / ELMO_FOLDER if config.elmo_variant else None,
-        _read_segmentation(folder),
+        read_segmentation(folder),
         optional(TRAINING_WORDS_FILE, _read_lines),
         optional(RANKER_FILE, lambda path: as_float32(read_safetensors(path), str(path))),
     )
@@ -284,7 +284,12 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         _link_files(stored.elmo, folder / ELMO_FOLDER)
 
 
-def _read_segmentation(folder: Path) -> SegmentationOptions:
+def read_segmentation(folder: Path) -> SegmentationOptions:
+    """Return how a tagger in a folder cuts text; by jieba where it says nothing.
+
+    Raises:
+        InputError: pieces.json is damaged.
+    """
     path = folder / PIECES_FILE
     if not path.is_file():
         return SegmentationOptions()

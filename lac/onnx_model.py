@@ -13,6 +13,7 @@ from paddle import nn
 from bilm.files import PathLike
 from bilm.onnx.elmo import add_elmo
 from bilm.onnx.graph import Graph, Port
+from lac.exported_files import ONNX_FILE
 from lac.exported_folder import input_shapes, write_exported
 from lac.lookup import PAD_CHARACTER
 from lac.network.bidirectional import Bidirectional
@@ -20,8 +21,6 @@ from lac.network.character_encoder import CharacterFeatures
 from lac.network.gru import ResetBeforeCell
 from lac.network.model import Tagger
 from lac.network.viterbi import TransitionScores
-
-MODEL_FILE = "model.onnx"
 
 
 def export(path: PathLike, target: PathLike) -> List[str]:
@@ -42,7 +41,7 @@ def export(path: PathLike, target: PathLike) -> List[str]:
 
 
 def _write_model(folder: Path, tagger: Tagger, scores: TransitionScores) -> None:
-    (folder / MODEL_FILE).write_bytes(to_onnx(tagger, scores))
+    (folder / ONNX_FILE).write_bytes(to_onnx(tagger, scores))
 
 
 def to_onnx(tagger: Tagger, scores: TransitionScores) -> bytes:
@@ -59,15 +58,10 @@ def to_onnx(tagger: Tagger, scores: TransitionScores) -> bytes:
         InputError: The package onnx is not installed, or the model is too large.
     """
     graph = Graph()
-    axes = {name: [f"{name}_size" if size is None else size for size in shape[2:]]
-            for name, shape in input_shapes(tagger).items()}
-    ports = {
-        name: Port(name, "int64", ["batch", *["steps"] * (name != "lengths"), *tail])
-        for name, tail in axes.items()
-    }
+    ports = _inputs(tagger)
     given = {
-        name: graph.add("Transpose", name, perm=[1, 0, *range(2, len(port.shape))])
-        for name, port in ports.items() if name != "lengths"
+        port.value: graph.add("Transpose", port.value, perm=[1, 0, *range(2, len(port.shape))])
+        for port in ports if len(port.shape) > 1
     }
     emissions = _add_emissions(graph, tagger, given)
     tags = _add_best_paths(graph, emissions, scores)
@@ -77,7 +71,20 @@ def to_onnx(tagger: Tagger, scores: TransitionScores) -> bytes:
         "emissions": Port(graph.add("Transpose", emissions, perm=[1, 0, 2]), "float32",
                           ["batch", "steps", num_tags]),
     }
-    return graph.to_bytes([*ports.values()], outputs)
+    return graph.to_bytes(ports, outputs)
+
+
+def _inputs(tagger: Tagger) -> List[Port]:
+    """Return the inputs with names for the sizes that are free."""
+    shapes = input_shapes(tagger)
+    own_steps = {"elmo": "elmo_steps"} if "elmo_places" in shapes else {}
+    return [
+        Port(name, "int64", [
+            axis if size is None else size
+            for axis, size in zip(("batch", own_steps.get(name, "steps"), f"{name}_size"), shape)
+        ])
+        for name, shape in shapes.items()
+    ]
 
 
 def _add_emissions(graph: Graph, tagger: Tagger, given: Dict[str, str]) -> str:
@@ -85,14 +92,35 @@ def _add_emissions(graph: Graph, tagger: Tagger, given: Dict[str, str]) -> str:
     features = [graph.embedding(given["words"], tagger.word_embedding.weight.numpy())]
     if tagger.elmo is not None:
         has_pieces = len(input_shapes(tagger)["elmo"]) == 3
-        features.insert(0, add_elmo(graph, tagger.elmo, given["elmo"], "lengths", has_pieces))
+        lengths = "lengths" if tagger.place_embedding is None else "elmo_lengths"
+        mixed = add_elmo(graph, tagger.elmo, given["elmo"], lengths, has_pieces)
+        if tagger.place_embedding is not None:
+            mixed = _add_rows_at(graph, mixed, "elmo_places")
+        features.insert(0, mixed)
     if tagger.character_features is not None:
         features.append(
             _add_character_features(graph, tagger.character_features, given["characters"]))
+    if tagger.place_embedding is not None:
+        place = graph.add("Gather", given["elmo_places"], np.array(1, np.int64), axis=2)
+        features.append(graph.embedding(place, tagger.place_embedding.weight.numpy()))
     values = graph.add("Concat", *features, axis=-1)
     for gru in tagger.gru_layers:
         values = _add_gru(graph, gru, values)
     return graph.linear(values, tagger.emissions.weight.numpy(), tagger.emissions.bias.numpy())
+
+
+def _add_rows_at(graph: Graph, values: str, places: str) -> str:
+    """Return the vectors (steps, batch, features) of pieces; see `lac.network.model.rows_at`.
+
+    Args:
+        graph: To which nodes are added.
+        values: The vectors of words, shape (words, batch, features).
+        places: Shape (batch, steps, 2); the first is the number of a word.
+    """
+    of_rows = graph.add("Transpose", values, perm=[1, 0, 2])
+    numbers = graph.add("Slice", places, [0], [1], [2])  # (batch, steps, 1)
+    chosen = graph.add("GatherND", of_rows, numbers, batch_dims=1)
+    return graph.add("Transpose", chosen, perm=[1, 0, 2])
 
 
 def _add_character_features(graph: Graph, layer: CharacterFeatures, characters: str) -> str:

@@ -71,20 +71,24 @@ class ExportedTagger(nn.Layer):
         lengths: paddle.Tensor,
         third: Optional[paddle.Tensor] = None,
         fourth: Optional[paddle.Tensor] = None,
+        fifth: Optional[paddle.Tensor] = None,
+        sixth: Optional[paddle.Tensor] = None,
     ) -> Tuple[paddle.Tensor, paddle.Tensor]:
         """Return tag ids (batch, steps), 0 beyond a row's length, and emissions.
 
         Args:
             words: Ids, int64, shape (batch, steps).
             lengths: Words in each row, int64, shape (batch,), each at least 1.
-            third: The third of `inputs`, if there is one: ELMo's ids, or characters.
-            fourth: The fourth of `inputs`, if there is one: characters.
+            third: The third of `inputs`, if there is one; so are the others.
+            fourth: See `input_shapes`.
+            fifth: See `input_shapes`.
+            sixth: See `input_shapes`.
 
         Returns:
             int64 (batch, steps), and float32 (batch, steps, tags).
         """
-        given = dict(zip(self.inputs[2:], (third, fourth)))
-        emissions = self.tagger(words, lengths, given.get("elmo"), given.get("characters"))
+        given = dict(zip(self.inputs[2:], (third, fourth, fifth, sixth)))
+        emissions = self.tagger(words, lengths, **given)
         return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions
 
 

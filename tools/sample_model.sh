@@ -43,7 +43,7 @@ head -n 280 "$top/data/lac/train.tsv" > hand.tsv
 tail -n 60 "$top/data/lac/train.tsv" > hand_dev.tsv
 for number in $(seq 10); do ln hand.tsv "tagged/hand_$number.tsv"; done
 lac train --train_path 'tagged/*' --dev_path hand_dev.tsv --elmo bilm/sample --save_dir tagger \
-    --label_dict_path "$top/data/lac/tags.txt" --word_embedding_size 32 --gru_size 64 \
+    --pieces words --label_dict_path "$top/data/lac/tags.txt" --word_embedding_size 32 --gru_size 64 \
     --char_features --character_size 48 --min_word_count 20 --dropout 0.4 --max_epochs 6 --patience 2
 python -c "from lac import LAC; LAC('tagger').save_pretrained('lac/sample', dtype='float16')"
 lac evaluate --model lac/sample --data "$top/data/lac/dev.tsv" --json scores.json

@@ -1,15 +1,16 @@
 """Batch sizes for which a row's vectors do not depend on its position."""
 
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
-import paddle
+if TYPE_CHECKING:  # batches are planned without Paddle, too
+    import paddle
 
 # Rows are computed in blocks of this many, as vector instructions do; the rows that remain may be
 # rounded differently. MKL's code for AVX2 needs more: rows_rounded_alike in kernels/core/gemm.h.
 _ROW_MULTIPLE = 8
 
 
-def full_blocks(rows: Union[int, paddle.Tensor]) -> Union[int, paddle.Tensor]:
+def full_blocks(rows: Union[int, "paddle.Tensor"]) -> Union[int, "paddle.Tensor"]:
     """Round a number of rows up to full blocks; a static program has it as a tensor.
 
     A single row becomes two: products of a matrix and a vector run through other, slower code.

@@ -32,7 +32,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     options = build_parser().parse_args(arguments)
     prepare_device(use_gpu=False, threads=0)  # before these imports of Paddle
     if options.format == "onnx":
-        from lac.onnx_model import MODEL_FILE as model
+        from lac.exported_files import ONNX_FILE as model
         from lac.onnx_model import export
     else:
         from lac.static_model import MODEL_NAME as model

@@ -8,7 +8,7 @@ from paddle.nn import functional as F
 
 from bilm.elmo import ELMo
 from bilm.errors import InputError
-from bilm.network.model import BiLM
+from bilm.network.model import BiLM, size_of
 from lac.network.character_encoder import CharacterFeatures
 from lac.network.checks import check_shape
 from lac.network.config import TaggerConfig
@@ -177,6 +177,7 @@ class Tagger(nn.Layer):
         return F.dropout(values, self.config.dropout)
 
 
+@paddle.jit.not_to_static
 def rows_at(values: paddle.Tensor, places: paddle.Tensor) -> paddle.Tensor:
     """Return for each row the vectors at some of its places.
 
@@ -187,7 +188,5 @@ def rows_at(values: paddle.Tensor, places: paddle.Tensor) -> paddle.Tensor:
     Returns:
         Shape (batch, steps, features).
     """
-    batch, words, features = values.shape
-    first = paddle.arange(batch, dtype="int64").unsqueeze(-1) * words
-    flat = values.reshape([-1, features])
-    return F.embedding(places + first, flat)
+    rows = paddle.arange(size_of(values, 0), dtype="int64").unsqueeze(-1)
+    return paddle.gather_nd(values, paddle.stack([rows + paddle.zeros_like(places), places], -1))

@@ -1,11 +1,6 @@
 """Sets up a training run of a tagger: data, pieces, tags, biLM and folder, all checked."""
 
-import logging
-from collections import Counter
-from dataclasses import replace
-from itertools import accumulate
-from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import paddle
 
@@ -16,30 +11,19 @@ from bilm.storage.pretrained import open_model
 from bilm.storage.run_folder import RunFolder
 from bilm.storage.side_files import CONFIG_FILE
 from bilm.storage.stored_model import StoredModel
-from bilm.text.segmenters import SegmentationOptions, as_recorded, warn_of_segmenter
-from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.analyser import Analyser, CutTexts
-from lac.customization import Customization
 from lac.evaluate import texts_of, warn_of_unknown_types
 from lac.layer_cache import LayerCache
-from lac.lookup import Lookup, num_character_rows
+from lac.lookup import Lookup
 from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
-from lac.network.config import TaggerConfig
 from lac.network.model import Tagger
-from lac.pieces import Pieces, kind_of, piece_scheme, piece_tags
 from lac.pretrained import analyser_of, load_bilm, set_widened_weights
-from lac.tag_schemes import TagScheme
-from lac.tagged_files import TaggedCorpus, check_known, load_tags
+from lac.tagged_files import TaggedCorpus, check_known
 from lac.training.data import Corpora, read_corpora
 from lac.training.options import TaggerOptions
+from lac.training.plan import encoded, planned_tagger
 from lac.training.resume import Resumable
 from lac.training.trainer import TaggerTrainer
-from lac.width import WidthFolder, load_table, unicode_table
-from lac.word_scores import words_in
-
-_log = logging.getLogger("lac")
-
-_FEWEST_PIECES = 2  # of a kind in the training data, for the vocabulary of a dictionary's pieces
 
 
 class Setup(NamedTuple):
@@ -134,7 +118,10 @@ def set_up(
     data = corpora.checksums()
     base = _read_base(options, checkpoint)
     elmo = _load_bilm(options, base, checkpoint is not None)
-    stored, train = _stored(options, base, checkpoint is not None, corpora, elmo)
+    stored = planned_tagger(
+        options, base, checkpoint is not None, corpora.train, elmo and elmo[1]
+    )
+    train = encoded(corpora.train, stored, options.train_path)
     _check_tags(options, corpora, train, stored)
     if elmo is not None:
         _keep_bilm(folder, *elmo, checkpoint is not None)
@@ -204,7 +191,7 @@ def _check_tags(
     """Check that the data's tags are the tagger's, and those are written in its scheme."""
     decided_by = options.load_pretraining_params or options.label_dict_path
     check_known(train, stored.tags, decided_by, options.train_path)
-    train.scheme.check(train.tags, options.label_dict_path or options.train_path)
+    train.scheme.check(stored.tags, options.label_dict_path or options.train_path)
     warn_of_unknown_types(corpora.dev, stored, options.dev_path)
 
 
@@ -219,154 +206,3 @@ def _restore(
     trainer.restore(
         checkpoint.state["step"], stored.weights, checkpoint.training, str(checkpoint.path)
     )
-
-
-def _stored(
-    options: TaggerOptions,
-    base: Optional[StoredTagger],
-    is_resumed: bool,
-    corpora: Corpora,
-    elmo: Optional[Tuple[BiLM, StoredModel]],
-) -> Tuple[StoredTagger, TaggedCorpus]:
-    """Return the tagger's folder as it will be, without weights, and the training data's pieces."""
-    train = corpora.train
-    elmo_path = Path(options.save_dir) / ELMO_FOLDER if elmo is not None else None
-    customization = base and base.customization
-    if options.customization and not is_resumed:
-        customization = Customization.load(options.customization)
-    if base is not None:
-        config = base.config
-        if elmo is not None and base.elmo is None:
-            config = replace(config, **_elmo_config(options, base.segmentation, elmo[1]))
-        target = TagScheme(config.scheme)
-        stored = base._replace(
-            config=config, elmo=elmo_path, weights={}, customization=customization,
-        )
-        if not is_resumed:
-            known = {*(base.training_words or ()), *words_in(train)}
-            stored = stored._replace(training_words=sorted(known))
-        return stored, _encoded(train, stored.pieces(), target, options.train_path)
-    widths = None
-    if options.fold_width:
-        path = options.word_rep_dict_path
-        widths = load_table(path) if path else unicode_table()
-    segmentation = _segmentation(options, elmo and elmo[1])
-    target = piece_scheme(train.scheme, options.pieces)
-    words = _vocabulary(options, train, segmentation, WidthFolder(widths or {}))
-    characters = _characters(words) if options.char_features else None
-    tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
-    if options.pieces != "words":
-        tags = piece_tags(tags, train.scheme, target)
-    config = TaggerConfig(
-        num_words=len(words),
-        num_tags=len(tags),
-        scheme=target.name,
-        word_embedding_size=options.word_embedding_size,
-        gru_size=options.gru_size,
-        num_layers=options.num_layers,
-        dropout=options.dropout,
-        num_characters=num_character_rows(characters),
-        character_size=options.character_size,
-        constrained_decoding=options.constrained_decoding,
-        **(_elmo_config(options, segmentation, elmo[1]) if elmo is not None else {}),
-    )
-    stored = StoredTagger(
-        config, tags, words, characters, widths, customization, {}, elmo_path, segmentation,
-        sorted(words_in(train)),
-    )
-    return stored, _encoded(train, stored.pieces(), target, options.train_path)
-
-
-def _elmo_config(
-    options: TaggerOptions, segmentation: SegmentationOptions, bilm: StoredModel
-) -> Dict[str, Any]:
-    """Return the fields of TaggerConfig that say what ELMo is."""
-    reads = options.elmo_reads
-    if reads == "auto":
-        bilm_segmenter = (bilm.segmentation or {}).get("segmenter")
-        is_same = kind_of(segmentation) in ("words", bilm_segmenter)
-        reads = "pieces" if is_same else "words"
-    if reads == "words":
-        warn_of_segmenter(bilm.segmentation, as_recorded(bilm.segmentation))
-    return {
-        "elmo_variant": options.variant, "elmo_unknown": options.elmo_unknown,
-        "elmo_dropout": options.elmo_dropout, "elmo_reads": reads,
-    }
-
-
-def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> SegmentationOptions:
-    """Return how a new tagger cuts text."""
-    if options.pieces == "characters":
-        return SegmentationOptions("characters", split_latin=options.split_latin)
-    if options.pieces == "dictionary":
-        return SegmentationOptions(
-            "dictionary", dictionary=options.dictionary,
-            dictionary_weights=options.dictionary_weights,
-        )
-    recorded = bilm.segmentation if bilm is not None else None
-    if not options.segmenter and recorded and recorded.get("segmenter") in ("jieba", "rjieba"):
-        chosen = replace(as_recorded(recorded, options.user_dict or None), normalize="none")
-        warn_of_segmenter(recorded, chosen)
-        return chosen
-    return SegmentationOptions(options.segmenter or "jieba", options.user_dict or None)
-
-
-def _encoded(
-    corpus: TaggedCorpus, pieces: Pieces, target: TagScheme, path: str
-) -> TaggedCorpus:
-    """Return tagged words as tagged pieces; say how many words no pieces can give."""
-    if pieces.kind == "words":
-        return corpus._replace(scheme=target)
-    encoded = [pieces.encode(each, corpus.scheme, target) for each in corpus.sentences]
-    lost = sum(each.lost for each in encoded)
-    if lost:
-        total = sum(len(sentence.tokens) for sentence in corpus.sentences)
-        _log.info(
-            f"{path}: {lost} of {total} words begin or end inside a piece ({lost / total:.2%}); "
-            "the tagger cannot find such words"
-        )
-    sentences = [each.sentence for each in encoded if each.sentence.tokens]
-    kept = [bool(each.sentence.tokens) for each in encoded]
-    ends = accumulate(corpus.sizes)
-    sizes = [sum(kept[end - size : end]) for end, size in zip(ends, corpus.sizes)]
-    return TaggedCorpus(sentences, target, sizes)
-
-
-def _vocabulary(
-    options: TaggerOptions, train: TaggedCorpus, segmentation: SegmentationOptions,
-    folder: WidthFolder,
-) -> Vocabulary:
-    """Return the tagger's own vocabulary: folded pieces."""
-    if options.word_dict_path:
-        words = [folder.fold(word) for word in Vocabulary.load(options.word_dict_path).words]
-        return Vocabulary(dict.fromkeys(words), options.word_dict_path)
-    if options.pieces == "words":
-        counts = Counter(
-            folder.fold(token) for sentence in train.sentences for token in sentence.tokens
-        )
-        return Vocabulary.from_counts(counts, options.min_word_count)
-    pieces = Pieces(segmentation)
-    counts = Counter(
-        folder.fold(piece)
-        for text in texts_of(train) for piece in pieces.cut(text) if not piece.isspace()
-    )
-    if options.pieces == "dictionary":
-        # a longer piece that is rare is split, as an unknown one will be
-        fewest = max(options.min_word_count, _FEWEST_PIECES)
-        for piece, count in list(counts.items()):
-            if len(piece) > 1 and count < fewest:
-                del counts[piece]
-                for character in piece:
-                    counts[character] += count
-    return Vocabulary.from_counts(counts, options.min_word_count)
-
-
-def _characters(vocabulary: Vocabulary) -> List[str]:
-    """Return the characters of the character features, most frequent first."""
-    characters: Counter[str] = Counter()
-    for word in vocabulary.words:
-        if word not in SPECIAL_TOKENS:
-            characters.update(word)
-    # one that occurs in a single word is left out, so that <unknown> is learned
-    frequent = [character for character, count in characters.items() if count > 1]
-    return sorted(frequent, key=lambda item: (-characters[item], item))

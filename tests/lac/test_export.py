@@ -6,14 +6,17 @@ import subprocess
 import sys
 
 import numpy as np
+import paddle
 import pytest
 
 from bilm.errors import InputError
 from lac.convert import import_lark
 from lac.network.viterbi import best_paths
+from lac.prediction import tensors_of
 from lac.pretrained import load_analyser, load_tagger
 from lac.static_model import export
 from tests.reference.places import LARK_LAC
+from tests.reference.random_taggers import SEGMENTED, random_bilm, random_tagger
 from tests.reference.taggers import LINES, small_bilm, trained
 
 PROGRAM = """
@@ -46,31 +49,66 @@ def run_exported(folder, arrays, tmp_path):
     done = subprocess.run([sys.executable, "-c", PROGRAM, str(folder)], cwd=tmp_path,
                           env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with np.load(f"{folder}.out.npz") as found:
-        return found["tags"], found["emissions"]
+    with np.load(f"{folder}.out.npz") as arrays:
+        return arrays["tags"], arrays["emissions"]
+
+
+def assert_same_tags(path, tmp_path, inputs):
+    """Export a tagger; compare its inputs, and its tags of sentences as the tagger cuts them."""
+    analyser = load_analyser(path)
+    predictor = analyser.predictor
+    assert export(path, tmp_path / "exported") == inputs
+    texts = [line.split("\t")[0].replace(" ", "") for line in LINES]
+    sentences = analyser.cut_texts([*texts, "书桥很大很大？未知的abc１２！"]).tokens()
+    ids = predictor.lookup(sentences)
+    arrays = {name: array for name, array in ids._asdict().items() if array is not None}
+    assert sorted(inputs) == sorted(arrays)
+    paths, emissions = run_exported(tmp_path / "exported", arrays, tmp_path)
+    with paddle.no_grad():
+        wanted = predictor.tagger(*tensors_of(ids)).numpy()
+    np.testing.assert_allclose(emissions, wanted, atol=1e-4, rtol=0)
+    tags = [[predictor.tags[tag] for tag in row[:n]] for row, n in zip(paths, ids.lengths)]
+    assert tags == predictor.predict(sentences)
+    assert len({tag for row in tags for tag in row}) > 2
+
+
+ELMO, OF_WORDS = ["words", "lengths", "elmo"], ["elmo_lengths", "elmo_places"]
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("changes", [
-    {}, {"elmo": "bilm", "char_features": True}, {"elmo": "bilm", "variant": "lark"},
-], ids=str)
-def test_it_finds_the_same_tags(tmp_path, changes):
-    if "elmo" in changes:
-        changes = {**changes, "elmo": str(small_bilm(tmp_path))}
-    run = trained(tmp_path, max_epochs=3, **changes)
-    predictor = load_analyser(run).predictor
-    inputs = export(run, tmp_path / "exported")
-    sentences = [line.split("\t")[0].split(" ") for line in LINES]
-    sentences.append(["书桥", "很", "大很大", "？", "未知"])  # unknown words
-    ids = predictor.lookup(sentences)
-    arrays = {name: array for name, array in ids._asdict().items() if array is not None}
-    assert set(inputs) == set(arrays)
-    tags, _ = run_exported(tmp_path / "exported", arrays, tmp_path)
-    found = [[predictor.tags[tag] for tag in row[:n]] for row, n in zip(tags, ids.lengths)]
-    assert found == predictor.predict(sentences)
-    assert {"tags.txt", "words.txt", "width.tsv"} <= {
-        path.name for path in (tmp_path / "exported").iterdir()
-    }
+@pytest.mark.parametrize("pieces, inputs", [
+    ("words", [*ELMO, "characters"]), ("characters", [*ELMO, "characters", *OF_WORDS]),
+])
+def test_it_finds_the_same_tags(tmp_path, pieces, inputs):
+    run = trained(tmp_path, pieces=pieces, elmo=str(small_bilm(tmp_path)), char_features=True)
+    assert_same_tags(run, tmp_path, inputs)
+
+
+OWN_WORDS = {"elmo_reads": "words"}
+TAGGERS = {  # pieces; of the biLM: fields, or None; of the tagger: fields; inputs
+    "characters": ("characters", None, {}, ["words", "lengths"]),
+    "dictionary, character features": (
+        "dictionary", None, {"has_characters": True}, ["words", "lengths", "characters"]),
+    "words, lark": ("words", {}, {"elmo_variant": "lark", "elmo_unknown": "unk"}, ELMO),
+    "characters, lark, parts of words": ("characters", {}, {"elmo_variant": "lark"}, ELMO),
+    "characters, character CNN": ("letters", {"is_of_characters": True}, {}, ELMO),
+    "own words": ("characters", {"segmentation": SEGMENTED}, OWN_WORDS, [*ELMO, *OF_WORDS]),
+    "own words without parts": (
+        "dictionary", {}, {**OWN_WORDS, "elmo_unknown": "unk"}, [*ELMO, *OF_WORDS]),
+    "own words, lark": ("characters", {}, {**OWN_WORDS, "elmo_variant": "lark"},
+                        [*ELMO, *OF_WORDS]),
+    "own words, character CNN": (
+        "dictionary", {"is_of_characters": True}, {**OWN_WORDS, "has_characters": True},
+        [*ELMO, "characters", *OF_WORDS]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TAGGERS)
+def test_every_kind_of_tagger_finds_the_same_tags(tmp_path, name):
+    kind, of_bilm, changes, inputs = TAGGERS[name]
+    bilm = None if of_bilm is None else random_bilm(tmp_path, **of_bilm)
+    assert_same_tags(random_tagger(tmp_path, kind, bilm, **changes), tmp_path, inputs)
 
 
 def test_an_imported_tagger_is_exported_with_its_own_gru(tmp_path):

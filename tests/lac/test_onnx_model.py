@@ -18,7 +18,7 @@ from lac.network.config import TaggerConfig
 from lac.network.model import Tagger
 from lac.network.viterbi import TransitionScores, best_paths
 from lac.onnx_model import export, to_onnx
-from lac.pretrained import load_predictor
+from lac.pretrained import load_analyser
 from tests.reference.models import CHARACTER_OPTIONS
 from tests.reference.places import LARK_LAC
 from tests.reference.taggers import LINES, small_bilm, trained
@@ -38,6 +38,10 @@ ELMOS = {
     "no skips": ({"num_layers": 3, "use_skip_connections": False}, {"elmo_unknown": "unk"}),
     "lark": ({"num_layers": 2}, {"elmo_unknown": "unk", "elmo_variant": "lark"}),
     "lark, pieces": ({}, {"elmo_variant": "lark"}),
+    "own words": ({}, {"elmo_reads": "words", "elmo_unknown": "unk"}),
+    "own words, pieces": ({"num_layers": 1}, {"elmo_reads": "words"}),
+    "own words, characters": ({"char_cnn": CHARACTER_OPTIONS}, {"elmo_reads": "words"}),
+    "own words, lark": ({}, {"elmo_reads": "words", "elmo_variant": "lark"}),
 }
 
 
@@ -60,22 +64,41 @@ def batch_of(tagger, lengths, steps, seed=0):
     random, rows = np.random.default_rng(seed), len(lengths)
     arrays = {"words": random.integers(0, 20, (rows, steps)),
               "lengths": np.array(lengths, np.int64)}
+    of_words = {}
+    if tagger.place_embedding is not None:
+        of_words = own_words_of(lengths, steps, random)
     if tagger.elmo is not None:
-        arrays["elmo"] = random.integers(0, BILM["vocab_size"], (rows, steps))
-        if tagger.elmo.bilm.config.char_cnn:
-            words = random.choice(["我们", "去", "abc", "a" * 60], (rows, steps))
-            arrays["elmo"] = np.stack([character_ids(row) for row in words])
-            arrays["elmo"][0, 0, 3:] = 0  # the mask, whose vector is zero
-        elif tagger.config.elmo_unknown == "characters":
-            more = random.integers(-1, BILM["vocab_size"], (rows, steps, 2))
-            more[more[..., 0] < 0] = -1  # pieces come first
-            arrays["elmo"] = np.concatenate([arrays["elmo"][..., None], more], axis=-1)
-            arrays["elmo"][np.arange(steps) >= np.array(lengths)[:, None]] = -1
+        arrays["elmo"] = elmo_ids_of(
+            tagger, of_words.get("elmo_lengths", lengths), steps + bool(of_words), random)
     if tagger.character_features is not None:
         arrays["characters"] = random.integers(1, tagger.config.num_characters, (rows, steps, 4))
         kept = random.integers(0, 5, (rows, steps, 1))  # a word may have no characters
         arrays["characters"][np.arange(4) >= kept] = 0
-    return arrays
+    return {**arrays, **of_words}
+
+
+def elmo_ids_of(tagger, lengths, steps, random):
+    ids = random.integers(0, BILM["vocab_size"], (len(lengths), steps))
+    if tagger.elmo.bilm.config.char_cnn:
+        words = random.choice(["我们", "去", "abc", "a" * 60], ids.shape)
+        ids = np.stack([character_ids(row) for row in words])
+        ids[0, 0, 3:] = 0  # the mask, whose vector is zero
+    elif tagger.config.elmo_unknown == "characters":
+        more = random.integers(-1, BILM["vocab_size"], (*ids.shape, 2))
+        more[more[..., 0] < 0] = -1  # pieces come first
+        ids = np.concatenate([ids[..., None], more], axis=-1)
+        ids[np.arange(steps) >= np.array(lengths)[:, None]] = -1
+    return ids
+
+
+def own_words_of(lengths, steps, random):
+    """Return lengths and places of words that hold one to three pieces."""
+    places, counts = np.zeros((len(lengths), steps, 2), np.int64), []
+    for row, length in zip(places, lengths):
+        row[:length, 0] = np.repeat(np.arange(length), random.integers(1, 4, length))[:length]
+        row[:length, 1] = random.integers(0, 4, length)
+        counts.append(row[:length, 0].max() + 1)
+    return {"elmo_lengths": np.array(counts, np.int64), "elmo_places": places}
 
 
 def assert_as_paddle(tagger):
@@ -89,8 +112,8 @@ def assert_as_paddle(tagger):
         arrays = batch_of(tagger, lengths, steps, seed=steps)
         assert [port.name for port in session.get_inputs()] == [*arrays]
         with paddle.no_grad():
-            wanted = tagger(*(paddle.to_tensor(arrays[name]) if name in arrays else None
-                              for name in ("words", "lengths", "elmo", "characters"))).numpy()
+            tensors = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+            wanted = tagger(**tensors).numpy()
         tags, emissions = session.run(["tags", "emissions"], arrays)
         different.update(tags.flat)
         np.testing.assert_allclose(emissions, wanted, atol=1e-5, rtol=0)
@@ -113,7 +136,7 @@ def test_it_computes_what_paddle_does(reset_before, num_layers, num_characters):
 @pytest.mark.parametrize("kind", ELMOS)
 def test_with_elmo_it_computes_what_paddle_does(kind):
     bilm, changes = ELMOS[kind]
-    tagger = tagger_of(bilm, num_layers=1, num_characters=9 * (kind == "pieces"), **changes)
+    tagger = tagger_of(bilm, num_layers=1, num_characters=9 * ("pieces" in kind), **changes)
     assert_as_paddle(tagger)
 
 
@@ -160,21 +183,26 @@ def test_the_folder_is_that_of_paddles_format_and_runs_without_paddle(tmp_path, 
     capsys.readouterr()
     main([str(tmp_path / "exported"), "--model", str(run), "--format", "onnx"])
     assert capsys.readouterr().out == (
-        f"{tmp_path / 'exported'}: model.onnx, inputs words, lengths, elmo, characters; "
-        "outputs tags, emissions\n")
+        f"{tmp_path / 'exported'}: model.onnx, inputs words, lengths, elmo, characters, "
+        "elmo_lengths, elmo_places; outputs tags, emissions\n")
     static_model.export(run, tmp_path / "paddle")
     ours, others = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()
          if not path.name.startswith("model.")}
         for name in ("exported", "paddle")
     )
-    assert ours == others and "elmo_vocab.txt" in ours
-    assert json.loads(ours["signature.json"])["shapes"]["elmo"] == [-1, -1, -1]
+    assert ours == others
+    assert sorted(ours) == [
+        "characters.txt", "config.json", "elmo_vocab.txt", "pieces.json", "signature.json",
+        "tags.txt", "width.tsv", "words.txt"]
+    shapes = json.loads(ours["signature.json"])["shapes"]
+    assert (shapes["elmo"], shapes["elmo_places"]) == ([-1, -1, -1], [-1, -1, 2])
     model = onnx.load(str(tmp_path / "exported/model.onnx"))
     # what onnxruntime 1.20 reads: at most 21 and 10
     assert [entry.version for entry in model.opset_import] == [17] and model.ir_version == 8
-    predictor = load_predictor(run)
-    sentences = [line.split("\t")[0].split(" ") for line in LINES] + [["书桥", "很", "未知"]]
+    predictor = load_analyser(run).predictor
+    sentences = [list(line.split("\t")[0].replace(" ", "")) for line in LINES]
+    sentences.append(list("书桥未知"))
     ids = predictor.lookup(sentences)
     np.savez(tmp_path / "exported.npz", **ids._asdict())
     done = subprocess.run(

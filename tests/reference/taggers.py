@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bilm.text.segmenters import SegmentationOptions
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from bilm.training.metrics import read_metrics
 from lac.model_folder import read_tagger
@@ -45,7 +46,10 @@ def two_corpora(folder):
 def small_bilm(folder, seed=0) -> Path:
     """Write a biLM with random weights that knows the words of LINES; return its folder."""
     model = random_model(seed, vocab_size=len(WORDS) + 3, projection_size=6, cell_size=10)
-    model = model._replace(vocabulary=Vocabulary([*SPECIAL_TOKENS, *WORDS]))
+    model = model._replace(
+        vocabulary=Vocabulary([*SPECIAL_TOKENS, *WORDS]),
+        segmentation=SegmentationOptions().describe(),
+    )
     return write(Path(folder) / "bilm", model, "bilm")
 
 

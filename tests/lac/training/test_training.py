@@ -35,21 +35,24 @@ from tests.reference.taggers import (
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("changes", [
-    {}, {"elmo": "bilm"}, {"char_features": True}, {"elmo": "bilm", "finetune_elmo": True},
+    {}, {"pieces": "characters"}, {"elmo": "bilm"}, {"char_features": True},
+    {"elmo": "bilm", "finetune_elmo": True},
     {"elmo": "bilm", "variant": "lark"},
 ], ids=str)
 def test_a_tagger_learns_its_sentences_and_loads_again(tmp_path, changes):
     if "elmo" in changes:
         changes = {**changes, "elmo": str(small_bilm(tmp_path))}
-    run = trained(tmp_path, **changes)
-    outcome = read_outcome(run)
-    assert outcome.dev["f1"] == 1.0
+    run = trained(tmp_path, **{"pieces": "words", **changes})
     corpus = read_tagged(tmp_path / "train.tsv")
-    predictor = load_analyser(run).predictor
-    found = predictor.predict([sentence.tokens for sentence in corpus.sentences])
-    assert found == [sentence.tags for sentence in corpus.sentences]
-    alone = [predictor.predict([sentence.tokens])[0] for sentence in corpus.sentences]
-    assert alone == found
+    analyser = load_analyser(run)
+    encoded = [analyser.pieces.encode(sentence, corpus.scheme, corpus.scheme).sentence
+               for sentence in corpus.sentences]
+    predicted = analyser.predictor.predict([sentence.tokens for sentence in encoded])
+    assert predicted == [sentence.tags for sentence in encoded]
+    alone = [analyser.predictor.predict([sentence.tokens])[0] for sentence in encoded]
+    assert alone == predicted
+    if "pieces" in changes:  # jieba cuts some of the words otherwise
+        assert read_outcome(run).dev["f1"] == 1.0
 
 
 def test_a_frozen_bilm_stays_and_a_tuned_one_changes(tmp_path):
@@ -154,7 +157,7 @@ def test_dev_labels_that_training_lacks_are_told_and_count_as_wrong(tmp_path, ca
     write_text(tmp_path)
     dev = write_text(tmp_path, ["小林 来 了\tnr-B v-B zz-B"], "dev.tsv")
     outcome = train(options(tmp_path, dev_path=str(dev), max_epochs=20))
-    assert "does not know, all of which count as wrong: zz-B (1)" in capsys.readouterr().err
+    assert "does not know, all of which count as wrong: zz (1)" in capsys.readouterr().err
     assert outcome.dev["types"]["zz"]["recall"] == 0
     assert outcome.dev["recall"] <= 2 / 3
 
