@@ -238,7 +238,8 @@ def with_entries(
     """Return the analysis of a text in which words of a user dictionary take precedence.
 
     A word begins where a word of an entry begins, and after the entry; nowhere else within it.
-    Of a word whose type the entry leaves open, the last character's type before counts.
+    Of a word whose type the entry leaves open, the last character's type before counts: that of
+    its word, or in the convention "baidu" that of its token.
 
     Source: Baidu's LAC, for the last two.
 
@@ -253,6 +254,11 @@ def with_entries(
     for word, kind in zip(analysis.words, analysis.tags):
         begins += [True] + [False] * (len(word) - 1)
         types += [kind] * len(word)
+    if convention == "baidu":
+        types = [
+            scheme.parse(tag)[1] for token, tag in zip(analysis.tokens, analysis.token_tags)
+            for _ in token
+        ]
     matches = list(matches)
     for match in matches:
         start = match.start

@@ -30,7 +30,7 @@ from bilm.storage.tensors import as_float32
 from bilm.text.dictionary import Dictionary
 from bilm.text.segmenters import SegmentationOptions
 from bilm.text.vocabulary import Vocabulary
-from lac.baidu import UNNAMED_TYPE, read_baidu_folder
+from lac.baidu import UNNAMED_TYPE, BaiduFolder, read_baidu_folder
 from lac.model_folder import StoredTagger, read_tagger, write_tagger
 from lac.network.config import TaggerConfig
 from lac.pretrained import load_tagger
@@ -128,12 +128,15 @@ def import_baidu(source: PathLike, target: PathLike) -> Import:
     if folder.mode == "rank":
         ranker = baidu_lac.read_ranker(folder.model)
         ranker["word_embedding.weight"] = folder.extended(ranker["word_embedding.weight"])
-        folder = read_baidu_folder(Path(source).absolute().parent / "lac_model")
+        folder = _tagger_of_ranker(Path(source))
     weights, num_layers = baidu_lac.read_tagger(folder.model)
     words = folder.vocabulary(len(weights["word_embedding.weight"]))
     weights["word_embedding.weight"] = folder.extended(weights["word_embedding.weight"])
     if ranker is not None and len(ranker["word_embedding.weight"]) != len(words):
         raise InputError(f"{source}: its ranker does not read the words of {folder.path}")
+    _check_size(
+        folder.tags, weights["emissions.weight"].shape[1], folder.path / "conf" / "tag.dic"
+    )
     _warn_of_values(weights, source)
     tags = [UNNAMED_TYPE + tag if tag.startswith("-") else tag for tag in folder.tags]
     config, _ = _config_and_tags(weights, num_layers, None, tags)
@@ -157,6 +160,14 @@ def import_baidu(source: PathLike, target: PathLike) -> Import:
         os.replace(tagger, target)
     num_tensors = len(weights) + len(ranker or ())
     return Import(num_tensors, len(words), len(tags))
+
+
+def _tagger_of_ranker(source: Path) -> BaiduFolder:
+    path = source.absolute().parent / "lac_model"
+    if not path.is_dir():
+        raise InputError(f"{source}: ranks what a tagger found, but there is no {path}; put the "
+                         "package's lac_model there")
+    return read_baidu_folder(path)
 
 
 def _read_mixes(bilm: StoredModel, weights: Dict[str, np.ndarray], source: PathLike) -> Mixes:

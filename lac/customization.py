@@ -52,7 +52,8 @@ class Customization:
     """A user dictionary.
 
     Args:
-        lines: Entries; blank lines are skipped. Of entries with the same text the last counts.
+        lines: Entries; blank lines are skipped. Of entries with the same text the last counts,
+            but one character without a tag takes no tag away, as in Baidu's LAC 2.
         source: Name of the dictionary, for messages.
 
     Raises:
@@ -70,8 +71,9 @@ class Customization:
             except InputError as error:
                 problems.append(f"{source}, line {number}: {error}")
                 continue
-            if words:
-                self._entries["".join(word.text for word in words)] = words
+            text = "".join(word.text for word in words)
+            if words and (len(text) > 1 or words[0].type or text not in self._entries):
+                self._entries[text] = words
         if problems:
             raise InputError("; ".join(problems))
         lengths: Dict[str, set] = {}
@@ -139,7 +141,6 @@ class Customization:
             else:
                 place += 1
 
-
     def find_as_baidu(self, text: str) -> Iterator[Match]:
         """Yield the places where Baidu's LAC 2 finds entries, which may overlap.
 
@@ -157,7 +158,7 @@ class Customization:
                 words = self._entries.get(text[start:end])
                 if words is None or end > len(text) or end <= last:
                     continue
-                if length > 1 or words[0].type is not None:
+                if length > 1 or words[0].type:
                     yield Match(start, end, words)
                     last = end
 

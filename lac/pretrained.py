@@ -22,7 +22,7 @@ from lac.ranking import Ranking
 from lac.tag_schemes import TagScheme
 
 BILM_PREFIX = "elmo.bilm."
-_INPUT_WEIGHTS = ("weight_ih_l0", "weight_ih_l0_reverse")
+_INPUT_WEIGHTS = ("weight_ih", "weight_ih_l0", "weight_ih_l0_reverse")  # of Paddle's GRU
 
 
 def load_tagger(path: PathLike) -> Tuple[Tagger, StoredTagger]:
@@ -165,7 +165,7 @@ def set_widened_weights(tagger: Tagger, weights: Dict[str, np.ndarray], source: 
     widened = dict(weights)
     for name, array in weights.items():
         if name.startswith("gru_layers.0.") and name.endswith(("input_weight", *_INPUT_WEIGHTS)):
-            is_by_column = name.endswith(_INPUT_WEIGHTS)  # Paddle's GRU: (gates, features)
+            is_by_column = name.endswith(_INPUT_WEIGHTS)  # (gates, features)
             padding = ((0, 0), (before, after)) if is_by_column else ((before, after), (0, 0))
             widened[name] = np.pad(array, padding)
     set_own_weights(tagger, {**widened, **added}, source)
