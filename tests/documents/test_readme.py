@@ -52,7 +52,8 @@ def figures_of(name):
 @pytest.mark.parametrize("english, chinese", [
     ("README.md", "README.zh.md"),
     *((f"docs/{name}.md", f"docs/zh/{name}.md") for name in (
-        "integrating", "converting", "parity", "scaling", "reliability", "serving")),
+        "integrating", "converting", "parity", "scaling", "reliability", "serving",
+        "baidu_lac")),
 ])
 def test_both_languages_have_the_same_figures(english, chinese):
     assert figures_of(english) == figures_of(chinese)
@@ -74,6 +75,7 @@ def run_block(language, code, folder):
 
 @pytest.mark.parametrize("name", [
     "integrating", "lac", "parity", "converting", "serving", "command_line", "scaling",
+    "baidu_lac",
 ])
 def test_the_documents_of_both_languages_have_the_same_code(name):
     english, chinese = (

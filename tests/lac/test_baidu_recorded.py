@@ -6,8 +6,10 @@ tests/fixtures/README.md says how it was recorded.
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,12 @@ UNREACHABLE = ("from versions: none", "Read timed out", "Connection")  # what pi
 def recorded(name):
     with gzip.open(FIXTURES / f"baidu-lac/{name}.jsonl.gz", "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def blocks(tested):
+    """Return (language, code) of the blocks of docs/baidu_lac.md with a mark."""
+    page = (ROOT / "docs/baidu_lac.md").read_text(encoding="utf-8")
+    return re.findall(rf"<!-- tested: {tested} -->\n```(sh|python)\n(.*?)```", page, re.DOTALL)
 
 
 @pytest.mark.smoke
@@ -49,8 +57,7 @@ def test_user_dictionaries_change_words_types_and_ranks_as_in_lac():
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     """Return the folder of the package, installed as docs/baidu_lac.md says."""
-    page = (ROOT / "docs/baidu_lac.md").read_text(encoding="utf-8")
-    recipe = page.split("<!-- tested: package -->\n```sh\n")[1].split("```")[0]
+    ((_, recipe),) = blocks("package")
     folder = tmp_path_factory.mktemp("package")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     path = f"{folder / 'venv/bin'}{os.pathsep}{os.environ['PATH']}"
@@ -103,3 +110,19 @@ def test_the_pieces_are_those_that_lacs_models_read(models):
     texts = [text for each in recorded("customization") for text in each["texts"]]
     cut = models["lac"].stored.pieces().cut
     assert [cut(text["text"]) for text in texts] == [text["pieces"] for text in texts]
+
+
+@pytest.mark.slow
+def test_the_page_works_with_the_package(package):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
+                   "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    printed = ""
+    for language, code in blocks("imported"):
+        command = ["sh", "-eu", "-c"] if language == "sh" else [sys.executable, "-c"]
+        done = subprocess.run([*command, code], cwd=package.parents[1], env=environment, text=True,
+                              capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout
+    assert printed.count("every tensor read back") == 3
+    assert "['小明', '去', '北京', '看花', '。'] ['PER', 'v', 'LOC', 'v', 'w']" in printed
+    assert "'春天', '花', '开'" in printed and "'SEASON'" in printed  # of the user dictionary

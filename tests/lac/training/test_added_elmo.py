@@ -87,7 +87,7 @@ def test_before_the_first_step_scores_are_those_without_elmo(
     layers = paddle.to_tensor(cache.layers(range(len(pieces))))
     close(emissions(tagger, ids, layers), expected)
     for parameter in tagger.gru_layers[0].parameters():
-        parameter.set_value(parameter + 0.1)  # what ELMo says is heard as soon as its rows are not zero
+        parameter.set_value(parameter + 0.1)  # ELMo is heard as soon as its rows are not zero
     other = lookup([[*reversed(each)] for each in pieces])
     assert (emissions(tagger, ids) != emissions(tagger, ids._replace(elmo=other.elmo))).any()
 
