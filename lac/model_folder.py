@@ -214,7 +214,8 @@ def write_tagger(
 ) -> None:
     """Write a tagger's folder; `path` holds all of it or is left as it was.
 
-    Files of the biLM and of the segmenter are linked to where they are, or copied where that cannot be.
+    Files of the biLM and of the segmenter are linked to where they are, or copied where that
+    cannot be.
 
     Args:
         path: The folder.
@@ -333,7 +334,7 @@ def keep_segmenter_files(folder: Path, segmentation: SegmentationOptions) -> Seg
     Raises:
         InputError: A file cannot be read or written.
     """
-    kept: Dict[str, str] = {}
+    kept: Dict[str, Any] = {}
     for name, path in _segmenter_files(segmentation).items():
         copy = folder / _SEGMENTER_FILES[name]
         try:

@@ -47,7 +47,8 @@ def train_until(run, stop_at):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"elmo": "bilm", "finetune_elmo": True}, {"elmo": "bilm", "char_features": True},
+    {}, {"elmo": "bilm", "finetune_elmo": True},
+    {"elmo": "bilm", "pieces": "words", "char_features": True},
     {"train_path": "two corpora"},
 ], ids=str)
 @pytest.mark.parametrize("stop_at", [2, 6, 7])  # within an epoch, at its end, after it
