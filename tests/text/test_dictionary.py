@@ -66,7 +66,8 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize("text, message", [
     ("", "no words there"),
-    ("春天\n", "line 1: expected a word and its count, at least 1, found '春天'"),
+    ("春天\n", "line 1: expected a word and its count, at least 1 and of at most 15 digits, found "
+             "'春天'"),
     ("花开 2\n春天 0\n", "line 2: expected a word and its count"),
     ("春天 x\n", "line 1: expected"),
     ("春天 ５\n", "line 1: expected"),

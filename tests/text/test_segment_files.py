@@ -234,7 +234,7 @@ def test_a_segmenter_that_is_not_installed_says_what_to_install(monkeypatch, tmp
         ({"segmenter": "rjieba", "user_dict": "words.txt"}, "jieba only"),
         ({"segmenter": "spaces"}, "segmenter must be one of jieba, rjieba, space"),
         ({"normalize": "nfc"}, "normalize must be one of none, nfkc"),
-        ({"dictionary_weights": "lengths"}, "--dictionary_weights goes with --segmenter dictionary"),
+        ({"dictionary_weights": "lengths"}, "--dictionary_weights goes with --segmenter"),
         ({"segmenter": "characters", "hmm": False}, "--no_hmm goes with --segmenter jieba or"),
         ({"segmenter": "dictionary", "dictionary": "jieba", "hmm": False}, "--no_hmm goes with"),
         ({"segmenter": "characters", "split_latin": "false"}, "split_latin must be true or false"),
