@@ -1,6 +1,6 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -33,11 +33,13 @@ class CutTexts(NamedTuple):
         texts: The texts.
         sentences: The tokens of each sentence, white space among them.
         ends: For each text the number of sentences up to its end.
+        segmented: Whether the words were given.
     """
 
     texts: List[str]
     sentences: List[List[Token]]
     ends: List[int]
+    segmented: bool = False
 
     def tokens(self) -> List[List[str]]:
         """Return what the model sees of each sentence."""
@@ -45,8 +47,10 @@ class CutTexts(NamedTuple):
             [token.text for token in sentence if not token.is_space] for sentence in self.sentences
         ]
 
-    def continues(self) -> List[List[bool]]:
-        """Return for each of these tokens whether it continues a word of segmented text."""
+    def continues(self) -> Optional[List[List[bool]]]:
+        """Return for each of these tokens whether it continues a given word; None: none does."""
+        if not self.segmented:
+            return None
         return [
             [token.continues for token in sentence if not token.is_space]
             for sentence in self.sentences
@@ -97,7 +101,7 @@ class Analyser:
             elif not text.isspace():
                 sentences += self._sentences(text, customization)
             ends.append(len(sentences))
-        return CutTexts(list(texts), sentences, ends)
+        return CutTexts(list(texts), sentences, ends, segmented)
 
     def tag(
         self, cut: CutTexts, customization: Optional[Customization] = None,
@@ -206,7 +210,7 @@ class Analyser:
     def _whole(self, text: str) -> List[List[Token]]:
         """Return the tokens of a text as one sentence; several if it is too long for one."""
         parts = [text] if len(text) <= MAX_SENTENCE_CHARACTERS else cut_sentences(text)
-        return [[Token(piece) for piece in self.pieces.cut(part)] for part in parts]
+        return [list(map(_token, self.pieces.cut(part))) for part in parts]
 
     def _sentences(
         self, text: str, customization: Optional[Customization]
@@ -229,10 +233,12 @@ class Analyser:
                 sentences.append([])
             tokens = sentences[-1]
             for word in self.pieces.cut(sentence):
-                if word.isspace() and tokens and tokens[-1].is_space:
+                if not word.isspace():
+                    tokens.append(_token(word))
+                elif tokens and tokens[-1].is_space:
                     tokens[-1] = Token(tokens[-1].text + word, is_space=True)
                 else:
-                    tokens.append(Token(word, is_space=word.isspace()))
+                    tokens.append(Token(word, is_space=True))
 
     def _segmented_tokens(self, text: str, customization: Optional[Customization]) -> List[Token]:
         tokens = []
@@ -246,6 +252,9 @@ class Analyser:
                 for number, part in enumerate(parts)
             ]
         return tokens
+
+
+_token = lru_cache(1 << 14)(Token)  # the same few thousand pieces come again and again
 
 
 def _places(tokens: Sequence[Token], analysis: Analysis) -> List[Optional[WordPlace]]:

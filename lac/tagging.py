@@ -166,13 +166,14 @@ class LAC:
                 "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
             )
         texts = _checked([text] if isinstance(text, str) else text)
-        cut = self._analyser.cut_texts(texts, self._customization)
+        customization = self._customization
+        cut = self._analyser.cut_texts(texts, customization)
         pieces = cut.tokens()
         tags = self._predictor.predict(pieces)
         ranks = self._ranking.of_pieces(pieces, tags)
         ranked = []
         start = 0
-        for analysis, end in zip(self._analyser.words(cut, tags, self._customization), cut.ends):
+        for analysis, end in zip(self._analyser.words(cut, tags, customization), cut.ends):
             of_words = ranks_of_words(
                 analysis, list(chain(*pieces[start:end])), list(chain(*ranks[start:end]))
             )
@@ -181,8 +182,13 @@ class LAC:
         return ranked[0] if isinstance(text, str) else ranked
 
     def pieces(self, text: str) -> List[str]:
-        """Return the pieces of a text that the tagger tags, without white space."""
-        return [piece for piece in self._analyser.pieces.cut(text) if not piece.isspace()]
+        """Return the pieces of a text that the tagger tags.
+
+        White space is none, except to a tagger imported from Baidu's LAC.
+        """
+        reads_space = self.stored.config.convention == "baidu"
+        cut = self._analyser.pieces.cut(text)
+        return [piece for piece in cut if reads_space or not piece.isspace()]
 
     def elmo_words(self, text: str) -> List[str]:
         """Return the words of a text that ELMo reads, without white space.
