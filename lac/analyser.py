@@ -2,10 +2,23 @@
 
 from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    cast,
+)
 
 import numpy as np
 
+from bilm.errors import InputError
 from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
 from lac.analysis import (
@@ -20,6 +33,7 @@ from lac.analysis import (
 from lac.customization import Customization
 from lac.network.posteriors import WordPlace
 from lac.pieces import Pieces
+from lac.tag_schemes import TagScheme
 
 if TYPE_CHECKING:  # both import Paddle, without which exported taggers run
     from lac.layer_cache import LayerCache
@@ -57,17 +71,37 @@ class CutTexts(NamedTuple):
         ]
 
 
+class PieceTagger(Protocol):
+    """What `Analyser` needs for words and tags.
+
+    Attributes:
+        scheme: The scheme of the tags.
+    """
+
+    scheme: TagScheme
+
+    def predict(
+        self,
+        sentences: Sequence[Sequence[str]],
+        cache: Optional["LayerCache"] = None,
+        progress: Optional[Callable[[int], object]] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> List[List[str]]:
+        """Return the tags of each sentence, one a piece; see `lac.prediction.Predictor`."""
+
+
 class Analyser:
     """Cuts texts into pieces, tags them, and joins them to words.
 
     Args:
-        predictor: Tags pieces.
+        predictor: Tags pieces; for confidences and margins it must be a `lac.prediction.Predictor`.
         pieces: Cuts text.
         convention: One of `lac.analysis.CONVENTIONS`.
     """
 
-    def __init__(self, predictor: "Predictor", pieces: Pieces, convention: str = "spans"):
-        self.predictor, self.pieces, self._convention = predictor, pieces, convention
+    def __init__(self, predictor: PieceTagger, pieces: Pieces, convention: str = "spans"):
+        self.predictor = cast("Predictor", predictor)
+        self.pieces, self._convention = pieces, convention
 
     def analyse(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
@@ -255,6 +289,21 @@ class Analyser:
 
 
 _token = lru_cache(1 << 14)(Token)  # the same few thousand pieces come again and again
+
+
+def checked_texts(texts: Iterable[str]) -> List[str]:
+    """Return texts as a list.
+
+    Raises:
+        InputError: They are not several texts, or one is not a string.
+    """
+    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
+        raise InputError(f"expected texts, found {type(texts).__name__}")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {number} must be a string, not {type(text).__name__}")
+    return texts
 
 
 def _places(tokens: Sequence[Token], analysis: Analysis) -> List[Optional[WordPlace]]:

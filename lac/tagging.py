@@ -1,6 +1,5 @@
 """Raw Chinese text to words with part-of-speech and entity tags."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from itertools import chain
 from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Union
@@ -10,6 +9,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.hardware import prepare_device
+from lac.analyser import checked_texts
 from lac.analysis import Analysis
 from lac.customization import Customization, Source
 from lac.pretrained import analyser_of, load_ranking, load_tagger, save_tagger
@@ -165,7 +165,7 @@ class LAC:
             raise InputError(
                 "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
             )
-        texts = _checked([text] if isinstance(text, str) else text)
+        texts = checked_texts([text] if isinstance(text, str) else text)
         customization = self._customization
         cut = self._analyser.cut_texts(texts, customization)
         pieces = cut.tokens()
@@ -245,7 +245,7 @@ class LAC:
         Raises:
             InputError: A text is not a string.
         """
-        texts = _checked(texts)
+        texts = checked_texts(texts)
         return self._analyser.analyse(texts, self._customization, segmented, confidence)
 
     def margins(self, texts: Iterable[str], segmented: bool = False) -> List[float]:
@@ -263,16 +263,5 @@ class LAC:
         Raises:
             InputError: A text is not a string.
         """
-        cut = self._analyser.cut_texts(_checked(texts), self._customization, segmented)
+        cut = self._analyser.cut_texts(checked_texts(texts), self._customization, segmented)
         return self._analyser.margins(cut)
-
-
-def _checked(texts: Iterable[str]) -> List[str]:
-    """Return the texts as a list, or raise an InputError."""
-    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
-        raise InputError(f"expected texts, found {type(texts).__name__}")
-    texts = list(texts)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {number} must be a string, not {type(text).__name__}")
-    return texts
