@@ -43,6 +43,7 @@ from bilm.text.lines import numbered_lines
 from bilm.text.segment_files import load_segmentation
 from bilm.text.segmenters import SegmentationOptions, as_recorded, load_segmenter
 from bilm.text.vocabulary import Vocabulary
+from lac.baidu import is_baidu_folder
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
 from lac.network.config import TaggerConfig
@@ -358,6 +359,8 @@ def _check_sizes(stored: StoredTagger, path: Path) -> None:
 def _hint(path: Path) -> str:
     if not path.exists():
         return " (there is no such folder)" + hint_at_ready_models(path, "lac")
+    if is_baidu_folder(path):
+        return f"; it is a model of Baidu's LAC: lac convert {path} NEW_FOLDER --to lac"
     if (path / CONFIG_FILE).is_file():
         return "; it may be a biLM, which lac train --elmo takes"
     return ""
