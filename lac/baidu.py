@@ -18,7 +18,8 @@ import numpy as np
 
 from bilm.errors import InputError
 from bilm.files import PathLike
-from bilm.text.lines import numbered_lines
+from bilm.text.dictionary import is_count
+from bilm.text.lines import is_whole_number, numbered_lines
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 MODES = ("lac", "seg", "rank")
@@ -27,7 +28,7 @@ SPACE = "<SPACE>"  # stands for a space in a vocabulary
 UNNAMED_TYPE = "word"  # of seg, whose tags are marks alone
 _CONF, _ARGUMENTS, _SECTION = "conf", "args.ini", "TRAIN_CONFIG"
 _WORDS, _TAGS, _FOLDS, _DICTIONARY = "word.dic", "tag.dic", "q2b.dic", "small_seg.dic"
-_ID_DIGITS, _COUNT_DIGITS = 7, 15  # at most
+_ID_DIGITS = 7  # at most
 _Key = TypeVar("_Key", str, int)
 _Value = TypeVar("_Value", str, int)
 
@@ -181,13 +182,9 @@ def _entries(
         yield entry
 
 
-def _is_number(text: str, max_digits: int) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= max_digits
-
-
 def _read_words(file: Path) -> List[Optional[str]]:
     def parse(row: str, word: str) -> Optional[Tuple[int, str]]:
-        return (int(row), word) if _is_number(row, _ID_DIGITS) else None
+        return (int(row), word) if is_whole_number(row, _ID_DIGITS) else None
 
     ids: Dict[str, int] = {}
     rows: Dict[int, str] = {}
@@ -203,7 +200,8 @@ def _read_words(file: Path) -> List[Optional[str]]:
 
 def _read_tags(file: Path) -> List[str]:
     def parse(row: str, tag: str) -> Optional[Tuple[int, str]]:
-        return (int(row), tag) if _is_number(row, _ID_DIGITS) and tag.split() == [tag] else None
+        is_entry = is_whole_number(row, _ID_DIGITS) and tag.split() == [tag]
+        return (int(row), tag) if is_entry else None
 
     tags = dict(_entries(file, "\t", "an id, a tab and a tag", parse))
     for number in range(len(tags) or 1):
@@ -223,8 +221,7 @@ def _read_folds(file: Path) -> Dict[str, str]:
 def _read_dictionary(file: Path) -> Dict[str, int]:
     """Return words and counts; counts of the same word are added, as in LAC's total."""
     def parse(word: str, count: str) -> Optional[Tuple[str, int]]:
-        is_count = _is_number(count, _COUNT_DIGITS) and int(count) > 0
-        return (word, int(count)) if is_count else None
+        return (word, int(count)) if is_count(count) else None
 
     counts: Dict[str, int] = {}
     for word, count in _entries(file, " ", "a word, a space and its count, at least 1", parse):

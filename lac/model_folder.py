@@ -18,19 +18,20 @@
     training/          the state for resuming; the rest is a complete model
 
 A training run's folder holds such folders, step_00000125 and so on; its file `best` names the
-one with the best dev F1, `latest` the newest one.
+one with the best joint F1 of the dev data from raw text, `latest` the newest one. Beside them are
+the files that all of them share, to which theirs are linked: elmo/, and what the segmenter reads.
 """
 
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.files import PathLike, atomic_folder, read_json, write_json
+from bilm.files import PathLike, atomic_folder, read_json, write_bytes_atomically, write_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
 from bilm.storage.checkpoint import verify_checksums, write_checksums, write_training
@@ -223,7 +224,8 @@ def write_tagger(
 ) -> None:
     """Write a tagger's folder; `path` holds all of it or is left as it was.
 
-    Files of the biLM are linked to where they are, or copied where that cannot be.
+    Files of the biLM and of the segmenter are linked to where they are, or copied where that
+    cannot be.
 
     Args:
         path: The folder.
@@ -304,6 +306,12 @@ def read_segmentation(folder: Path) -> SegmentationOptions:
     if not path.is_file():
         return SegmentationOptions()
     values = read_json(path)
+    named = sorted(_SEGMENTER_FILES.keys() & values.keys())
+    if named:  # a model must not name files of the machine that it is read on
+        raise InputError(
+            f"{path}: does not describe pieces: {', '.join(named)} cannot stand there; a tagger's "
+            f"own files beside it are {' and '.join(_SEGMENTER_FILES.values())}"
+        )
     for name, file in _SEGMENTER_FILES.items():
         if (folder / file).is_file():
             values[name] = str(folder / file)
@@ -319,21 +327,57 @@ def _write_segmentation(folder: Path, segmentation: SegmentationOptions) -> None
         if name == "segmenter" or (name not in _SEGMENTER_FILES and value != _DEFAULTS[name])
     }
     write_json(folder / PIECES_FILE, values)
+    for name, path in _segmenter_files(segmentation).items():
+        _link_file(path, folder / _SEGMENTER_FILES[name])
+
+
+def keep_segmenter_files(folder: Path, segmentation: SegmentationOptions) -> SegmentationOptions:
+    """Copy the files that a segmenter reads into a training run's folder.
+
+    Args:
+        folder: The run's folder, in which they outlive the user's files and the checkpoints.
+        segmentation: How text is cut into pieces.
+
+    Returns:
+        The same, with the copies in place of the files.
+
+    Raises:
+        InputError: A file cannot be read or written.
+    """
+    kept: Dict[str, Any] = {}
+    for name, path in _segmenter_files(segmentation).items():
+        copy = folder / _SEGMENTER_FILES[name]
+        try:
+            write_bytes_atomically(copy, path.read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be kept as {copy}: {error.strerror}") from None
+        kept[name] = str(copy)
+    return replace(segmentation, **kept)
+
+
+def _segmenter_files(segmentation: SegmentationOptions) -> Dict[str, Path]:
+    """Return the files that a tagger's folder holds of a segmenter, by the options' names."""
+    files: Dict[str, Path] = {}
     dictionary = segmentation.dictionary_file() if segmentation.dictionary else None
-    for name, path in (("dictionary", dictionary), ("user_dict", segmentation.user_dict)):
-        if path is not None:
-            shutil.copyfile(path, folder / _SEGMENTER_FILES[name])
+    if dictionary is not None:
+        files["dictionary"] = dictionary
+    if segmentation.user_dict is not None:
+        files["user_dict"] = Path(segmentation.user_dict)
+    return files
 
 
 def _link_files(source: Path, target: Path) -> None:
     target.mkdir()
     for path in sorted(source.iterdir()):
-        if not path.is_file():
-            continue
-        try:
-            os.link(path, target / path.name)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(path, target / path.name)
+        if path.is_file():
+            _link_file(path, target / path.name)
+
+
+def _link_file(source: Path, target: Path) -> None:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
 
 
 def _check_sizes(stored: StoredTagger, path: Path) -> None:

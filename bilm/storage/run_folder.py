@@ -19,7 +19,9 @@ from bilm.files import PathLike, clear_leftovers, write_text_atomically
 
 LATEST, BEST = "latest", "best"
 _STEP_NAME = re.compile(r"step_(\d{8,})")
-_LEFTOVERS = r"step_\d{8,}|latest|best|elmo|metrics\.jsonl"
+_LEFTOVERS = (
+    r"step_\d{8,}|latest|best|elmo|metrics\.jsonl|dictionary\.txt|jieba_words\.txt"
+)
 
 
 class RunFolder:

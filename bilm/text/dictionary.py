@@ -14,12 +14,18 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from bilm.errors import InputError
 from bilm.files import PathLike
-from bilm.text.lines import numbered_lines, split_words
+from bilm.text.lines import is_whole_number, numbered_lines, split_words
 
 WEIGHTS = ("counts", "lengths")
 
+_COUNT_DIGITS = 15  # at most
 _ABSENT = object()  # what no word begins with
 _SINGLE = re.compile(r"[A-Za-z0-9]")
+
+
+def is_count(text: str) -> bool:
+    """Return whether a text is a count of a word: a whole number from 1, below 10 to the 15th."""
+    return is_whole_number(text, _COUNT_DIGITS) and int(text) > 0
 
 
 class Dictionary:
@@ -55,6 +61,8 @@ class Dictionary:
     def load(cls, path: PathLike, weights: str = "counts") -> "Dictionary":
         """Return the dictionary in a file: `word count` a line; what follows is not read.
 
+        Counts of a word that is there several times are added.
+
         Raises:
             InputError: The file is empty or not UTF-8, or a line is malformed.
         """
@@ -63,12 +71,12 @@ class Dictionary:
             items = split_words(line)
             if not items:
                 continue
-            if len(items) < 2 or not items[1].isdecimal() or not int(items[1]):
+            if len(items) < 2 or not is_count(items[1]):
                 raise InputError(
-                    f"{path}, line {number}: expected a word and its count, at least 1, found "
-                    f"{line.strip()[:40]!r}"
+                    f"{path}, line {number}: expected a word and its count, at least 1 and of at "
+                    f"most {_COUNT_DIGITS} digits, found {line.strip()[:40]!r}"
                 )
-            counts[items[0]] = int(items[1])
+            counts[items[0]] = counts.get(items[0], 0) + int(items[1])
         if not counts:
             raise InputError(f"{path}: no words there; expected a word and its count in each line")
         return cls(counts, weights)

@@ -39,6 +39,11 @@ def split_words(line: str) -> List[str]:
     return _WORD.findall(line)
 
 
+def is_whole_number(text: str, max_digits: int) -> bool:
+    """Return whether a text is a number of at most `max_digits` ASCII digits and nothing else."""
+    return text.isascii() and text.isdecimal() and len(text) <= max_digits
+
+
 def open_bytes(path: PathLike) -> ByteFile:
     """Open a file for reading bytes, decompressed if its name ends in .gz.
 

@@ -5,7 +5,7 @@ import os
 import re
 import unicodedata
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from importlib import import_module, metadata
 from pathlib import Path
@@ -21,7 +21,11 @@ _log = logging.getLogger("bilm")
 
 SEGMENTERS = ("jieba", "rjieba", "space", "characters", "dictionary")
 PIECE_SEGMENTERS = ("characters", "dictionary")  # whose pieces are parts of words, or words
+WORD_SEGMENTERS = ("jieba", "rjieba")  # packages
 NORMALIZATIONS = ("none", "nfkc")
+
+_TEXTS = (str, os.PathLike)
+_SENTENCE_OPTIONS = ("split_semicolons", "split_newlines")
 
 # jieba takes time that grows with the square of a run of unknown characters, so it gets long
 # sentences in pieces: cut after punctuation, which is in no word, or if need be anywhere.
@@ -51,7 +55,7 @@ class SegmentationOptions:
         split_newlines: Whether every line end ends a sentence.
 
     Raises:
-        InputError: A value is not allowed, or a user dictionary is given without jieba.
+        InputError: A value is not allowed, or an option is given that the segmenter does not use.
     """
 
     segmenter: str = "jieba"
@@ -65,6 +69,13 @@ class SegmentationOptions:
     split_latin: bool = False
 
     def __post_init__(self):
+        for item in fields(self):
+            value = getattr(self, item.name)
+            is_left_out = value is None and item.default is None
+            if item.type is bool and type(value) is not bool:
+                raise InputError(f"{item.name} must be true or false, not {value!r}")
+            if item.type is not bool and not (is_left_out or isinstance(value, _TEXTS)):
+                raise InputError(f"{item.name} must be a string, not {value!r}")
         for name, allowed in (
             ("segmenter", SEGMENTERS), ("normalize", NORMALIZATIONS),
             ("dictionary_weights", WEIGHTS),
@@ -84,6 +95,12 @@ class SegmentationOptions:
             )
         if self.split_latin and self.segmenter != "characters":
             raise InputError("--split_latin goes with --segmenter characters")
+        if self.dictionary_weights != "counts" and self.segmenter != "dictionary":
+            raise InputError("--dictionary_weights goes with --segmenter dictionary")
+        if not self.hmm and self.segmenter not in WORD_SEGMENTERS:
+            raise InputError(
+                "--no_hmm goes with --segmenter jieba or rjieba; no other one guesses words"
+            )
 
     def describe(self) -> dict:
         """Return the content of segmentation.json, except the counts.
@@ -94,7 +111,7 @@ class SegmentationOptions:
         """
         if self.user_dict is not None:
             _check_user_dictionary(self.user_dict)
-        is_package = self.segmenter in ("jieba", "rjieba")
+        is_package = self.segmenter in WORD_SEGMENTERS
         if is_package:
             import_quietly(self.segmenter)
         options = {
@@ -165,7 +182,8 @@ def warn_of_segmenter(recorded: Optional[dict], chosen: SegmentationOptions) -> 
 
     Args:
         recorded: The model's segmentation.json; None: not known.
-        chosen: The result of `as_recorded`.
+        chosen: The result of `as_recorded`, or other options of the same segmenter. Where
+            sentences end is not compared.
 
     Raises:
         InputError: The segmenter is not installed, or a dictionary cannot be read.
@@ -176,11 +194,19 @@ def warn_of_segmenter(recorded: Optional[dict], chosen: SegmentationOptions) -> 
         )
         return
     description = chosen.describe()
-    for name in ("version", "dictionary_sha256", "user_dictionary_sha256"):
-        if recorded.get(name) != description[name]:
+    options = recorded.get("options")
+    before = {**recorded, **(options if isinstance(options, dict) else {})}
+    compared = {
+        **{name: description[name]
+           for name in ("version", "dictionary_sha256", "user_dictionary_sha256")},
+        **{name: value for name, value in description["options"].items()
+           if name in before and name not in _SENTENCE_OPTIONS},
+    }
+    for name, value in compared.items():
+        if before.get(name) != value:
             _log.warning(
                 f"the model's training text was segmented with another {name}: "
-                f"{recorded.get(name)}, here {description[name]}"
+                f"{before.get(name)}, here {value}"
             )
 
 

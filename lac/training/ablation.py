@@ -91,6 +91,11 @@ def _outcome(
     if not list_checkpoints(folder.path):
         return train_in(folder, options, caches=caches, quiet=quiet)
     checkpoint = read_resumable(folder)
+    if "scored_from" not in checkpoint.state:
+        raise InputError(
+            f"{folder.path}: was made by an earlier version, which scored gold words: its figures "
+            "cannot be compared with those from raw text; choose another --save_dir"
+        )
     _check_data(options, checkpoint)
     _check_options(options, checkpoint)
     outcome = read_outcome(folder.path)

@@ -47,9 +47,9 @@ class TaggerOptions:
         metavar="X",
     )
     max_train_sentences: int = _data(0, "use the first N sentences; 0: all")
-    word_dict_path: str = _data("", "the tagger's vocabulary; empty: words of the training data",
+    word_dict_path: str = _data("", "the tagger's vocabulary; empty: pieces of the training data",
                                 metavar="FILE")
-    min_word_count: int = _data(1, "words that occur fewer times are not in the tagger's "
+    min_word_count: int = _data(1, "pieces that occur fewer times are not in the tagger's "
                                 "vocabulary")
     label_dict_path: str = _data("", "file of all tags; empty: those of the training data",
                                  metavar="FILE")
@@ -98,10 +98,11 @@ class TaggerOptions:
     num_layers: int = _model(2, "BiGRU layers", aliases=["bigru_num"])
     dropout: float = _model(0.3, "dropout, 0 to 1, at the input of each BiGRU layer and on the top "
                             "output")
-    char_features: bool = _model(False, "add features made from the characters of words")
+    char_features: bool = _model(False, "words, dictionary: add features made from the characters "
+                                "of each piece")
     character_size: int = _model(64, "number of these features")
     constrained_decoding: bool = _model(True, "only allow I tags after a matching tag")
-    load_pretraining_params: str = _model("", "tagger to go on from, with its words and tags",
+    load_pretraining_params: str = _model("", "tagger to go on from, with its pieces and tags",
                                           metavar="DIR")
 
     max_epochs: int = _optimisation(30, "passes over the training data")
@@ -115,7 +116,7 @@ class TaggerOptions:
     crf_learning_rate: float = _optimisation(0.2, "of the CRF, times --learning_rate")
     l2_coef: float = _optimisation(1e-4, "L2 regularisation of GRU and linear weights")
     unknown_rate: float = _optimisation(
-        0.5, "probability, 0 to 1, of replacing a word that occurs once in the training data by "
+        0.5, "probability, 0 to 1, of replacing a piece that occurs once in the training data by "
         "<unknown>"
     )
     max_grad_norm: float = _optimisation(10.0, "global norm that gradients are clipped to; 0: none")
@@ -165,6 +166,11 @@ class TaggerOptions:
             yield "--pieces dictionary and --dictionary FILE go together"
         if self.split_latin and self.pieces != "characters":
             yield "--split_latin goes with --pieces characters"
+        if self.dictionary_weights != "counts" and self.pieces != "dictionary":
+            yield "--dictionary_weights goes with --pieces dictionary"
+        if self.char_features and self.pieces == "characters":
+            yield ("--char_features goes with --pieces words or dictionary; pieces of one "
+                   "character gain nothing from it")
         for name in ("segmenter", "user_dict"):
             if getattr(self, name) and self.pieces != "words":
                 yield f"--{name} goes with --pieces words"

@@ -5,11 +5,16 @@ from collections import Counter
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from bilm.errors import InputError
 from bilm.storage.stored_model import StoredModel
-from bilm.text.segmenters import SegmentationOptions, as_recorded, warn_of_segmenter
+from bilm.text.segmenters import (
+    WORD_SEGMENTERS,
+    SegmentationOptions,
+    as_recorded,
+    warn_of_segmenter,
+)
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.customization import Customization
 from lac.evaluate import texts_of
@@ -80,8 +85,13 @@ def _new_tagger(
         widths = load_table(path) if path else unicode_table()
     segmentation = _segmentation(options, bilm)
     target = piece_scheme(train.scheme, options.pieces)
-    words = _vocabulary(options, train, segmentation, WidthFolder(widths or {}))
-    characters = _characters(words) if options.char_features else None
+    counts = _piece_counts(train, segmentation, WidthFolder(widths or {}))
+    words = _vocabulary(options, counts, WidthFolder(widths or {}))
+    characters = None
+    if options.char_features:
+        # most characters are in few pieces of a dictionary, but those may occur often
+        known = {word: 1 for word in words.words if word not in SPECIAL_TOKENS}
+        characters = _characters(counts if options.pieces == "dictionary" else known)
     tags = load_tags(options.label_dict_path) if options.label_dict_path else train.tags
     train.scheme.check(tags, options.label_dict_path or options.train_path)
     if options.pieces != "words":
@@ -114,8 +124,7 @@ def _elmo_config(
         bilm_segmenter = (bilm.segmentation or {}).get("segmenter")
         is_same = kind_of(segmentation) in ("words", bilm_segmenter)
         reads = "pieces" if is_same else "words"
-    if kind_of(segmentation) != "words":
-        _check_segmenter(segmentation, bilm.segmentation, reads)
+    _check_segmenter(segmentation, bilm.segmentation, reads)
     return {
         "elmo_variant": options.variant, "elmo_unknown": options.elmo_unknown,
         "elmo_dropout": options.elmo_dropout, "elmo_reads": reads,
@@ -133,7 +142,8 @@ def _check_segmenter(
             "train a tagger with --pieces dictionary, or pass --elmo_reads pieces"
         )
     if reads == "words":
-        warn_of_segmenter(recorded, as_recorded(recorded))
+        # a tagger does not normalise text: the words that it shows are those of the text
+        warn_of_segmenter(recorded, replace(as_recorded(recorded), normalize="none"))
     elif segmenter != segmentation.segmenter:
         _log.warning(
             f"ELMo reads pieces ({segmentation.segmenter}), but the text of its biLM was cut by "
@@ -153,10 +163,8 @@ def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> Segmen
             dictionary_weights=options.dictionary_weights,
         )
     recorded = bilm.segmentation if bilm is not None else None
-    if not options.segmenter and recorded and recorded.get("segmenter") in ("jieba", "rjieba"):
-        chosen = replace(as_recorded(recorded, options.user_dict or None), normalize="none")
-        warn_of_segmenter(recorded, chosen)
-        return chosen
+    if not options.segmenter and recorded and recorded.get("segmenter") in WORD_SEGMENTERS:
+        return replace(as_recorded(recorded, options.user_dict or None), normalize="none")
     return SegmentationOptions(options.segmenter or "jieba", options.user_dict or None)
 
 
@@ -189,27 +197,32 @@ def encoded(corpus: TaggedCorpus, stored: StoredTagger, path: str) -> TaggedCorp
     return TaggedCorpus(sentences, target, sizes)
 
 
-def _vocabulary(
-    options: TaggerOptions, train: TaggedCorpus, segmentation: SegmentationOptions,
-    folder: WidthFolder,
-) -> Vocabulary:
-    """Return the tagger's own vocabulary: folded pieces."""
-    if options.word_dict_path:
-        words = [folder.fold(word) for word in Vocabulary.load(options.word_dict_path).words]
-        return Vocabulary(dict.fromkeys(words), options.word_dict_path)
-    if options.pieces == "words":
-        counts = Counter(
+def _piece_counts(
+    train: TaggedCorpus, segmentation: SegmentationOptions, folder: WidthFolder
+) -> "Counter[str]":
+    """Return how often each folded piece occurs in the training data."""
+    if kind_of(segmentation) == "words":
+        return Counter(
             folder.fold(token) for sentence in train.sentences for token in sentence.tokens
         )
-        return Vocabulary.from_counts(counts, options.min_word_count)
     pieces = Pieces(segmentation)
-    counts = Counter(
+    return Counter(
         folder.fold(piece)
         for text in texts_of(train) for piece in pieces.cut(text) if not piece.isspace()
     )
+
+
+def _vocabulary(
+    options: TaggerOptions, counts: "Counter[str]", folder: WidthFolder
+) -> Vocabulary:
+    """Return the tagger's own vocabulary, folded pieces, from those of the training data."""
+    if options.word_dict_path:
+        words = [folder.fold(word) for word in Vocabulary.load(options.word_dict_path).words]
+        return Vocabulary(dict.fromkeys(words), options.word_dict_path)
     if options.pieces == "dictionary":
         # a longer piece that is rare is split, as an unknown one will be
         fewest = max(options.min_word_count, _FEWEST_PIECES)
+        counts = counts.copy()
         for piece, count in list(counts.items()):
             if len(piece) > 1 and count < fewest:
                 del counts[piece]
@@ -218,12 +231,16 @@ def _vocabulary(
     return Vocabulary.from_counts(counts, options.min_word_count)
 
 
-def _characters(vocabulary: Vocabulary) -> List[str]:
-    """Return the characters of the character features, most frequent first."""
+def _characters(pieces: Mapping[str, int]) -> List[str]:
+    """Return the characters of the character features, most frequent first.
+
+    Args:
+        pieces: Pieces, and how many times the characters of each are counted.
+    """
     characters: Counter[str] = Counter()
-    for word in vocabulary.words:
-        if word not in SPECIAL_TOKENS:
-            characters.update(word)
-    # one that occurs in a single word is left out, so that <unknown> is learned
+    for piece, count in pieces.items():
+        for character in piece:
+            characters[character] += count
+    # one that occurs once is left out, so that <unknown> is learned
     frequent = [character for character, count in characters.items() if count > 1]
     return sorted(frequent, key=lambda item: (-characters[item], item))

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 from bilm.network.model import BiLM
 from bilm.storage.pretrained import open_model
-from bilm.storage.run_folder import BEST, RunFolder, checkpoint_path
+from bilm.storage.run_folder import BEST, RunFolder, checkpoint_path, latest_checkpoint
 from bilm.storage.side_files import read_side_files
 from bilm.storage.tensors import set_weights
 from bilm.training.metrics import MetricsLog
@@ -40,7 +40,8 @@ class TaggerRun:
         self._stale = 0  # evaluations since the best one
         if "scored_from" in state:  # earlier versions scored gold words
             self._best, self._stale = state["best"], state["stale"]
-        self._evaluated = state.get("evaluated", 0)  # step of the last evaluation
+        # step of the last evaluation; one that left no best step has to be repeated
+        self._evaluated = state.get("evaluated", 0) if self._best["step"] else 0
         self._interval = state.get("interval", {"nats": 0.0, "sentences": 0})
         self._tokens = state.get("tokens", 0)
         self._analyser = setup.analyser
@@ -171,11 +172,17 @@ class TaggerRun:
             path, self._setup.stored._replace(weights=own_weights(tagger)), mixes,
             {STATE_FILE: state, **self.trainer.pack()},
         )
-        best = checkpoint_path(self.path, self._best["step"]) if self._best["step"] else None
+        best = self._best_path()
         if best == path:
             self._setup.folder.set_pointer(path, BEST)
         self._setup.folder.set_pointer(path)
         self._setup.folder.prune(self.options.keep, step, spared=best)
+
+    def _best_path(self) -> Optional[Path]:
+        """Return the best checkpoint; before the first evaluation what RUN/best names, or None."""
+        if self._best["step"]:
+            return checkpoint_path(self.path, self._best["step"])
+        return latest_checkpoint(self.path, BEST) if (self.path / BEST).is_file() else None
 
     def _save_bilm(self, bilm: BiLM) -> None:
         """Write the tuned biLM again; earlier checkpoints keep their own files of it."""

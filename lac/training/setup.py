@@ -15,7 +15,7 @@ from lac.analyser import Analyser, CutTexts
 from lac.evaluate import texts_of, warn_of_unknown_types
 from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
-from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
+from lac.model_folder import ELMO_FOLDER, StoredTagger, keep_segmenter_files, read_tagger
 from lac.network.model import Tagger
 from lac.pretrained import analyser_of, load_bilm, set_widened_weights
 from lac.tagged_files import TaggedCorpus, check_known
@@ -125,6 +125,7 @@ def set_up(
     _check_tags(options, corpora, train, stored)
     if elmo is not None:
         _keep_bilm(folder, *elmo, checkpoint is not None)
+    stored = stored._replace(segmentation=keep_segmenter_files(folder.path, stored.segmentation))
     paddle.seed(seed_for("initial weights", options.random_seed))
     tagger = Tagger(stored.config, None if elmo is None else elmo[0], options.finetune_elmo)
     analyser = analyser_of(tagger, stored)

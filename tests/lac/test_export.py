@@ -77,10 +77,13 @@ ELMO, OF_WORDS = ["words", "lengths", "elmo"], ["elmo_lengths", "elmo_places"]
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("pieces, inputs", [
-    ("words", [*ELMO, "characters"]), ("characters", [*ELMO, "characters", *OF_WORDS]),
+    ("words", [*ELMO, "characters"]), ("characters", [*ELMO, *OF_WORDS]),
+    ("dictionary", [*ELMO, "characters", *OF_WORDS]),
 ])
 def test_it_finds_the_same_tags(tmp_path, pieces, inputs):
-    run = trained(tmp_path, pieces=pieces, elmo=str(small_bilm(tmp_path)), char_features=True)
+    changes = {"dictionary": "jieba"} if pieces == "dictionary" else {}
+    run = trained(tmp_path, pieces=pieces, elmo=str(small_bilm(tmp_path)),
+                  char_features=pieces != "characters", **changes)
     assert_same_tags(run, tmp_path, inputs)
 
 

@@ -179,7 +179,9 @@ print(json.dumps(tags.tolist()))
 
 
 def test_the_folder_is_that_of_paddles_format_and_runs_without_paddle(tmp_path, capsys):
-    run = trained(tmp_path, max_epochs=3, elmo=str(small_bilm(tmp_path)), char_features=True)
+    (tmp_path / "counts.txt").write_text("小林 3\n青石镇 2\n昨天 4\n", encoding="utf-8")
+    run = trained(tmp_path, max_epochs=3, elmo=str(small_bilm(tmp_path)), char_features=True,
+                  pieces="dictionary", dictionary=str(tmp_path / "counts.txt"))
     capsys.readouterr()
     main([str(tmp_path / "exported"), "--model", str(run), "--format", "onnx"])
     assert capsys.readouterr().out == (
@@ -193,7 +195,8 @@ def test_the_folder_is_that_of_paddles_format_and_runs_without_paddle(tmp_path, 
     )
     assert ours == others
     assert sorted(ours) == [
-        "characters.txt", "config.json", "elmo_segmentation.json", "elmo_vocab.txt", "pieces.json",
+        "characters.txt", "config.json", "dictionary.txt", "elmo_segmentation.json",
+        "elmo_vocab.txt", "pieces.json",
         "signature.json", "tags.txt", "width.tsv", "words.txt"]
     shapes = json.loads(ours["signature.json"])["shapes"]
     assert (shapes["elmo"], shapes["elmo_places"]) == ([-1, -1, -1], [-1, -1, 2])

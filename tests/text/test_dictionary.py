@@ -58,15 +58,20 @@ def test_files(tmp_path):
     path.write_text("春天 5 t\n\n花开 7\n", encoding="utf-8")
     dictionary = Dictionary.load(path)
     assert dictionary.counts == {"春天": 5, "花开": 7}
+    path.write_text("春天 5\n花开 7\n春天 4\n", encoding="utf-8")
+    assert Dictionary.load(path).counts == {"春天": 9, "花开": 7}
     path.write_text(dictionary.to_text(), encoding="utf-8")
     assert Dictionary.load(path).counts == dictionary.counts
 
 
 @pytest.mark.parametrize("text, message", [
     ("", "no words there"),
-    ("春天\n", "line 1: expected a word and its count, at least 1, found '春天'"),
+    ("春天\n", "line 1: expected a word and its count, at least 1 and of at most 15 digits, found "
+             "'春天'"),
     ("花开 2\n春天 0\n", "line 2: expected a word and its count"),
     ("春天 x\n", "line 1: expected"),
+    ("春天 ５\n", "line 1: expected"),
+    (f"春天 {'9' * 5000}\n", "line 1: expected a word and its count, at least 1 and of at most 15"),
 ])
 def test_malformed_files_are_told(tmp_path, text, message):
     path = tmp_path / "words.txt"

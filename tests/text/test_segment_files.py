@@ -234,6 +234,13 @@ def test_a_segmenter_that_is_not_installed_says_what_to_install(monkeypatch, tmp
         ({"segmenter": "rjieba", "user_dict": "words.txt"}, "jieba only"),
         ({"segmenter": "spaces"}, "segmenter must be one of jieba, rjieba, space"),
         ({"normalize": "nfc"}, "normalize must be one of none, nfkc"),
+        ({"dictionary_weights": "lengths"}, "--dictionary_weights goes with --segmenter"),
+        ({"segmenter": "characters", "hmm": False}, "--no_hmm goes with --segmenter jieba or"),
+        ({"segmenter": "dictionary", "dictionary": "jieba", "hmm": False}, "--no_hmm goes with"),
+        ({"segmenter": "characters", "split_latin": "false"}, "split_latin must be true or false"),
+        ({"hmm": 1}, "hmm must be true or false, not 1"),
+        ({"segmenter": None}, "segmenter must be a string, not None"),
+        ({"user_dict": 7}, "user_dict must be a string, not 7"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -36,6 +36,20 @@ def test_an_ablation_goes_on_where_it_stopped(tmp_path, capsys):
         ablate(given, 2)
 
 
+def test_runs_of_an_earlier_version_are_not_compared(tmp_path):
+    given = options(tmp_path, elmo=str(small_bilm(tmp_path)), save_dir=str(tmp_path / "ablation"),
+                    max_epochs=1)
+    ablate(given, 1)
+    checkpoint = tmp_path / "ablation/none_seed_0/step_00000003"
+    path = checkpoint / "training/state.json"
+    state = json.loads(path.read_text("utf-8"))
+    del state["scored_from"], state["options"]["pieces"]
+    path.write_text(json.dumps(state), "utf-8")
+    (checkpoint / "checksums.json").unlink()
+    with pytest.raises(InputError, match="none_seed_0: was made by an earlier version, which"):
+        ablate(given, 1)
+
+
 def outcome_of(counts):
     return Outcome(1, 1.0, {}, None, counts, {"shares": [1.0], "gamma": 1.0})
 

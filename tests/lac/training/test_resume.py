@@ -1,5 +1,6 @@
 """Training a tagger that was stopped goes on to the same bits, or says why it cannot."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,10 @@ import pytest
 
 from bilm.errors import InputError
 from bilm.storage.pretrained import open_model
-from bilm.storage.run_folder import RunFolder, latest_checkpoint
+from bilm.storage.run_folder import BEST, RunFolder, latest_checkpoint
 from lac.commands.train import main
 from lac.model_folder import read_tagger
+from lac.training.outcome import read_outcome
 from lac.training.resume import read_resumable
 from lac.training.run import TaggerRun, train, train_in
 from lac.training.setup import set_up
@@ -24,13 +26,29 @@ from tests.reference.taggers import (
     assert_equal_runs,
     options,
     small_bilm,
+    trained,
     two_corpora,
     write_text,
 )
 
 
+def train_until(run, stop_at):
+    """Train until SIGTERM comes after the step `stop_at`; return what the run returns."""
+    step = run.trainer.train_step
+
+    def step_and_signal():
+        result = step()
+        if run.trainer.step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return result
+
+    run.trainer.train_step = step_and_signal
+    return run.train()
+
+
 @pytest.mark.parametrize("changes", [
-    {}, {"elmo": "bilm", "finetune_elmo": True}, {"elmo": "bilm", "char_features": True},
+    {}, {"elmo": "bilm", "finetune_elmo": True},
+    {"elmo": "bilm", "pieces": "words", "char_features": True},
     {"train_path": "two corpora"},
 ], ids=str)
 @pytest.mark.parametrize("stop_at", [2, 6, 7])  # within an epoch, at its end, after it
@@ -43,17 +61,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, changes, stop_at):
     train(whole)
     parts = replace(whole, save_dir=str(tmp_path / "parts"))
     with RunFolder(parts.save_dir, "--save_dir") as folder:
-        run = TaggerRun(set_up(parts, folder))
-        step = run.trainer.train_step
-
-        def step_and_signal():
-            result = step()
-            if run.trainer.step == stop_at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return result
-
-        run.trainer.train_step = step_and_signal
-        assert run.train() is None
+        assert train_until(TaggerRun(set_up(parts, folder)), stop_at) is None
         checkpoint = read_resumable(folder)
         assert checkpoint.path.name == f"step_{stop_at:08d}"
         assert train_in(folder, type(whole)(**checkpoint.options), checkpoint) is not None
@@ -154,3 +162,60 @@ def test_a_dictionary_that_has_gone_does_not_stop_resuming(tmp_path):
     dictionary.unlink()
     main(["--resume", "--save_dir", given.save_dir, "--max_epochs", "2"])
     assert read_tagger(given.save_dir).customization.to_text() == "青石镇/ns\n"
+
+
+@pytest.mark.parametrize("changes, file", [
+    ({"pieces": "dictionary", "dictionary": "own"}, "dictionary.txt"),
+    ({"pieces": "words", "user_dict": "own"}, "jieba_words.txt"),
+], ids=str)
+def test_a_run_keeps_the_segmenters_files_as_they_were(tmp_path, changes, file):
+    own = tmp_path / "own words.txt"
+    own.write_text("青石镇 9\n云溪 7\n", encoding="utf-8")
+    given = options(
+        tmp_path, max_epochs=2,
+        **{name: str(own) if value == "own" else value for name, value in changes.items()},
+    )
+    with RunFolder(given.save_dir, "--save_dir") as folder:
+        run = TaggerRun(set_up(given, folder))
+        own.write_text("no dictionary", encoding="utf-8")
+        run.train()
+    own.unlink()
+    for epochs in ("5", "8"):  # three checkpoints each, of which the older ones are removed
+        main(["--resume", "--save_dir", given.save_dir, "--max_epochs", epochs, "--quiet"])
+    for folder in (tmp_path / "run", *(tmp_path / "run").glob("step_*")):
+        assert (folder / file).read_text(encoding="utf-8") == "青石镇 9\n云溪 7\n"
+    assert "青石镇" in read_tagger(given.save_dir).pieces().cut("去青石镇")
+
+
+def as_of_an_earlier_version(run):
+    """Make the checkpoints of a run what a version wrote that scored gold words."""
+    for checkpoint in run.glob("step_*"):
+        path = checkpoint / "training/state.json"
+        state = json.loads(path.read_text(encoding="utf-8"))
+        del state["scored_from"]
+        path.write_text(json.dumps(state), encoding="utf-8")
+        (checkpoint / "checksums.json").unlink()
+
+
+def test_a_finished_run_of_an_earlier_version_is_scored_again(tmp_path):
+    run = trained(tmp_path, max_epochs=2, pieces="words")
+    as_of_an_earlier_version(run)
+    (run / "result.json").unlink()
+    main(["--resume", "--save_dir", str(run), "--quiet"])
+    assert read_outcome(run).best_step == 6  # the last step of two epochs, scored again
+    assert latest_checkpoint(run, BEST).name == "step_00000006"
+
+
+def test_what_best_names_stays_until_there_is_another_best(tmp_path):
+    given = options(tmp_path, pieces="words")
+    with RunFolder(given.save_dir, "--save_dir") as folder:
+        assert train_until(TaggerRun(set_up(given, folder)), 7) is None
+        best = latest_checkpoint(folder.path, BEST)
+        as_of_an_earlier_version(folder.path)
+        resumed = TaggerRun(set_up(given, folder, read_resumable(folder)))
+        assert train_until(resumed, 8) is None  # before its next evaluation
+        assert latest_checkpoint(folder.path).name == "step_00000008"
+        assert latest_checkpoint(folder.path, BEST) == best
+        outcome = TaggerRun(set_up(given, folder, read_resumable(folder))).train()
+    assert outcome is not None and outcome.best_step == 9
+    assert not best.exists()

@@ -217,6 +217,8 @@ def test_larks_flags_are_understood(tmp_path, capsys):
     (["--use_gpu", "True"], "--use_gpu True: "),
     (["--resume"], "no checkpoint to resume from"),
     (["--test_path", "nowhere.tsv"], "no such file or folder: nowhere.tsv"),
+    (["--char_features"], "--char_features goes with --pieces words or dictionary"),
+    (["--dictionary_weights", "lengths"], "--dictionary_weights goes with --pieces dictionary"),
     (["--load_pretraining_params", "x", "--gru_size", "9"], "--gru_size cannot be combined with"),
 ])
 def test_bad_arguments_are_one_line(tmp_path, capsys, more, told, monkeypatch):
