@@ -1,7 +1,7 @@
 """Errors of the input, as opposed to defects of the program, and their messages of one line."""
 
 from difflib import get_close_matches
-from typing import Iterable
+from typing import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -17,6 +17,13 @@ class InputError(ValueError):
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).splitlines()))
+
+
+def listed(problems: Sequence[object], most: int = 10) -> str:
+    """Return problems side by side, the first ones of many and the number of the rest."""
+    shown = "; ".join(map(str, problems[:most]))
+    rest = len(problems) - most
+    return shown + (f"; and {rest} more" if rest > 0 else "")
 
 
 def out_of_memory(error: MemoryError) -> str:

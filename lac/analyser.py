@@ -1,11 +1,24 @@
 """From texts to words and tags: sentences, pieces, tags, and a user dictionary over them."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    cast,
+)
 
 import numpy as np
 
+from bilm.errors import InputError
 from bilm.text.lines import split_words
 from bilm.text.sentences import MAX_SENTENCE_CHARACTERS, cut_sentences, ends_sentence
 from lac.analysis import (
@@ -20,6 +33,7 @@ from lac.analysis import (
 from lac.customization import Customization
 from lac.network.posteriors import WordPlace
 from lac.pieces import Pieces
+from lac.tag_schemes import TagScheme
 
 if TYPE_CHECKING:  # both import Paddle, without which exported taggers run
     from lac.layer_cache import LayerCache
@@ -33,11 +47,13 @@ class CutTexts(NamedTuple):
         texts: The texts.
         sentences: The tokens of each sentence, white space among them.
         ends: For each text the number of sentences up to its end.
+        segmented: Whether the words were given.
     """
 
     texts: List[str]
     sentences: List[List[Token]]
     ends: List[int]
+    segmented: bool = False
 
     def tokens(self) -> List[List[str]]:
         """Return what the model sees of each sentence."""
@@ -45,25 +61,47 @@ class CutTexts(NamedTuple):
             [token.text for token in sentence if not token.is_space] for sentence in self.sentences
         ]
 
-    def continues(self) -> List[List[bool]]:
-        """Return for each of these tokens whether it continues a word of segmented text."""
+    def continues(self) -> Optional[List[List[bool]]]:
+        """Return for each of these tokens whether it continues a given word; None: none does."""
+        if not self.segmented:
+            return None
         return [
             [token.continues for token in sentence if not token.is_space]
             for sentence in self.sentences
         ]
 
 
+class PieceTagger(Protocol):
+    """What `Analyser` needs for words and tags.
+
+    Attributes:
+        scheme: The scheme of the tags.
+    """
+
+    scheme: TagScheme
+
+    def predict(
+        self,
+        sentences: Sequence[Sequence[str]],
+        cache: Optional["LayerCache"] = None,
+        progress: Optional[Callable[[int], object]] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> List[List[str]]:
+        """Return the tags of each sentence, one a piece; see `lac.prediction.Predictor`."""
+
+
 class Analyser:
     """Cuts texts into pieces, tags them, and joins them to words.
 
     Args:
-        predictor: Tags pieces.
+        predictor: Tags pieces; for confidences and margins it must be a `lac.prediction.Predictor`.
         pieces: Cuts text.
         convention: One of `lac.analysis.CONVENTIONS`.
     """
 
-    def __init__(self, predictor: "Predictor", pieces: Pieces, convention: str = "spans"):
-        self.predictor, self.pieces, self._convention = predictor, pieces, convention
+    def __init__(self, predictor: PieceTagger, pieces: Pieces, convention: str = "spans"):
+        self.predictor = cast("Predictor", predictor)
+        self.pieces, self._convention = pieces, convention
 
     def analyse(
         self, texts: Sequence[str], customization: Optional[Customization] = None,
@@ -97,7 +135,7 @@ class Analyser:
             elif not text.isspace():
                 sentences += self._sentences(text, customization)
             ends.append(len(sentences))
-        return CutTexts(list(texts), sentences, ends)
+        return CutTexts(list(texts), sentences, ends, segmented)
 
     def tag(
         self, cut: CutTexts, customization: Optional[Customization] = None,
@@ -206,7 +244,7 @@ class Analyser:
     def _whole(self, text: str) -> List[List[Token]]:
         """Return the tokens of a text as one sentence; several if it is too long for one."""
         parts = [text] if len(text) <= MAX_SENTENCE_CHARACTERS else cut_sentences(text)
-        return [[Token(piece) for piece in self.pieces.cut(part)] for part in parts]
+        return [list(map(_token, self.pieces.cut(part))) for part in parts]
 
     def _sentences(
         self, text: str, customization: Optional[Customization]
@@ -229,10 +267,12 @@ class Analyser:
                 sentences.append([])
             tokens = sentences[-1]
             for word in self.pieces.cut(sentence):
-                if word.isspace() and tokens and tokens[-1].is_space:
+                if not word.isspace():
+                    tokens.append(_token(word))
+                elif tokens and tokens[-1].is_space:
                     tokens[-1] = Token(tokens[-1].text + word, is_space=True)
                 else:
-                    tokens.append(Token(word, is_space=word.isspace()))
+                    tokens.append(Token(word, is_space=True))
 
     def _segmented_tokens(self, text: str, customization: Optional[Customization]) -> List[Token]:
         tokens = []
@@ -246,6 +286,24 @@ class Analyser:
                 for number, part in enumerate(parts)
             ]
         return tokens
+
+
+_token = lru_cache(1 << 14)(Token)  # the same few thousand pieces come again and again
+
+
+def checked_texts(texts: Iterable[str]) -> List[str]:
+    """Return texts as a list.
+
+    Raises:
+        InputError: They are not several texts, or one is not a string.
+    """
+    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
+        raise InputError(f"expected texts, found {type(texts).__name__}")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"text {number} must be a string, not {type(text).__name__}")
+    return texts
 
 
 def _places(tokens: Sequence[Token], analysis: Analysis) -> List[Optional[WordPlace]]:

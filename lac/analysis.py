@@ -134,7 +134,7 @@ class Reading(NamedTuple):
         if convention == "baidu":
             begins = np.tile([mark in "BS" for mark in marks], (len(tags), 1))
             return cls(begins, list(types), by_last=True)
-        begins = np.array([[not _continues(scheme, one, tag) for tag in tags] for one in tags])
+        begins = np.array([[not scheme.continues(one, tag) for tag in tags] for one in tags])
         return cls(begins, [kind or OUTSIDE for kind in types], by_last=False)
 
 
@@ -160,7 +160,7 @@ def analysis_of(
             space += token.text
             continue
         tag = next(remaining)
-        if token.continues or (not token.is_entry and _continues(scheme, previous, tag)):
+        if token.continues or (not token.is_entry and scheme.continues(previous, tag)):
             analysis.words[-1] += space + token.text
             analysis.sizes[-1] += 1
         else:
@@ -171,13 +171,8 @@ def analysis_of(
     if space:
         analysis.add_word(space, SPACE_TAG, 0)
     if any(token.is_entry for token in tokens):
-        _encode_tags(analysis, scheme)
+        _encode_tags(analysis, scheme, tags)
     return analysis
-
-
-def _continues(scheme: TagScheme, previous: str, tag: str) -> bool:
-    """Return whether a word goes on at `tag` when the tag before it is `previous`."""
-    return scheme.parse(tag)[0] in "IE" and not scheme.starts_span(previous, tag)
 
 
 def fixed_borders(tokens: Sequence[Token], convention: str) -> List[int]:
@@ -216,11 +211,18 @@ def _baidu_analysis(
     return analysis
 
 
-def _encode_tags(analysis: Analysis, scheme: TagScheme) -> None:
-    """Set the tags of the tokens from the words."""
+def _encode_tags(analysis: Analysis, scheme: TagScheme, before: Sequence[str]) -> None:
+    """Set the tags of the tokens from the words.
+
+    Args:
+        analysis: The words.
+        scheme: The scheme of the tags.
+        before: The model's tags, which tell whether it marks where words without a tag begin.
+    """
+    bare = ("",) if any(scheme.parse(tag)[1] == OUTSIDE for tag in before) else ("", OUTSIDE)
     analysis.token_tags[:] = [
         tag for kind, size in zip(analysis.tags, analysis.sizes) if size
-        for tag in ([OUTSIDE] * size if kind in (OUTSIDE, "") else scheme.encode(kind, size))
+        for tag in ([OUTSIDE] * size if kind in bare else scheme.encode(kind, size))
     ]
 
 
@@ -249,6 +251,9 @@ def with_entries(
         scheme: The scheme of the tags.
         convention: One of CONVENTIONS.
     """
+    matches = list(matches)
+    if not matches:
+        return analysis
     begins: List[bool] = []
     types: List[str] = []
     for word, kind in zip(analysis.words, analysis.tags):
@@ -259,7 +264,6 @@ def with_entries(
             scheme.parse(tag)[1] for token, tag in zip(analysis.tokens, analysis.token_tags)
             for _ in token
         ]
-    matches = list(matches)
     for match in matches:
         start = match.start
         for text, own_type in match.words:
@@ -270,8 +274,6 @@ def with_entries(
             start = end
         if start < len(begins):
             begins[start] = True
-    if not matches:
-        return analysis
     whole = "".join(analysis.words)
     starts = [place for place, is_begin in enumerate(begins) if is_begin]
     tokens = _split_tokens(whole, analysis.tokens, begins)
@@ -289,7 +291,7 @@ def with_entries(
         changed.add_word(core or word, types[end - 1] if size else SPACE_TAG, size, confidence)
         if core and core != word:  # an entry begins after white space within a word
             changed.add_word(word[len(core) :], SPACE_TAG, 0)
-    _encode_tags(changed, scheme)
+    _encode_tags(changed, scheme, analysis.token_tags)
     return changed
 
 

@@ -228,7 +228,7 @@ def _read_weights(source: PathLike) -> Tuple[Dict[str, np.ndarray], int]:
     if located is None:
         raise InputError(
             f"{source}: no folder of LARK's LAC demo: expected one file a variable, such as "
-            f"{lark.EMBEDDING} and crfw"
+            f"{lark.EMBEDDING} and crfw; of Baidu's LAC 2, name lac_model, seg_model or rank_model"
         )
     known = {name for entry in lark_lac.table(_MAX_LAYERS) for name in entry.theirs}
     variables: Dict[str, Any] = lark.read_variables(located, known)

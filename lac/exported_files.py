@@ -12,12 +12,11 @@ Nothing here imports Paddle.
 
 import shutil
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional, TypeVar
+from typing import NamedTuple
 
 from bilm.errors import InputError
 from bilm.files import PathLike, read_json
 from bilm.storage.side_files import CONFIG_FILE, VOCABULARY_FILE
-from bilm.text.lines import numbered_lines
 from bilm.text.segmenters import as_recorded, load_segmenter
 from bilm.text.shards import SEGMENTATION_FILE
 from bilm.text.vocabulary import Vocabulary
@@ -30,6 +29,8 @@ from lac.model_folder import (
     TAGS_FILE,
     WORDS_FILE,
     StoredTagger,
+    load_lines,
+    read_optional,
     read_segmentation,
 )
 from lac.network.config import TaggerConfig
@@ -46,8 +47,6 @@ _SAME_NAMES = (
 _OF_ELMO = {
     VOCABULARY_FILE: ELMO_VOCABULARY_FILE, SEGMENTATION_FILE: ELMO_SEGMENTATION_FILE,
 }
-
-_Content = TypeVar("_Content")
 
 
 class ExportedFiles(NamedTuple):
@@ -96,16 +95,13 @@ def read_files(path: PathLike) -> ExportedFiles:
             "lac export writes one"
         )
 
-    def optional(name: str, read: Callable[[Path], _Content]) -> Optional[_Content]:
-        return read(folder / name) if (folder / name).is_file() else None
-
     stored = StoredTagger(
         TaggerConfig.from_dict(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE)),
         load_tags(folder / TAGS_FILE),
-        optional(WORDS_FILE, Vocabulary.load),
-        optional(CHARACTERS_FILE, lambda file: [line for _, line in numbered_lines(file)]),
-        optional(WIDTH_FILE, load_table),
-        optional(CUSTOMIZATION_FILE, Customization.load),
+        read_optional(folder / WORDS_FILE, Vocabulary.load),
+        read_optional(folder / CHARACTERS_FILE, load_lines),
+        read_optional(folder / WIDTH_FILE, load_table),
+        read_optional(folder / CUSTOMIZATION_FILE, Customization.load),
         weights={},
         elmo=None,
         segmentation=read_segmentation(folder),

@@ -2,7 +2,7 @@
 
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-from bilm.errors import InputError
+from bilm.errors import InputError, listed
 from bilm.files import PathLike
 from lac.analysis import words_of
 from lac.tag_schemes import TagScheme
@@ -66,5 +66,5 @@ def _read(path: PathLike, is_gold: bool = False) -> _TaggedLines:
         if problem:
             problems.append(f"{path}, line {number}: {problem}")
     if problems:
-        raise InputError("; ".join(map(str, problems)))
+        raise InputError(listed(problems))
     return _TaggedLines(sentences, scheme)

@@ -15,7 +15,8 @@ PLACES = ("middle", "start", "end", "whole")  # of a piece in a word
 
 PAD_CHARACTER, UNKNOWN_CHARACTER = 0, 1
 _FIRST_CHARACTER = 2  # id of the first known one
-_REMEMBERED = 1 << 14  # sentences whose words for ELMo are kept from epoch to epoch
+_REMEMBERED = 1 << 14  # sentences whose words for ELMo are kept from epoch to epoch,
+_MAX_REMEMBERED = 200  # characters of the longest of them
 _MAX_CHARACTERS = 8  # of a word; from a longer one, the first and the last half
 
 
@@ -111,7 +112,8 @@ class Lookup:
             None if elmo_vocabulary is None else ElmoVocabulary(elmo_vocabulary, folder)
         )
         self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
-        self._elmo_cut = elmo_cut and lru_cache(_REMEMBERED)(lambda text: list(elmo_cut(text)))
+        self._elmo_cut = elmo_cut
+        self._remembered_words = lru_cache(_REMEMBERED)(self._words_of_text)
 
     def fold(self, tokens: Iterable[str]) -> List[str]:
         """Return the words in the widths of the tagger's vocabulary."""
@@ -152,8 +154,24 @@ class Lookup:
         return TokenIds(words, lengths, elmo, characters, elmo_lengths, places)
 
     def elmo_words(self, tokens: Sequence[str]) -> List[str]:
-        """Return the words that ELMo reads of a sentence of pieces."""
-        return list(tokens) if self._elmo_cut is None else self._elmo_cut("".join(tokens))
+        """Return the words that ELMo reads of a sentence of pieces, without white space.
+
+        Runs of letters and digits that stand side by side were apart in the text.
+        """
+        if self._elmo_cut is None:
+            return list(tokens)
+        text = ""
+        for token in tokens:
+            is_long = len(token) > 1 or _is_latin(text[-2:-1] or " ")
+            if is_long and _is_latin(text[-1:] or " ") and _is_latin(token[0]):
+                text += " "
+            text += token
+        words = self._remembered_words if len(text) <= _MAX_REMEMBERED else self._words_of_text
+        return list(words(text)) or [text]
+
+    def _words_of_text(self, text: str) -> Tuple[str, ...]:
+        cut = self._elmo_cut(text) if self._elmo_cut is not None else ()
+        return tuple(word for word in cut if not word.isspace())
 
     def elmo_ids(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Return ELMo's ids of sentences of its words; see `TokenIds`.
@@ -183,8 +201,9 @@ def places_in_words(pieces: Sequence[str], words: Sequence[str]) -> List[Tuple[i
     A piece that holds a border of words belongs to the word of its first character.
 
     Args:
-        pieces: Parts of a text; joined, they are the text.
-        words: Other parts of the same text, none empty.
+        pieces: Parts of a text; joined, they are the text. White space is in the middle of the
+            word before it.
+        words: Other parts of the same text without white space, none empty.
 
     Returns:
         Numbers of words, and numbers of PLACES.
@@ -193,6 +212,9 @@ def places_in_words(pieces: Sequence[str], words: Sequence[str]) -> List[Tuple[i
     places = []
     start, number = 0, 0
     for piece in pieces:
+        if piece.isspace():
+            places.append((number, 0))
+            continue
         while ends[number] <= start:
             number += 1
         is_start = start == ends[number] - len(words[number])
@@ -200,3 +222,7 @@ def places_in_words(pieces: Sequence[str], words: Sequence[str]) -> List[Tuple[i
         places.append((number, is_start + 2 * is_end))
         start += len(piece)
     return places
+
+
+def _is_latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()

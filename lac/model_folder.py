@@ -44,6 +44,7 @@ from bilm.text.lines import numbered_lines
 from bilm.text.segment_files import load_segmentation
 from bilm.text.segmenters import SegmentationOptions, as_recorded, load_segmenter
 from bilm.text.vocabulary import Vocabulary
+from lac.baidu import is_baidu_folder
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
 from lac.network.config import TaggerConfig
@@ -186,24 +187,33 @@ def read_tagger(path: PathLike) -> StoredTagger:
     verify_checksums(folder, training=False)
     config = TaggerConfig.from_dict(read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE))
 
-    def optional(name: str, read: Callable[[Path], _Content]) -> Optional[_Content]:
-        return read(folder / name) if (folder / name).is_file() else None
-
     stored = StoredTagger(
         config,
         load_tags(folder / TAGS_FILE),
-        optional(WORDS_FILE, Vocabulary.load),
-        optional(CHARACTERS_FILE, _read_lines),
-        optional(WIDTH_FILE, load_table),
-        optional(CUSTOMIZATION_FILE, Customization.load),
+        read_optional(folder / WORDS_FILE, Vocabulary.load),
+        read_optional(folder / CHARACTERS_FILE, load_lines),
+        read_optional(folder / WIDTH_FILE, load_table),
+        read_optional(folder / CUSTOMIZATION_FILE, Customization.load),
         as_float32(read_safetensors(folder / WEIGHTS_FILE), str(folder / WEIGHTS_FILE)),
         folder / ELMO_FOLDER if config.elmo_variant else None,
         read_segmentation(folder),
-        optional(TRAINING_WORDS_FILE, _read_lines),
-        optional(RANKER_FILE, lambda path: as_float32(read_safetensors(path), str(path))),
+        read_optional(folder / TRAINING_WORDS_FILE, load_lines),
+        read_optional(
+            folder / RANKER_FILE, lambda path: as_float32(read_safetensors(path), str(path))
+        ),
     )
     _check_sizes(stored, folder)
     return stored
+
+
+def read_optional(path: Path, read: Callable[[Path], _Content]) -> Optional[_Content]:
+    """Return what `read` makes of a file; None if there is no file."""
+    return read(path) if path.is_file() else None
+
+
+def load_lines(path: Path) -> List[str]:
+    """Return the lines of a file."""
+    return [line for _, line in numbered_lines(path)]
 
 
 def write_tagger(
@@ -370,10 +380,6 @@ def _link_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _read_lines(path: Path) -> List[str]:
-    return [line for _, line in numbered_lines(path)]
-
-
 def _check_sizes(stored: StoredTagger, path: Path) -> None:
     config = stored.config
     counts = [(TAGS_FILE, len(stored.tags), "num_tags", config.num_tags)]
@@ -397,6 +403,8 @@ def _check_sizes(stored: StoredTagger, path: Path) -> None:
 def _hint(path: Path) -> str:
     if not path.exists():
         return " (there is no such folder)" + hint_at_ready_models(path, "lac")
+    if is_baidu_folder(path):
+        return f"; it is a model of Baidu's LAC: lac convert {path} NEW_FOLDER --to lac"
     if (path / CONFIG_FILE).is_file():
         return "; it may be a biLM, which lac train --elmo takes"
     return ""

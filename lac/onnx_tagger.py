@@ -5,19 +5,16 @@ It needs onnxruntime; neither Paddle nor the package onnx is imported.
 
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, List, Optional, Sequence, Union, cast
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Union
 
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.inference.batching import plan_blocks
-from lac.analyser import Analyser
+from lac.analyser import Analyser, checked_texts
 from lac.analysis import Analysis
 from lac.customization import Customization, Source
 from lac.exported_files import ONNX_FILE, ExportedFiles, read_files
 from lac.tag_schemes import TagScheme
-
-if TYPE_CHECKING:
-    from lac.prediction import Predictor
 
 
 class OnnxTagger:
@@ -40,10 +37,7 @@ class OnnxTagger:
         stored = files.stored
         session = _open_session(Path(folder) / ONNX_FILE, threads)
         predictor = OnnxPredictor(session, files, batch_size)
-        # a cast: it tags, which is all that raw text needs
-        self._analyser = Analyser(
-            cast("Predictor", predictor), stored.pieces(), stored.config.convention
-        )
+        self._analyser = Analyser(predictor, stored.pieces(), stored.config.convention)
         self._customization = stored.customization
 
     def run(self, text: Union[str, Iterable[str]]) -> list:
@@ -68,13 +62,7 @@ class OnnxTagger:
         Raises:
             InputError: A text is not a string.
         """
-        if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes)):
-            raise InputError(f"expected texts, found {type(texts).__name__}")
-        texts = list(texts)
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"text {number} must be a string, not {type(text).__name__}")
-        return self._analyser.analyse(texts, self._customization)
+        return self._analyser.analyse(checked_texts(texts), self._customization)
 
     def load_customization(self, source: Source) -> None:
         """Use a user dictionary, see `lac.LAC.load_customization`.
@@ -111,12 +99,28 @@ class OnnxPredictor:
         self._tags = files.stored.tags
         self.scheme = TagScheme(files.stored.config.scheme)
 
-    def predict(self, sentences: Sequence[Sequence[str]], *_: Optional[object]) -> List[List[str]]:
+    def predict(
+        self,
+        sentences: Sequence[Sequence[str]],
+        cache: Optional[object] = None,
+        progress: Optional[Callable[[int], object]] = None,
+        continues: Optional[Sequence[Sequence[bool]]] = None,
+    ) -> List[List[str]]:
         """Return the tags of each sentence, one a piece.
 
         Args:
             sentences: Lists of pieces; an empty one has no tags.
+            cache: Not used: the model computes ELMo's layers itself.
+            progress: Called with the number of sentences of each batch.
+            continues: For each piece whether it must not begin a word, which the model cannot be
+                told; None: any may.
+
+        Raises:
+            InputError: A piece must not begin a word.
         """
+        if continues is not None and any(map(any, continues)):
+            raise InputError("an exported tagger decides itself where words begin: it takes no "
+                             "segmented text; use the tagger that was exported")
         tags: List[List[str]] = [[] for _ in sentences]
         for batch in chain.from_iterable(plan_blocks(map(len, sentences), self._batch_size)):
             ids = self._lookup([sentences[number] for number in batch])
@@ -124,6 +128,8 @@ class OnnxPredictor:
             (paths,) = self._session.run(["tags"], inputs)
             for number, path, length in zip(batch, paths, ids.lengths):
                 tags[number] = [self._tags[tag] for tag in path[:length]]
+            if progress is not None:
+                progress(len(batch))
         return tags
 
 

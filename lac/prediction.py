@@ -123,6 +123,10 @@ class Predictor:
         paths = best_paths(batch.emissions, batch.lengths, self._scores)
         return [[self.tags[tag] for tag in path] for path in paths]
 
+    def margins_of(self, batch: Batch) -> np.ndarray:
+        """Return what `margins` does of the sentences of a batch, shape (batch,)."""
+        return margins(batch.emissions, batch.lengths, self._scores)
+
     def word_probabilities(
         self, batch: Batch, words: Sequence[Sequence[WordPlace]], reading: Reading,
         borders: Sequence[Sequence[int]],
@@ -162,7 +166,7 @@ class Predictor:
         """
         of_sentences = np.full(len(sentences), np.inf)
         for batch in self.batches(sentences, None, continues):
-            of_sentences[batch.numbers] = margins(batch.emissions, batch.lengths, self._scores)
+            of_sentences[batch.numbers] = self.margins_of(batch)
         return of_sentences
 
     def layers(self, sentences: Sequence[Sequence[str]]) -> List[np.ndarray]:

@@ -8,12 +8,16 @@ of data/lac/.
 
 import re
 from types import ModuleType
-from typing import Iterable, Iterator, List, Union
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from bilm.text.lines import numbered_lines, split_words
 from bilm.text.sentences import cut_sentences
 from bilm.text.shards import find_shards
+from lac.analyser import Analyser
 from lac.analysis import Analysis
+from lac.customization import Customization
 from lac.tag_schemes import OUTSIDE, TagScheme
 from lac.tagged_files import TaggedSentence
 
@@ -68,6 +72,36 @@ def _mark_dates(words: List[str], types: List[str]) -> None:
     for place in range(1, len(words)):
         if words[place] in _DATE_UNITS and _NUMBER.fullmatch(words[place - 1]):
             types[place - 1] = types[place] = "t"
+
+
+def analyses_with_margins(
+    analyser: Analyser, texts: Sequence[str], customization: Optional[Customization] = None,
+    segmented: bool = False,
+) -> List[Tuple[Analysis, float]]:
+    """Return the words and tags of texts with their margins; each sentence is computed once.
+
+    Args:
+        analyser: The tagger's.
+        texts: The texts.
+        customization: See `Analyser.analyse`.
+        segmented: See `Analyser.analyse`.
+
+    Returns:
+        The results of `Analyser.analyse` and `Analyser.margins`.
+    """
+    cut = analyser.cut_texts(texts, customization, segmented)
+    predictor = analyser.predictor
+    tags: List[List[str]] = [[] for _ in cut.sentences]
+    margins = np.full(len(cut.sentences), np.inf)
+    for batch in predictor.batches(cut.tokens(), continues=cut.continues()):
+        margins[batch.numbers] = predictor.margins_of(batch)
+        for number, of_sentence in zip(batch.numbers, predictor.best_tags(batch)):
+            tags[number] = of_sentence
+    analyses = analyser.words(cut, tags, customization if not segmented else None)
+    return [
+        (analysis, float(margins[start:end].min(initial=np.inf)))
+        for analysis, start, end in zip(analyses, [0, *cut.ends], cut.ends)
+    ]
 
 
 def words_as_tokens(analysis: Analysis) -> TaggedSentence:

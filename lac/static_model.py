@@ -79,14 +79,15 @@ class ExportedTagger(nn.Layer):
         Args:
             words: Ids, int64, shape (batch, steps).
             lengths: Words in each row, int64, shape (batch,), each at least 1.
-            third: The third of `inputs`, if there is one; so are the others.
-            fourth: See `input_shapes`.
-            fifth: See `input_shapes`.
-            sixth: See `input_shapes`.
+            third: The third of `inputs`, if there is one. See `input_shapes`.
+            fourth: The fourth.
+            fifth: The fifth.
+            sixth: The sixth.
 
         Returns:
             int64 (batch, steps), and float32 (batch, steps, tags).
         """
+        # named one by one: paddle.jit.save counts no *inputs and refuses their specs
         given = dict(zip(self.inputs[2:], (third, fourth, fifth, sixth)))
         emissions = self.tagger(words, lengths, **given)
         return decode(emissions, lengths, self.start, self.stop, self.transitions), emissions

@@ -2,10 +2,12 @@
 
 import json
 from itertools import islice
-from typing import Callable, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Collection, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
+from bilm.text.lines import split_words
 from lac.analysis import Analysis
 from lac.tag_names import ENTITY_TYPES
+from lac.tag_schemes import OUTSIDE
 from lac.tagged_files import TaggedSentence, to_line
 
 BLOCK_LINES = 256  # analysed together, so that batches are full
@@ -25,7 +27,7 @@ class OutputOptions(NamedTuple):
 
 
 def _as_words(_line: str, analysis: Analysis, _options: OutputOptions) -> str:
-    return " ".join(f"{word}/{tag}" for word, tag in zip(analysis.words, analysis.tags))
+    return " ".join(f"{word}/{tag or OUTSIDE}" for word, tag in zip(analysis.words, analysis.tags))
 
 
 def _as_cut(_line: str, analysis: Analysis, _options: OutputOptions) -> str:
@@ -52,14 +54,18 @@ def _as_entities(line: str, analysis: Analysis, options: OutputOptions) -> str:
 
 
 def _as_tsv(_line: str, analysis: Analysis, _options: OutputOptions) -> str:
-    if not analysis.tokens:
-        return ""
-    return to_line(TaggedSentence(analysis.tokens, analysis.token_tags))
+    pairs = _tagged_tokens(analysis)
+    return to_line(TaggedSentence(*map(list, zip(*pairs)))) if pairs else ""
 
 
 def _as_conll(_line: str, analysis: Analysis, _options: OutputOptions) -> str:
+    return "".join(f"{token}\t{tag}\n" for token, tag in _tagged_tokens(analysis))
+
+
+def _tagged_tokens(analysis: Analysis) -> List[Tuple[str, str]]:
+    """Return tokens and tags without white space, which only models of Baidu's LAC tag."""
     pairs = zip(analysis.tokens, analysis.token_tags)
-    return "".join(f"{token}\t{tag}\n" for token, tag in pairs)
+    return [(token, tag) for token, tag in pairs if split_words(token)]
 
 
 def _rounded(confidence: Optional[float]) -> Optional[float]:

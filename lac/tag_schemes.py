@@ -59,6 +59,7 @@ class TagScheme:
             raise InputError(f"the tag scheme must be one of {', '.join(SCHEMES)}, not {name!r}")
         self.name = name
         self._parsed: Dict[str, Tuple[str, str]] = {}
+        self._continuing: Dict[Tuple[str, str], bool] = {}
 
     @classmethod
     def of(cls, tags: Iterable[str]) -> "TagScheme":
@@ -169,6 +170,14 @@ class TagScheme:
             before, kind_before = self.parse(previous)
             return before not in "BI" or kind_before != kind
         return mark in "BS"
+
+    def continues(self, previous: str, tag: str) -> bool:
+        """Return whether a span goes on at `tag` when the tag before it is `previous`."""
+        pair = previous, tag
+        if pair not in self._continuing:
+            is_inside = self.parse(tag)[0] in "IE"
+            self._continuing[pair] = is_inside and not self.starts_span(previous, tag)
+        return self._continuing[pair]
 
     def may_follow(self, previous: str, tag: str) -> bool:
         """Return whether `tag` may follow `previous`; O also stands for a sentence's border."""

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import chain
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from bilm.errors import InputError
+from bilm.errors import InputError, listed
 from bilm.files import PathLike
 from bilm.text.lines import numbered_lines, split_words
 from bilm.text.sentences import find_inputs
@@ -69,7 +69,7 @@ def read_tagged(pattern: PathLike, scheme: Optional[TagScheme] = None) -> Tagged
     Raises:
         InputError: There are no files, they have no sentence, or lines are malformed: not UTF-8,
             not as many tags as words, a word without a tag, or a tag that cannot follow the one
-            before it. All malformed lines are listed.
+            before it. The first malformed lines are listed.
     """
     (sentences,), scheme = _read([find_tagged_files(pattern)], scheme)
     return TaggedCorpus(sentences, scheme)
@@ -112,7 +112,7 @@ def _read(
         if problem:
             problems.append(f"{where}: {problem}")
     if problems:
-        raise InputError("; ".join(map(str, problems)))
+        raise InputError(listed(problems))
     return parts, scheme
 
 

@@ -1,6 +1,5 @@
 """Raw Chinese text to words with part-of-speech and entity tags."""
 
-from collections.abc import Mapping
 from functools import cached_property
 from itertools import chain
 from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Union
@@ -10,6 +9,7 @@ import numpy as np
 from bilm.errors import InputError
 from bilm.files import PathLike
 from bilm.hardware import prepare_device
+from lac.analyser import checked_texts
 from lac.analysis import Analysis
 from lac.customization import Customization, Source
 from lac.pretrained import analyser_of, load_ranking, load_tagger, save_tagger
@@ -165,14 +165,15 @@ class LAC:
             raise InputError(
                 "the tagger has no ranker; lac convert imports one from the rank_model of LAC"
             )
-        texts = _checked([text] if isinstance(text, str) else text)
-        cut = self._analyser.cut_texts(texts, self._customization)
+        texts = checked_texts([text] if isinstance(text, str) else text)
+        customization = self._customization
+        cut = self._analyser.cut_texts(texts, customization)
         pieces = cut.tokens()
         tags = self._predictor.predict(pieces)
         ranks = self._ranking.of_pieces(pieces, tags)
         ranked = []
         start = 0
-        for analysis, end in zip(self._analyser.words(cut, tags, self._customization), cut.ends):
+        for analysis, end in zip(self._analyser.words(cut, tags, customization), cut.ends):
             of_words = ranks_of_words(
                 analysis, list(chain(*pieces[start:end])), list(chain(*ranks[start:end]))
             )
@@ -181,8 +182,13 @@ class LAC:
         return ranked[0] if isinstance(text, str) else ranked
 
     def pieces(self, text: str) -> List[str]:
-        """Return the pieces of a text that the tagger tags, without white space."""
-        return [piece for piece in self._analyser.pieces.cut(text) if not piece.isspace()]
+        """Return the pieces of a text that the tagger tags.
+
+        White space is none, except to a tagger imported from Baidu's LAC.
+        """
+        reads_space = self.stored.config.convention == "baidu"
+        cut = self._analyser.pieces.cut(text)
+        return [piece for piece in cut if reads_space or not piece.isspace()]
 
     def elmo_words(self, text: str) -> List[str]:
         """Return the words of a text that ELMo reads, without white space.
@@ -239,7 +245,7 @@ class LAC:
         Raises:
             InputError: A text is not a string.
         """
-        texts = _checked(texts)
+        texts = checked_texts(texts)
         return self._analyser.analyse(texts, self._customization, segmented, confidence)
 
     def margins(self, texts: Iterable[str], segmented: bool = False) -> List[float]:
@@ -257,16 +263,5 @@ class LAC:
         Raises:
             InputError: A text is not a string.
         """
-        cut = self._analyser.cut_texts(_checked(texts), self._customization, segmented)
+        cut = self._analyser.cut_texts(checked_texts(texts), self._customization, segmented)
         return self._analyser.margins(cut)
-
-
-def _checked(texts: Iterable[str]) -> List[str]:
-    """Return the texts as a list, or raise an InputError."""
-    if not isinstance(texts, Iterable) or isinstance(texts, (str, bytes, Mapping)):
-        raise InputError(f"expected texts, found {type(texts).__name__}")
-    texts = list(texts)
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"text {number} must be a string, not {type(text).__name__}")
-    return texts

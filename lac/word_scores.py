@@ -86,7 +86,7 @@ class WordScores:
 
         Args:
             words: The gold words.
-            types: The type of each, O for none.
+            types: The type of each, O or an empty string for none.
             predicted_words: The predicted words of the same text.
             predicted_types: The type of each, O for none.
             where: Name of the sentence for messages; None: its number, from 1 on.
@@ -206,7 +206,7 @@ def _placed(words: Sequence[str], types: Sequence[str], where: str) -> _Placed:
     placed, start = {}, 0
     for word, kind in zip(map(_without_space, words), types):
         if word:
-            placed[start, start + len(word)] = _Word(word, kind)
+            placed[start, start + len(word)] = _Word(word, kind or OUTSIDE)
             start += len(word)
     return placed
 

@@ -43,9 +43,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     tagger, stored = load_tagger(options.model)
     analyser = analyser_of(tagger, stored, options.batch_size)
     is_raw = options.input == "raw"
-    # the tags of pieces are in a scheme of their own, those of words in the tagger's
-    scheme = analyser.predictor.scheme if analyser.pieces.kind == "words" else None
-    corpus = read_tagged(options.data, scheme)
+    corpus = read_tagged(options.data)
     warn_of_unknown_types(corpus, stored, options.data)
     texts = texts_of(corpus) if is_raw else [" ".join(each.tokens) for each in corpus.sentences]
     cut = analyser.cut_texts(texts, stored.customization, segmented=not is_raw)

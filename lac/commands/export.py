@@ -18,8 +18,7 @@ def build_parser() -> Parser:
     )
     output.add_argument(
         "--format", choices=("paddle", "onnx"), default="paddle",
-        help="paddle: a static model for paddle.inference; onnx: needs the extra [onnx] "
-             "(default: paddle)",
+        help="paddle: a static model for paddle.inference; onnx: needs the extra [onnx]",
     )
     parser.group("model").add_argument(
         "--model", required=True, metavar="DIR", help="tagger's folder or training run's folder"

@@ -13,7 +13,7 @@ from bilm.program.parser import Parser
 from bilm.text.lines import split_words
 from bilm.text.segmenters import import_quietly
 from lac.commands.options import add_batch_options
-from lac.silver_labels import label, sentences_of, words_as_tokens
+from lac.silver_labels import analyses_with_margins, label, sentences_of, words_as_tokens
 from lac.tag_files import BLOCK_LINES
 from lac.tagged_files import TaggedSentence, to_line
 
@@ -47,8 +47,9 @@ def build_parser() -> Parser:
 
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Label as the command line says."""
-    options = build_parser().parse_args(arguments)
-    _check(options)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    _check(options, parser)
     is_raw = (options.input or ("raw" if options.model else "segmented")) == "raw"
     sentences = sentences_of(options.patterns, options.max_sentences, is_raw)
     if options.model:
@@ -61,14 +62,18 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     print(f"wrote {options.output}: {len(lines)} sentences{without if options.min_margin else ''}")
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, parser: Parser) -> None:
     if options.max_sentences < 0:
         raise InputError(f"--max_sentences must be 0 or more, not {options.max_sentences}")
     if not 0 <= options.min_margin < math.inf:
         raise InputError(f"--min_margin must be 0 or more, not {options.min_margin:g}")
     if not options.model:
-        if options.min_margin:
-            raise InputError("--min_margin needs --model: jieba's dictionary has no margins")
+        names = ("min_margin", "use_gpu", "threads", "batch_size")
+        given = [name for name in names if getattr(options, name) != parser.get_default(name)]
+        if given:
+            need = "needs" if len(given) == 1 else "need"
+            raise InputError(f"--{' and --'.join(given)} {need} --model: jieba's dictionary has no "
+                             "margins, device or batches")
         if options.input == "raw":
             raise InputError("--input raw needs --model; segment the text with `bilm segment`")
     if not Path(options.output).absolute().parent.is_dir():
@@ -86,21 +91,18 @@ def _by_tagger(
 ) -> Tuple[List[TaggedSentence], int]:
     """Return the labelled sentences, and the number of those that are dropped."""
     prepare_device(options.use_gpu, options.threads)  # before this import of Paddle
-    from lac.tagging import LAC
+    from lac.pretrained import analyser_of, load_tagger
 
-    lac = LAC(
-        options.model, batch_size=options.batch_size, use_gpu=options.use_gpu,
-        threads=options.threads,
-    )
+    tagger, stored = load_tagger(options.model)
+    analyser = analyser_of(tagger, stored, options.batch_size)
     labelled: List[TaggedSentence] = []
     dropped = 0
     while block := list(islice(sentences, BLOCK_LINES)):
         if options.min_margin:
-            margins = lac.margins(block, segmented=not is_raw)
-            kept = [sentence for sentence, margin in zip(block, margins)
-                    if margin >= options.min_margin]
-            dropped += len(block) - len(kept)
-            block = kept
-        of_block = map(words_as_tokens, lac.analyse(block, segmented=not is_raw))
-        labelled += [sentence for sentence in of_block if sentence.tokens]
+            pairs = analyses_with_margins(analyser, block, stored.customization, not is_raw)
+            analyses = [analysis for analysis, margin in pairs if margin >= options.min_margin]
+            dropped += len(block) - len(analyses)
+        else:
+            analyses = analyser.analyse(block, stored.customization, segmented=not is_raw)
+        labelled += [sentence for sentence in map(words_as_tokens, analyses) if sentence.tokens]
     return labelled, dropped

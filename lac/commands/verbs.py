@@ -8,7 +8,7 @@ from bilm.program.running import Verbs
 
 GROUPS = {
     "training": {
-        "label": "tags by jieba's dictionary, for text without labels",
+        "label": "tags by a tagger or jieba's dictionary, for text without labels",
         "train": "train a tagger with or without ELMo, or resume training",
         "ablate": "train with and without ELMo on several seeds, and compare",
         "evaluate": "precision, recall and F1 of a tagger on tagged text",
@@ -18,8 +18,8 @@ GROUPS = {
     "use of a tagger": {
         "tag": "words and tags of a text",
         "serve": "a tagger over HTTP, with a page to see it work",
-        "export": "a tagger as one static model for paddle.inference",
-        "convert": "what bilm convert does, and taggers of LARK's LAC demo",
+        "export": "a tagger as one model for paddle.inference or onnxruntime",
+        "convert": "what bilm convert does, and taggers of LARK and of Baidu's LAC",
     },
     "shell": {
         "completion": "a script that completes verbs and flags on Tab",

@@ -13,7 +13,8 @@ def files_of_types(pattern: str, types: Sequence[str]) -> List[List[str]]:
     """Return the names of the files of each corpus, sorted.
 
     A file belongs to a corpus if its name, or that of a folder around it, starts with the
-    corpus's name. Folders that the pattern names without wildcards do not count.
+    corpus's name; if it starts with several, the longest one counts. Folders that the pattern
+    names without wildcards do not count.
 
     Args:
         pattern: A file, a folder or a glob, see `find_tagged_files`.
@@ -26,7 +27,11 @@ def files_of_types(pattern: str, types: Sequence[str]) -> List[List[str]]:
     files: Dict[str, List[str]] = {kind: [] for kind in types}
     for name in find_tagged_files(pattern):
         parts = Path(name).relative_to(base).parts
-        owners = [kind for kind in types if any(part.startswith(kind) for part in parts)]
+        longest = {
+            max((kind for kind in types if part.startswith(kind)), key=len, default=None)
+            for part in parts
+        }
+        owners = [kind for kind in types if kind in longest]
         if len(owners) != 1:
             raise InputError(
                 f"{name}: belongs to {' and '.join(owners) or 'none'} of the corpora of "

@@ -48,8 +48,8 @@ def read_corpora(options: TaggerOptions) -> Corpora:
         train = read_together(files_of_types(options.train_path, options.corpus_types))
     else:
         train = read_tagged(options.train_path)
-    dev = read_tagged(options.dev_path, train.scheme)
-    test = read_tagged(options.test_path, train.scheme) if options.test_path else None
+    dev = read_tagged(options.dev_path)  # words are compared, whatever the scheme of their tags
+    test = read_tagged(options.test_path) if options.test_path else None
     sentences = train.sentences
     if len(sentences) > 1 and all(len(sentence.tokens) == 1 for sentence in sentences):
         _log.warning(

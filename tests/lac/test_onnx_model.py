@@ -196,7 +196,8 @@ def test_the_folder_is_that_of_paddles_format_and_runs_without_paddle(tmp_path, 
     assert ours == others
     assert sorted(ours) == [
         "characters.txt", "config.json", "dictionary.txt", "elmo_segmentation.json",
-        "elmo_vocab.txt", "pieces.json", "signature.json", "tags.txt", "width.tsv", "words.txt"]
+        "elmo_vocab.txt", "pieces.json",
+        "signature.json", "tags.txt", "width.tsv", "words.txt"]
     shapes = json.loads(ours["signature.json"])["shapes"]
     assert (shapes["elmo"], shapes["elmo_places"]) == ([-1, -1, -1], [-1, -1, 2])
     model = onnx.load(str(tmp_path / "exported/model.onnx"))

@@ -104,11 +104,21 @@ def test_a_user_dictionary_and_batches_are_as_in_lac(taggers):
         assert tagger.run(texts[0]) == lac.run(texts[0])
 
 
-@pytest.mark.parametrize("wrong", [5, None, b"abc", ["好", None]])
+@pytest.mark.parametrize("wrong", [5, None, b"abc", ["好", None], {"春天": 1}])
 def test_what_is_no_text_is_told(taggers, wrong):
     tagger = OnnxTagger(taggers["words"][1])
     with pytest.raises(InputError, match="expected texts|must be a string"):
         tagger.run(wrong)
+
+
+def test_segmented_text_is_refused_and_progress_told(taggers):
+    predictor = OnnxTagger(taggers["words"][1], batch_size=2)._analyser.predictor
+    sizes = []
+    tags = predictor.predict([["春天"], [], ["春天", "到"], ["到"]], None, sizes.append, [[False]])
+    assert [len(of_sentence) for of_sentence in tags] == [1, 0, 2, 1]
+    assert sorted(sizes) == [1, 2]
+    with pytest.raises(InputError, match="it takes no segmented text"):
+        predictor.predict([["春天", "到"]], continues=[[False, True]])
 
 
 def copied(source, target, without):

@@ -1,15 +1,20 @@
 """From raw text to words and back, for every kind of pieces."""
 
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac import LAC
+from lac.lookup import Lookup
 from lac.model_folder import read_tagger, write_tagger
 from lac.pretrained import load_analyser
-from tests.reference.taggers import options, small_bilm, trained
+from lac.tag_files import tag_lines
+from lac.tagged_files import parse_line
+from tests.reference.taggers import options, small_bilm, trained, write_text
 
 CHARACTERS = "小林陈晨昨天去了青石镇云溪大学读书，。！？；”  \u3000\t\n我爱12a.ＡbÉ😀\u0301\ufffe龘"
 ENTRIES = ["昨天去/t", "青石/ns 镇", "1 2a", "。我/x", "学读 书/v", "\u3000/w", "陈/nr"]
@@ -129,3 +134,36 @@ def test_options_of_pieces_are_stored(tmp_path):
     assert stored.segmentation.dictionary_weights == "lengths"
     assert stored.segmentation.dictionary != path  # a copy, in the tagger
     assert options(tmp_path).pieces == "characters"
+
+
+def test_words_without_a_tag_keep_their_borders_beside_entries(tmp_path):
+    write_text(tmp_path, ["我们 去 了 北京\tO O O LOC-B", "北京 很 大\tLOC-B O O"])
+    lac = LAC(trained(tmp_path, max_epochs=40))
+    before, = lac.analyse(["我们去了北京"])
+    lac.load_customization(["北京/LOC"])
+    after, = lac.analyse(["我们去了北京"])
+    assert before.token_tags == after.token_tags
+    assert set(after.token_tags) <= set(lac.stored.tags)
+
+
+def test_white_space_is_no_token_of_the_files(run):
+    lac = LAC(run)
+    (line,) = tag_lines(lac.analyse, ["小林 昨天\u3000 去"], "tsv")
+    sentence = parse_line(line)  # which refuses other numbers of words and tags
+    assert "".join(sentence.tokens).replace("\u3000", "") == "小林昨天去"
+
+
+@pytest.mark.parametrize("pieces, words", [
+    (["用", "hello", "world"], ["用", "hello", "world"]),
+    (["a", "b", "花", "iPhone", "15", "Pro"], ["ab", "花", "iPhone", "15", "Pro"]),
+    (["春", " ", "天"], ["春", "天"]),
+    ([" "], [" "]),
+])
+def test_what_elmo_reads_of_pieces(pieces, words):
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, "花"])
+    cut = re.compile(r"[a-zA-Z0-9]+|.", re.DOTALL).findall
+    lookup = Lookup(vocabulary, None, elmo_vocabulary=vocabulary, elmo_cut=cut)
+    assert lookup.elmo_words(pieces) == words
+    places = lookup([pieces]).elmo_places[0]
+    for piece, (number, _) in zip(pieces, places):
+        assert piece.isspace() or piece in words[number]

@@ -7,7 +7,16 @@ from bilm.program.running import run_main
 from bilm.text.segmenters import import_quietly
 from lac.analysis import Analysis
 from lac.commands.label import main
-from lac.silver_labels import TYPES, label, type_of, words_as_tokens
+from lac.customization import Customization
+from lac.prediction import Predictor
+from lac.pretrained import analyser_of, load_tagger
+from lac.silver_labels import (
+    TYPES,
+    analyses_with_margins,
+    label,
+    type_of,
+    words_as_tokens,
+)
 from lac.tagged_files import read_tagged, to_line
 from lac.tagging import LAC
 from tests.reference.chains import all_scores
@@ -104,6 +113,40 @@ def test_sentences_below_the_margin_are_dropped_and_counted(tmp_path, capsys, ru
     assert f"6 sentences, without 3 whose margin is below {least:g}" in printed
 
 
+@pytest.mark.parametrize("segmented", [False, True])
+def test_words_and_margins_are_those_of_two_passes_but_each_sentence_is_computed_once(
+    monkeypatch, run, segmented
+):
+    tagger, stored = load_tagger(run)
+    analyser = analyser_of(tagger, stored, batch_size=2)
+    entries = Customization(["青石镇/x", "书 很"])
+    texts = ["小林说", " ", "花开。青石镇的书很旧！", "桥", ""]
+    analyses = analyser.analyse(texts, entries, segmented)
+    cut = analyser.cut_texts(texts, entries, segmented)
+    margins = analyser.margins(cut)
+    computed = []
+    emissions = analyser.predictor._emissions
+    monkeypatch.setattr(analyser.predictor, "_emissions", lambda ids, *more: (
+        computed.append(len(ids.lengths)) or emissions(ids, *more)))
+    assert analyses_with_margins(analyser, texts, entries, segmented) == [*zip(analyses, margins)]
+    assert "x" in analyses[2].tags or segmented
+    assert sum(computed) == sum(map(bool, cut.tokens())) > 2
+
+
+def test_the_program_computes_no_sentence_twice(tmp_path, capsys, monkeypatch, run):
+    computed = []
+    batches = Predictor.batches
+
+    def counted(*arguments, **more):
+        for batch in batches(*arguments, **more):
+            computed.extend(batch.numbers)
+            yield batch
+
+    monkeypatch.setattr(Predictor, "batches", counted)
+    labels(tmp_path, capsys, "小林说。\n花开！\n", "--model", run, "--min_margin", "1e-9")
+    assert sorted(computed) == [0, 1]
+
+
 def test_a_texts_margin_is_that_of_its_two_best_analyses(run):
     lac = LAC(run)
     predictor = lac._predictor
@@ -143,6 +186,9 @@ def test_white_space_is_no_word_and_a_word_with_it_is_a_span_of_several():
     (["--min_margin", "1"], "--min_margin needs --model"),
     (["--min_margin", "-1", "--model", "x"], "--min_margin must be 0 or more, not -1"),
     (["--min_margin", "nan", "--model", "x"], "--min_margin must be 0 or more, not nan"),
+    (["--threads", "1"], "--threads needs --model: jieba's dictionary has no margins, device or"),
+    (["--use_gpu"], "--use_gpu needs --model"),
+    (["--batch_size", "8", "--min_margin", "1"], "--min_margin and --batch_size need --model"),
     (["--input", "raw"], "--input raw needs --model"),
     (["--model", "nowhere"], "nowhere: no tagger there"),
 ])

@@ -98,3 +98,11 @@ def test_tag_files_with_and_without_numbers(tmp_path):
 def test_damaged_tag_files_are_told(tmp_path, text, told):
     with pytest.raises(InputError, match=told):
         load_tags(write(tmp_path / "t", text))
+
+
+def test_of_many_problems_the_first_are_told(tmp_path):
+    path = tmp_path / "words.tsv"
+    path.write_text("春天 来了\n" * 40, encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        read_tagged(path)
+    assert str(error.value).endswith("; and 30 more") and "line 10:" in str(error.value)

@@ -76,6 +76,18 @@ def test_files_belong_to_the_corpus_that_starts_their_or_a_folders_name(
     assert sorted(name.split("/")[-1] for name in chats) == ["a.tsv", "b.tsv"]
 
 
+def test_of_several_names_that_fit_the_longest_one_counts(tmp_path):
+    for name in ("news/a.tsv", "news_1.tsv", "news2_1.tsv", "news2/b.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_text((tmp_path / name).parent, name=(tmp_path / name).name)
+    news, news2 = files_of_types(str(tmp_path), ["news", "news2"])
+    assert [name.split("/")[-1] for name in news] == ["a.tsv", "news_1.tsv"]
+    assert [name.split("/")[-1] for name in news2] == ["b.tsv", "news2_1.tsv"]
+    write_text(tmp_path / "news2", name="news_c.tsv")
+    with pytest.raises(InputError, match="news_c.tsv: belongs to news and news2 of the corpora"):
+        files_of_types(str(tmp_path), ["news", "news2"])
+
+
 def test_a_name_that_looks_like_a_glob_is_one_too(tmp_path):
     (tmp_path / "news [1]").mkdir()
     write_text(tmp_path / "news [1]", name="news.tsv")

@@ -265,3 +265,12 @@ def test_figures_of_training(tmp_path, capsys):
     assert found["dev"] == read_outcome(tmp_path / "run").dev
     assert (Path(found["model"]) / "config.json").is_file()
     assert printed.err.startswith("finished at epoch 2.00") and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["words", "characters"])
+def test_dev_tags_without_marks_are_those_of_marked_training_data(tmp_path, kind):
+    write_text(tmp_path)
+    bare = [line.replace("-B", "").replace("-I", "") for line in LINES[2:5]]
+    dev = write_text(tmp_path, bare, "dev.tsv")
+    outcome = train(options(tmp_path, dev_path=str(dev), pieces=kind, max_epochs=20))
+    assert outcome.dev["f1"] > 0.5
