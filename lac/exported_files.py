@@ -30,6 +30,7 @@ from lac.model_folder import (
     WORDS_FILE,
     StoredTagger,
     load_lines,
+    looks_up_normalized,
     read_optional,
     read_segmentation,
 )
@@ -108,24 +109,25 @@ def read_files(path: PathLike) -> ExportedFiles:
     )
     lookup = stored.lookup()
     if stored.config.elmo_variant is not None:
-        lookup = _with_elmo(lookup, stored.config, folder)
+        lookup = _with_elmo(lookup, stored, folder)
     return ExportedFiles(stored, lookup)
 
 
-def _with_elmo(lookup: Lookup, config: TaggerConfig, folder: Path) -> Lookup:
+def _with_elmo(lookup: Lookup, stored: StoredTagger, folder: Path) -> Lookup:
     """Return the lookup of a tagger with ELMo from that of the same tagger without."""
     num_characters = _num_characters(folder / SIGNATURE_FILE)
-    vocabulary, cut = None, None
+    vocabulary, cut, config = None, None, stored.config
+    path = folder / ELMO_SEGMENTATION_FILE
+    recorded = read_json(path) if path.is_file() else None
     if not num_characters:
         if not (folder / ELMO_VOCABULARY_FILE).is_file():
             raise InputError(f"{folder}: has no {ELMO_VOCABULARY_FILE}; export the tagger again")
         vocabulary = Vocabulary.load(folder / ELMO_VOCABULARY_FILE)
     if config.elmo_reads == "words":
-        path = folder / ELMO_SEGMENTATION_FILE
-        cut = load_segmenter(as_recorded(read_json(path) if path.is_file() else None))
+        cut = load_segmenter(as_recorded(recorded))
     return Lookup(
         lookup.words, lookup.folder, lookup.characters, vocabulary, num_characters,
-        config.elmo_unknown, cut,
+        config.elmo_unknown, cut, looks_up_normalized(stored.segmentation, recorded),
     )
 
 

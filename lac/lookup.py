@@ -1,5 +1,6 @@
 """From pieces to the ids of a tagger and its ELMo."""
 
+import unicodedata
 from functools import lru_cache
 from itertools import accumulate
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
@@ -60,11 +61,14 @@ class ElmoVocabulary:
     Args:
         vocabulary: The biLM's vocabulary, most frequent words first.
         folder: Folds widths; None: words are looked up as they are.
+        is_normalized: Whether the biLM's text was normalized (NFKC).
     """
 
-    def __init__(self, vocabulary: Vocabulary, folder: Optional[WidthFolder]):
+    def __init__(
+        self, vocabulary: Vocabulary, folder: Optional[WidthFolder], is_normalized: bool = False
+    ):
         self.vocabulary = vocabulary
-        self._folder = folder
+        self._folder, self._is_normalized = folder, is_normalized
         self._by_folded: Dict[str, str] = {}
         if folder is not None:
             for word in vocabulary.words:
@@ -72,6 +76,8 @@ class ElmoVocabulary:
 
     def known_form(self, word: str) -> str:
         """Return the biLM's form of `word`, or `word` itself if the biLM has none."""
+        if self._is_normalized and word not in self.vocabulary:
+            word = unicodedata.normalize("NFKC", word)
         if self._folder is None or word in self.vocabulary:
             return word
         return self._by_folded.get(self._folder.fold(word), word)
@@ -91,6 +97,7 @@ class Lookup:
             otherwise 0.
         elmo_unknown: See `TaggerConfig`.
         elmo_cut: Cuts a sentence into the words that ELMo reads; None: it reads the pieces.
+        elmo_is_normalized: Whether words that ELMo does not know are normalized (NFKC).
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Lookup:
         elmo_characters: int = 0,
         elmo_unknown: str = "unk",
         elmo_cut: Optional[Callable[[str], Iterable[str]]] = None,
+        elmo_is_normalized: bool = False,
     ):
         self.words, self.folder, self.characters = words, folder, characters
         self._character_ids = {
@@ -109,7 +117,8 @@ class Lookup:
             for number, character in enumerate(characters or (), start=_FIRST_CHARACTER)
         }
         self._elmo = (
-            None if elmo_vocabulary is None else ElmoVocabulary(elmo_vocabulary, folder)
+            None if elmo_vocabulary is None
+            else ElmoVocabulary(elmo_vocabulary, folder, elmo_is_normalized)
         )
         self._elmo_characters, self._elmo_unknown = elmo_characters, elmo_unknown
         self._elmo_cut = elmo_cut

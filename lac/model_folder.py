@@ -129,9 +129,12 @@ class StoredTagger(NamedTuple):
                 "only; import it again with --vocab"
             )
         elmo_vocabulary, elmo_characters, elmo_cut = None, 0, None
+        elmo_is_normalized = False
         if self.elmo is not None:
+            recorded = load_segmentation(self.elmo)
+            elmo_is_normalized = looks_up_normalized(self.segmentation, recorded)
             if self.config.elmo_reads == "words":
-                elmo_cut = load_segmenter(as_recorded(load_segmentation(self.elmo)))
+                elmo_cut = load_segmenter(as_recorded(recorded))
             bilm_config = BiLMConfig.load(self.elmo / CONFIG_FILE)
             if bilm_config.char_cnn is not None:
                 elmo_characters = bilm_config.max_characters
@@ -147,7 +150,22 @@ class StoredTagger(NamedTuple):
             elmo_characters,
             self.config.elmo_unknown,
             elmo_cut,
+            elmo_is_normalized,
         )
+
+
+def looks_up_normalized(segmentation: SegmentationOptions, recorded: Optional[dict]) -> bool:
+    """Return whether words are normalized for ELMo, as its biLM's text was.
+
+    A tagger of words does not: its words are those of the user's text.
+
+    Args:
+        segmentation: How the tagger cuts text.
+        recorded: The biLM's segmentation.json; None: not known.
+    """
+    options = (recorded or {}).get("options")
+    is_normalized = isinstance(options, dict) and options.get("normalize") == "nfkc"
+    return is_normalized and kind_of(segmentation) != "words"
 
 
 def tagger_path(path: PathLike, pointer: str = BEST) -> Path:

@@ -19,7 +19,7 @@ from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.customization import Customization
 from lac.evaluate import texts_of
 from lac.lookup import num_character_rows
-from lac.model_folder import ELMO_FOLDER, StoredTagger
+from lac.model_folder import ELMO_FOLDER, StoredTagger, looks_up_normalized
 from lac.network.config import TaggerConfig
 from lac.pieces import Pieces, kind_of, piece_scheme, piece_tags
 from lac.tag_schemes import TagScheme
@@ -142,15 +142,16 @@ def _check_segmenter(
             "train a tagger with --pieces dictionary, or pass --elmo_reads pieces"
         )
     if reads == "words":
-        # a tagger does not normalise text: the words that it shows are those of the text
-        warn_of_segmenter(recorded, replace(as_recorded(recorded), normalize="none"))
+        warn_of_segmenter(recorded, as_recorded(recorded))
     elif segmenter != segmentation.segmenter:
         _log.warning(
             f"ELMo reads pieces ({segmentation.segmenter}), but the text of its biLM was cut by "
             f"{segmenter or 'an unknown segmenter'}"
         )
     else:
-        warn_of_segmenter(recorded, segmentation)
+        is_normalized = looks_up_normalized(segmentation, recorded)
+        normalize = "nfkc" if is_normalized else segmentation.normalize
+        warn_of_segmenter(recorded, replace(segmentation, normalize=normalize))
 
 
 def _segmentation(options: TaggerOptions, bilm: Optional[StoredModel]) -> SegmentationOptions:

@@ -9,7 +9,9 @@ import pytest
 from bilm.errors import InputError
 from bilm.storage.run_folder import RunFolder
 from bilm.text.segmenters import SegmentationOptions
-from lac.model_folder import read_tagger
+from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
+from lac.lookup import Lookup
+from lac.model_folder import looks_up_normalized, read_tagger
 from lac.training.setup import set_up
 from tests.reference.random_taggers import random_bilm, random_tagger
 from tests.reference.taggers import LINES, options
@@ -35,7 +37,6 @@ def planned(folder, trained_on, **changes):
     (PLAIN_DICTIONARY,
      {"pieces": "dictionary", "dictionary": "jieba", "dictionary_weights": "lengths"},
      "with another dictionary_weights: counts, here lengths"),
-    (NFKC, {"pieces": "characters"}, "with another normalize: nfkc, here none"),
     (NFKC, {"pieces": "words"}, "with another normalize: nfkc, here none"),
     (RUNS, {"pieces": "words"}, "ELMo reads pieces (jieba), but the text of its biLM was cut by "
                                 "characters"),
@@ -53,6 +54,7 @@ def test_a_bilm_over_other_text_is_told_once(tmp_path, caplog, trained_on, chang
     (RUNS, {"pieces": "characters"}), (SENTENCES, {"pieces": "characters"}),
     (SPLIT, {"pieces": "characters", "split_latin": True}),
     (JIEBA, {"pieces": "characters"}), (JIEBA, {"pieces": "words"}),
+    (NFKC, {"pieces": "characters"}),  # whose words are normalized for ELMo
     (SegmentationOptions(hmm=False, split_newlines=True), {"pieces": "words"}),
     (SegmentationOptions(hmm=False), {"pieces": "characters"}),
 ], ids=str)
@@ -60,6 +62,16 @@ def test_a_bilm_over_the_same_text_is_no_remark(tmp_path, caplog, trained_on, ch
     with caplog.at_level(logging.WARNING):
         planned(tmp_path, trained_on, **changes)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("pieces, known", [("characters", True), ("words", False)])
+def test_words_are_looked_up_as_normalized_text_has_them(tmp_path, pieces, known):
+    stored = planned(tmp_path, NFKC, pieces=pieces)
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, "1日", "kg"])
+    lookup = Lookup(vocabulary, None, elmo_vocabulary=vocabulary,
+                    elmo_is_normalized=looks_up_normalized(stored.segmentation, NFKC.describe()))
+    assert [lookup.elmo_knows(word) for word in ("㏠", "㎏", "kg", "㎎")] == [
+        known, known, True, False]
 
 
 @pytest.mark.parametrize("pieces", ["words", "characters"])
