@@ -188,7 +188,7 @@ def test_offsets_are_places_in_the_text(run, of_words, convention):
 def enumerated(tagger, tokens, convention="spans"):
     """Return {(start, end, type): probability} from the words of every path of a sentence."""
     predictor = tagger._predictor
-    cut = CutTexts([""], [tokens], [1])
+    cut = CutTexts([""], [tokens], [1], any(token.continues for token in tokens))
     (batch,) = predictor.batches(cut.tokens(), None, cut.continues())
     scores = all_scores(batch.emissions[0], predictor._scores)
     total = np.logaddexp.reduce(list(scores.values()))
