@@ -25,16 +25,14 @@ from lac.lookup import Lookup
 from lac.model_folder import (
     CHARACTERS_FILE,
     ELMO_FOLDER,
-    PIECES_FILE,
     TAGS_FILE,
     WORDS_FILE,
     StoredTagger,
     load_lines,
-    looks_up_normalized,
     read_optional,
-    read_segmentation,
 )
 from lac.network.config import TaggerConfig
+from lac.piece_files import PIECES_FILE, looks_up_normalized, read_segmentation
 from lac.tagged_files import load_tags
 from lac.width import WIDTH_FILE, load_table
 

@@ -22,16 +22,13 @@ one with the best joint F1 of the dev data from raw text, `latest` the newest on
 the files that all of them share, to which theirs are linked: elmo/, and what the segmenter reads.
 """
 
-import os
-import shutil
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from bilm.errors import InputError
-from bilm.files import PathLike, atomic_folder, read_json, write_bytes_atomically, write_json
+from bilm.files import PathLike, atomic_folder, read_json
 from bilm.network.config import BiLMConfig
 from bilm.network.mixes import Mixes, mixes_to_json
 from bilm.storage.checkpoint import verify_checksums, write_checksums, write_training
@@ -48,18 +45,21 @@ from lac.baidu import is_baidu_folder
 from lac.customization import CUSTOMIZATION_FILE, Customization
 from lac.lookup import Lookup, num_character_rows
 from lac.network.config import TaggerConfig
+from lac.piece_files import (
+    link_file,
+    looks_up_normalized,
+    read_segmentation,
+    write_segmentation,
+)
 from lac.pieces import Pieces, kind_of
 from lac.tagged_files import load_tags
 from lac.width import WIDTH_FILE, WholeWordFolder, WidthFolder, load_table, to_text
 
 WEIGHTS_FILE, TAGS_FILE, WORDS_FILE = "model.safetensors", "tags.txt", "words.txt"
-PIECES_FILE, TRAINING_WORDS_FILE = "pieces.json", "training_words.txt"
+TRAINING_WORDS_FILE = "training_words.txt"
 RANKER_FILE = "ranker.safetensors"
 CHARACTERS_FILE, ELMO_FOLDER, TRAINING_FOLDER = "characters.txt", "elmo", "training"
 STATE_FILE, OPTIMIZER_FILE = TRAINING_FILES = ("state.json", "optimizer.safetensors")
-
-_SEGMENTER_FILES = {"dictionary": "dictionary.txt", "user_dict": "jieba_words.txt"}
-_DEFAULTS = asdict(SegmentationOptions())
 
 _Content = TypeVar("_Content")
 
@@ -152,20 +152,6 @@ class StoredTagger(NamedTuple):
             elmo_cut,
             elmo_is_normalized,
         )
-
-
-def looks_up_normalized(segmentation: SegmentationOptions, recorded: Optional[dict]) -> bool:
-    """Return whether words are normalized for ELMo, as its biLM's text was.
-
-    A tagger of words does not: its words are those of the user's text.
-
-    Args:
-        segmentation: How the tagger cuts text.
-        recorded: The biLM's segmentation.json; None: not known.
-    """
-    options = (recorded or {}).get("options")
-    is_normalized = isinstance(options, dict) and options.get("normalize") == "nfkc"
-    return is_normalized and kind_of(segmentation) != "words"
 
 
 def tagger_path(path: PathLike, pointer: str = BEST) -> Path:
@@ -306,7 +292,7 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         texts[MIXES_FILE] = mixes_to_json(mixes)
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))
-    _write_segmentation(folder, stored.segmentation)
+    write_segmentation(folder, stored.segmentation)
     write_safetensors(folder / WEIGHTS_FILE, stored.weights)
     if stored.ranker is not None:
         write_safetensors(folder / RANKER_FILE, stored.ranker)
@@ -314,88 +300,11 @@ def _write_files(folder: Path, stored: StoredTagger, mixes: Optional[Mixes]) -> 
         _link_files(stored.elmo, folder / ELMO_FOLDER)
 
 
-def read_segmentation(folder: Path) -> SegmentationOptions:
-    """Return how a tagger in a folder cuts text; by jieba where it says nothing.
-
-    Raises:
-        InputError: pieces.json is damaged.
-    """
-    path = folder / PIECES_FILE
-    if not path.is_file():
-        return SegmentationOptions()
-    values = read_json(path)
-    named = sorted(_SEGMENTER_FILES.keys() & values.keys())
-    if named:  # a model must not name files of the machine that it is read on
-        raise InputError(
-            f"{path}: does not describe pieces: {', '.join(named)} cannot stand there; a tagger's "
-            f"own files beside it are {' and '.join(_SEGMENTER_FILES.values())}"
-        )
-    for name, file in _SEGMENTER_FILES.items():
-        if (folder / file).is_file():
-            values[name] = str(folder / file)
-    try:
-        return SegmentationOptions(**values)
-    except (TypeError, InputError) as error:
-        raise InputError(f"{path}: does not describe pieces: {error}") from None
-
-
-def _write_segmentation(folder: Path, segmentation: SegmentationOptions) -> None:
-    values = {
-        name: value for name, value in asdict(segmentation).items()
-        if name == "segmenter" or (name not in _SEGMENTER_FILES and value != _DEFAULTS[name])
-    }
-    write_json(folder / PIECES_FILE, values)
-    for name, path in _segmenter_files(segmentation).items():
-        _link_file(path, folder / _SEGMENTER_FILES[name])
-
-
-def keep_segmenter_files(folder: Path, segmentation: SegmentationOptions) -> SegmentationOptions:
-    """Copy the files that a segmenter reads into a training run's folder.
-
-    Args:
-        folder: The run's folder, in which they outlive the user's files and the checkpoints.
-        segmentation: How text is cut into pieces.
-
-    Returns:
-        The same, with the copies in place of the files.
-
-    Raises:
-        InputError: A file cannot be read or written.
-    """
-    kept: Dict[str, Any] = {}
-    for name, path in _segmenter_files(segmentation).items():
-        copy = folder / _SEGMENTER_FILES[name]
-        try:
-            write_bytes_atomically(copy, path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{path}: cannot be kept as {copy}: {error.strerror}") from None
-        kept[name] = str(copy)
-    return replace(segmentation, **kept)
-
-
-def _segmenter_files(segmentation: SegmentationOptions) -> Dict[str, Path]:
-    """Return the files that a tagger's folder holds of a segmenter, by the options' names."""
-    files: Dict[str, Path] = {}
-    dictionary = segmentation.dictionary_file() if segmentation.dictionary else None
-    if dictionary is not None:
-        files["dictionary"] = dictionary
-    if segmentation.user_dict is not None:
-        files["user_dict"] = Path(segmentation.user_dict)
-    return files
-
-
 def _link_files(source: Path, target: Path) -> None:
     target.mkdir()
     for path in sorted(source.iterdir()):
         if path.is_file():
-            _link_file(path, target / path.name)
-
-
-def _link_file(source: Path, target: Path) -> None:
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
+            link_file(path, target / path.name)
 
 
 def _check_sizes(stored: StoredTagger, path: Path) -> None:

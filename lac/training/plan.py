@@ -19,8 +19,9 @@ from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.customization import Customization
 from lac.evaluate import texts_of
 from lac.lookup import num_character_rows
-from lac.model_folder import ELMO_FOLDER, StoredTagger, looks_up_normalized
+from lac.model_folder import ELMO_FOLDER, StoredTagger
 from lac.network.config import TaggerConfig
+from lac.piece_files import looks_up_normalized
 from lac.pieces import Pieces, kind_of, piece_scheme, piece_tags
 from lac.tag_schemes import TagScheme
 from lac.tagged_files import TaggedCorpus, load_tags

@@ -15,8 +15,9 @@ from lac.analyser import Analyser, CutTexts
 from lac.evaluate import texts_of, warn_of_unknown_types
 from lac.layer_cache import LayerCache
 from lac.lookup import Lookup
-from lac.model_folder import ELMO_FOLDER, StoredTagger, keep_segmenter_files, read_tagger
+from lac.model_folder import ELMO_FOLDER, StoredTagger, read_tagger
 from lac.network.model import Tagger
+from lac.piece_files import keep_segmenter_files
 from lac.pretrained import analyser_of, load_bilm, set_widened_weights
 from lac.tagged_files import TaggedCorpus, check_known
 from lac.training.data import Corpora, read_corpora

@@ -11,7 +11,8 @@ from bilm.storage.run_folder import RunFolder
 from bilm.text.segmenters import SegmentationOptions
 from bilm.text.vocabulary import SPECIAL_TOKENS, Vocabulary
 from lac.lookup import Lookup
-from lac.model_folder import looks_up_normalized, read_tagger
+from lac.model_folder import read_tagger
+from lac.piece_files import looks_up_normalized
 from lac.training.setup import set_up
 from tests.reference.random_taggers import random_bilm, random_tagger
 from tests.reference.taggers import LINES, options
