@@ -48,9 +48,10 @@ def test_a_tagger_learns_a_real_treebank(tmp_path):
     train.main([
         "--train_path", str(data / "train.tsv"), "--dev_path", str(data / "dev.tsv"),
         "--test_path", str(data / "test.tsv"), "--save_dir", f"{tmp_path}/run", "--gru_size", "64",
-        "--max_train_sentences", "500", "--max_epochs", "6", "--batch_size", "16",
+        "--max_train_sentences", "500", "--max_epochs", "10", "--batch_size", "16",
     ])
     outcome = read_outcome(tmp_path / "run")
-    assert outcome.test["tokens"] == 12_012
-    assert outcome.test["f1"] > 0.72  # one in three words is the most frequent tag's
+    assert outcome.test["tokens"] == 11_888  # of 12,012 words 124 continue a proper noun
+    # from raw text; measured: 0.69 and 0.80, with single characters as words 0.4
+    assert outcome.test["f1"] > 0.62 and outcome.test["words"]["f1"] > 0.75
     assert outcome.test["types"]["NNP"]["f1"] > 0.3
